@@ -1,0 +1,39 @@
+import os
+import sys
+
+from snakemake.utils import min_version
+
+from vprlib import config as configuration
+from vprlib.files import BadInput
+
+min_version("9.11")
+
+
+if not config:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    cfg = configuration.parse(config)
+except BadInput as error:
+    sys.exit(f"error: {error}")
+
+
+container: "vprlib.sif"  # used with --sdm apptainer only; built from container.def
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/plots.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        everything,

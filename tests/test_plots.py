@@ -1,0 +1,252 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import same_color
+from PIL import Image
+
+from vprlib import plots
+from vprlib.files import write_h5
+
+
+def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("raw", "whitened"), ks=(1, 5, 10)):
+    """A recalls.csv with random, growing recalls."""
+    rng, rows = np.random.default_rng(0), []
+    for run, gen, seed, form in [(r, g, s, f) for r in runs for g in range(gens) for s in range(seeds) for f in forms]:
+        for k, recall in zip(ks, np.sort(rng.uniform(0.1, 0.9, len(ks))), strict=True):
+            rows.append({"dataset": dataset, "run": run, "seed": seed, "gen": gen, "descriptor": form, "dim": 256})
+            rows[-1] |= {"rerank": "none", "k": k, "recall": recall, "low": recall - 0.05, "high": recall + 0.05}
+            rows[-1] |= {"chance": 0.01 * k, "queries": 1300, "database": 480, "protocol": "10 m"}
+    return pd.DataFrame(rows)
+
+
+def history(epochs, val=True):
+    epoch = np.arange(epochs + 1)
+    table = pd.DataFrame({"epoch": epoch, "learning_rate": 1e-3, "loss": 0.1 / (1 + epoch), "violating": 0.5})
+    table.loc[0, ["learning_rate", "loss", "violating"]] = np.nan
+    return table.assign(**{f"val_recall@{k}": 0.1 * np.log(2 + epoch) for k in (1, 5, 10)}) if val else table
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """An image table of 4 places with 3 views each and 6 queries; the last query is far from everything."""
+    rows = []
+    for number in range(18):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (12 + number, 9), (10 * number, 90, 120)).save(path)
+        place, role = number % 4, "database" if number < 12 else "query"
+        rows.append({"path": str(path), "split": "test", "role": role, "place": place if number < 12 else None})
+        rows[-1] |= {
+            "east": 100.0 * place + (9999 if number == 17 else 3),
+            "north": 0.0,
+            "heading": np.nan,
+            "time": None,
+        }
+    table = pd.DataFrame(rows)
+    table["place"] = table.place.map(lambda place: None if pd.isna(place) else f"{place:.0f}")
+    return table
+
+
+def written(tmp_path, draw):
+    """The bytes of two runs of `draw`, and its figure."""
+    figures = [draw(tmp_path / name) for name in ("a.svg", "b.svg")]
+    return [(tmp_path / name).read_bytes() for name in ("a.svg", "b.svg")], figures[0]
+
+
+def data_lines(ax):
+    """The lines with a label, by the last part of it."""
+    return {line.get_label().split("  ")[-1].replace("\n", " "): line for line in ax.lines}
+
+
+def test_curves_show_the_table(tmp_path):
+    table = recalls()
+    (first, again), fig = written(tmp_path, lambda out: plots.curves(out, table))
+    assert first == again
+    ax = fig.axes[0]
+    lines = data_lines(ax)
+    for (run, form), rows in table.groupby(["run", "descriptor"]):
+        line = lines[f"{run}, {form} 256-D"]
+        np.testing.assert_allclose(line.get_ydata(), 100 * rows.recall)
+        np.testing.assert_array_equal(line.get_xdata(), rows.k)
+    np.testing.assert_allclose(lines["chance"].get_ydata(), [1, 5, 10])
+    assert "recall@N" in ax.get_ylabel()
+    assert ax.get_xlabel()
+    title = fig.get_suptitle()
+    assert "city" in title
+    assert "1,300 queries" in title
+    assert "480 database" in title
+    assert "10 m" in title
+
+
+def test_curves_legend_is_sorted_by_recall_at_1(tmp_path):
+    fig = plots.curves(tmp_path / "a.svg", recalls(runs=[f"run{i}" for i in range(12)], seeds=3))
+    values = [float(text.get_text().split()[0]) for text in fig.legends[0].get_texts()]
+    assert len(values) == 12 * 2 + 1
+    assert values == sorted(values, reverse=True)
+    looks = {(line.get_color(), line.get_marker(), str(line.get_linestyle())) for line in fig.axes[0].lines}
+    assert len(looks) == 12 * 2 + 1
+
+
+def test_seeds_become_their_mean_and_range():
+    table = recalls(runs=("a",), seeds=3, forms=("raw",), ks=(1,))
+    row = plots.summarise(table).iloc[0]
+    np.testing.assert_allclose(
+        [row.recall, row.low, row.high], [100 * f(table.recall) for f in (np.mean, np.min, np.max)]
+    )
+    single = plots.summarise(table[table.seed == 1]).iloc[0]
+    np.testing.assert_allclose([single.low, single.high], 100 * table[table.seed == 1][["low", "high"]].to_numpy()[0])
+    assert plots.spread([1]) == "95 % interval"
+    assert plots.spread([3, 3]) == "range of 3 seeds"
+
+
+@pytest.mark.parametrize(("gens", "shown"), [(1, False), (2, True)])
+def test_gen_is_named_only_if_there_are_several(gens, shown):
+    labels = plots.summarise(recalls(gens=gens)).label
+    assert labels.str.contains(", gen 0").any() == shown
+    assert labels.nunique() == 4 * gens
+
+
+@pytest.mark.parametrize("ks", [(1,), (3,), tuple(range(1, 26)), (1, 5, 10, 20, 50, 100)])
+def test_curves_and_bars_take_any_ks(tmp_path, ks):
+    table = recalls(runs=("a",), ks=ks)
+    ax = plots.curves(tmp_path / "a.svg", table).axes[0]
+    np.testing.assert_array_equal(ax.get_xticks(), ks)
+    assert ax.get_xticklabels()[-1].get_text() == str(ks[-1])
+    bars = plots.comparison(tmp_path / "b.svg", [table])
+    assert f"recall@{ks[0]} " in bars.axes[-1].get_xlabel()
+
+
+def test_comparison_shows_the_tables(tmp_path):
+    tables = [recalls("city"), recalls("night", runs=[f"run{i}" for i in range(12)], seeds=3)]
+    (first, again), fig = written(tmp_path, lambda out: plots.comparison(out, tables))
+    assert first == again
+    for ax, table in zip(fig.axes, tables, strict=True):
+        best = table[table.k == 1].groupby(["run", "descriptor"], sort=False).recall.mean() * 100
+        np.testing.assert_allclose([bar.get_width() for bar in ax.patches], best)
+        texts = [text.get_text() for text in ax.texts]
+        assert [f"{value:.1f}" for value in best] == texts[1::2]
+        assert texts[0::2] == [f"{run}, {form} 256-D" for run, form in best.index]
+        assert table.dataset[0] in ax.get_title("left")
+        assert "10 m" in ax.get_title("left")
+    assert "95 % interval or range of 3 seeds" in fig.axes[-1].get_xlabel()
+
+
+def test_training_shows_the_histories(tmp_path):
+    histories = {f"a seed {seed} gen {gen}": history(3 + gen) for seed in range(2) for gen in range(2)}
+    histories |= {"untrained seed 0 gen 0": history(0), "no_val seed 0 gen 0": history(4, val=False)}
+    (first, again), fig = written(tmp_path, lambda out: plots.training(out, histories))
+    assert first == again
+    grid = np.array(fig.axes).reshape(len(plots.PANELS), 2)
+    loss, recall = grid[0, 1].lines[0], grid[1, 1].lines[0]
+    np.testing.assert_array_equal(loss.get_ydata(), history(4).loss)
+    np.testing.assert_allclose(recall.get_ydata(), 100 * history(4)["val_recall@1"])
+    np.testing.assert_array_equal(recall.get_xdata(), range(5))
+    level = data_lines(grid[1, 0])["untrained"]
+    np.testing.assert_allclose(level.get_ydata(), 100 * history(0)["val_recall@1"][0])
+    assert level.get_linestyle() == "--"
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert legend == ["a", "untrained", "no_val (no val split)"]
+    assert [ax.get_ylabel() for ax in grid[:, 0]] == list(plots.PANELS.values())
+    assert "epoch" in grid[-1, 0].get_xlabel()
+
+
+def test_training_says_where_nothing_was_measured(tmp_path):
+    fig = plots.training(tmp_path / "a.svg", {"vlad seed 0 gen 0": history(0, val=False)})
+    assert [ax.texts[0].get_text() for ax in fig.axes] == ["no values"] * 4
+
+
+def test_clusters_counts_the_nearest_words(tmp_path):
+    centroids = np.array([[2, 0], [0, 0.5]], np.float32)
+    descriptors = np.array([[1, 0.1], [1, 0.2], [0.1, 1], [1, 0]], np.float32)
+    (first, again), fig = written(tmp_path, lambda out: plots.clusters(out, centroids, descriptors))
+    assert first == again
+    top, bottom = fig.axes
+    assert [bar.get_height() for bar in top.patches] == [75, 25]
+    assert top.lines[0].get_ydata()[0] == 50
+    assert sum(bar.get_height() for bar in bottom.patches) == pytest.approx(100)
+    gaps = np.abs(np.subtract(*(descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).T))
+    assert bottom.lines[0].get_xdata()[0] == pytest.approx(gaps.mean(), rel=1e-5)
+    assert fig.get_suptitle() == "2 visual words of 4 sampled 2-D features"
+
+
+def test_clusters_takes_a_single_word(tmp_path):
+    plots.clusters(tmp_path / "a.svg", np.ones((1, 4), np.float32), np.ones((5, 4), np.float32))
+    assert (tmp_path / "a.svg").stat().st_size
+
+
+def captions(fig):
+    return [ax.get_xlabel() for ax in fig.axes]
+
+
+def searched(photos, tmp_path, kinds, views=None):
+    """The arguments of `gallery` for 6 queries that have their own place first, then the next one, then nothing."""
+    place = np.arange(12, 18) % 4
+    ranking = np.stack([place, place + 4, (place + 1) % 4, np.full(6, -1)], axis=1)
+    photos.to_csv(tmp_path / "images.csv", index=False)
+    write_h5(tmp_path / "ranking.h5", {f"{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)})
+    paths = {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"}
+    return plots.searched(**paths, radius_m=10, views_per_place=views)
+
+
+def test_gallery_marks_right_and_wrong(photos, tmp_path):
+    found = searched(photos, tmp_path, ["raw"])
+    figures = [plots.gallery(tmp_path / name, **found, title="city") for name in ("a.png", "b.png")]
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    shown = captions(figures[0])
+    assert shown[:4] == ["query 0", "✓ 0.0 m", "✓ 0.0 m", "✗ 100.0 m"]
+    assert shown[20] == "query 5\nhas no positive"
+    assert all(caption.startswith("✗") for caption in shown[21:])
+    frames = [ax.spines["left"].get_edgecolor() for ax in figures[0].axes]
+    assert same_color(frames[1], plots.RIGHT)
+    assert same_color(frames[3], plots.WRONG)
+    assert len(shown) == 6 * 4  # a query and three candidates; the padding and what is beyond it stay empty
+    texts = [text.get_text().replace("\n", " ") for text in figures[0].texts]
+    assert texts[0] == "city: 5 of 6 queries right at rank 1, 1 wrong, 1 of these without a positive"
+    assert "Right at rank 1, 5 of 5" in texts
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 3), (1, 3), (6, 3)])
+def test_gallery_fills_up_with_what_there_is(photos, tmp_path, right, rows):
+    found = searched(photos, tmp_path, ["raw"])
+    found["positives"] = [found["ranking_QK"][q, :1] if q < right else np.empty(0, int) for q in range(6)]
+    fig = plots.gallery(tmp_path / "a.png", **found, title="city", rows=rows, top=2)
+    marks = captions(fig)[1::3]
+    assert len(marks) == rows
+    assert sum(mark.startswith("✓") for mark in marks) == {0: 0, 1: 1, 6: 3}[right]
+
+
+def test_gallery_prefers_whitened_and_suppresses_views(photos, tmp_path):
+    raw = searched(photos, tmp_path, ["raw"])
+    both = searched(photos, tmp_path, ["raw", "whitened"])
+    np.testing.assert_array_equal(both["ranking_QK"], np.roll(raw["ranking_QK"], 1, axis=0))
+    suppressed = searched(photos, tmp_path, ["raw"], views=3)["ranking_QK"]
+    np.testing.assert_array_equal(suppressed[0], [0, 1, -1, -1])  # 4 is another view of the place of 0
+
+
+def test_contact_shows_all_kinds_of_groups(photos, tmp_path):
+    boxes = {photos.path[2]: [(1, 2, 3, 4, "car")], photos.path[5]: [(0, 0, 2, 2, "person"), (1, 1, 2, 2, "car")]}
+    figures = [plots.contact(tmp_path / name, photos, title="city", boxes=boxes) for name in ("a.png", "b.png")]
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    headings = [text.get_text() for text in figures[0].texts if text.get_text()]
+    assert headings[:3] == ["city", "test, database: some of 12 photos", "test, query: some of 6 photos"]
+    assert headings[3].endswith("3 of 3 views, in order")
+    assert headings[-1] == "annotated: car (solid), person (dashed)"
+    assert [len(ax.patches) for ax in figures[0].axes[-2:]] == [1, 2]
+    assert figures[0].axes[-2].patches[0].get_bbox().bounds == (1, 2, 3, 4)
+    nearest = captions(figures[0])[captions(figures[0]).index("query") + 1 : -2]
+    metres = [float(caption.split()[0].replace(",", "")) for caption in nearest]
+    assert len(metres) == 11
+    assert metres == sorted(metres)
+
+
+def test_contact_without_places_or_boxes(photos, tmp_path):
+    fig = plots.contact(tmp_path / "a.png", photos.assign(place=None), title="own")
+    assert not any("place" in text.get_text() or "annotated" in text.get_text() for text in fig.texts)
+
+
+def test_coco(tmp_path):
+    content = {"images": [{"id": 7, "file_name": "a/b.jpg"}], "categories": [{"id": 1, "name": "car"}]}
+    content["annotations"] = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    assert plots.coco(tmp_path / "annotations.json") == {str(tmp_path / "a/b.jpg"): [(1, 2, 3, 4, "car")]}

@@ -1,0 +1,343 @@
+"""The configuration: its sections, defaults, bounds and units. Snakemake gives the raw dict, `parse` returns a Config.
+
+This module is imported whenever the Snakefile is parsed, so it imports neither torch nor pandas.
+"""
+
+from functools import cached_property
+from math import sqrt
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from vprlib import registry
+from vprlib.files import BadInput, fingerprint
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]  # part of a path
+
+
+def known(family: str):
+    return AfterValidator(lambda name: registry.check(family, name))
+
+
+def distinct(values):
+    if len(set(values)) < len(values):
+        raise ValueError("a value is given twice")
+    return values
+
+
+class Section(BaseModel):
+    """Typo-proof and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Image(Section):
+    """What a network sees of an image: its size in pixels, and the mean and deviation of the RGB channels in [0, 1]."""
+
+    height: PositiveInt = 480
+    width: PositiveInt = 640
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
+
+
+class Backbone(Section):
+    name: Annotated[str, known("backbone")] = "vgg16"
+    weights: Name = Field("imagenet", description="`imagenet` (torchvision's), `pretrain`, or a name of your own")
+    file: str | None = Field(None, description="the state dict that `weights` names, when it is your own")
+    label: Name | None = Field(None, description="the backbone's name in paths; give one to runs that must not share")
+    options: dict[str, bool | int | float | str] = Field({}, description="arguments of the backbone, such as `width`")
+
+    @model_validator(mode="after")
+    def own_weights_need_a_file(self):
+        if (self.weights in ("imagenet", "pretrain")) == (self.file is not None):
+            raise ValueError("give `file` with weights of your own, and only then")
+        return self
+
+    @property
+    def path(self) -> str:
+        return self.label or self.name
+
+
+class Aggregator(Section):
+    name: Annotated[str, known("aggregator")] = "netvlad"
+    clusters: PositiveInt = Field(64, description="NetVLAD's visual words")
+
+
+class Centroids(Section):
+    """The sample of local descriptors that NetVLAD starts from, and its k-means."""
+
+    split: Literal["train", "val", "test"] = "train"
+    roles: tuple[Literal["database", "query"], ...] = ("database", "query")
+    images: PositiveInt = 500
+    per_image: PositiveInt = 100
+    iterations: PositiveInt = 100
+
+
+class Train(Section):
+    """One generation of training; what changes here trains it again."""
+
+    loss: Annotated[str, known("loss")] = "triplet"
+    margin: PositiveFloat = Field(sqrt(0.1), description="of the triplet loss, L2 distance of unit vectors")
+    epochs: NonNegativeInt = Field(5, description="0 keeps the initial model")
+    start: Literal["weights", "previous"] = Field("weights", description="where a later generation starts from")
+    learning_rate: PositiveFloat = 1e-3
+    momentum: NonNegativeFloat = 0.9
+    weight_decay: NonNegativeFloat = 1e-3
+    decay_every: PositiveInt = Field(5, description="epochs between two decays of the learning rate")
+    decay_by: PositiveFloat = 0.5
+    tuples_per_step: PositiveInt = 4
+    negatives: PositiveInt = 10
+    negative_pool: PositiveInt = Field(1000, description="random candidates a query, joined with its last negatives")
+    queries_per_refresh: PositiveInt = Field(1000, description="queries mined and trained between two refreshes")
+    positive_m: PositiveFloat = Field(10, description="a positive lies at most this far, metres")
+    negative_m: PositiveFloat = Field(25, description="a negative lies farther than this, metres")
+    best_by: PositiveInt = Field(5, description="`best` is the epoch with the highest val recall@this")
+    patience: PositiveInt = Field(10, description="epochs without a better one before training stops")
+
+
+class Whiten(Section):
+    dim: PositiveInt = 4096
+    images: PositiveInt = Field(10_000, description="random images of the training set, at most")
+
+
+class Extract(Section):
+    checkpoint: Literal["best", "last"] = "best"
+    descriptors: Annotated[tuple[Literal["raw", "whitened"], ...], AfterValidator(distinct)] = ("whitened",)
+
+
+class Run(Section):
+    """A recipe, whole."""
+
+    train_set: str
+    image: Image = Image()
+    backbone: Backbone = Backbone()
+    aggregator: Aggregator = Aggregator()
+    centroids: Centroids = Centroids()
+    train: Train = Train()
+    generations: tuple[dict[str, Any], ...] = Field(({},), min_length=1, description="what each changes in `train`")
+    whiten: Whiten = Whiten()
+    extract: Extract = Extract()
+
+    @model_validator(mode="after")
+    def generations_are_recipes(self):
+        for number in range(len(self.generations)):
+            try:
+                self.generation(number)
+            except ValidationError as errors:
+                raise ValueError(_explain(Train, errors.errors()[0], f"generations.{number}.")) from None
+        return self
+
+    def generation(self, number: int) -> Train:
+        """The `train` section of one generation.
+
+        Raises:
+            BadInput: if the run has no such generation.
+        """
+        if not 0 <= number < len(self.generations):
+            raise BadInput(f"the run has generations 0 to {len(self.generations) - 1}, not {number}")
+        return Train.model_validate(overlay(self.train.model_dump(), self.generations[number]))
+
+    def identity(self, generation: int) -> str:
+        """A fingerprint of all that a generation's numbers depend on in this recipe."""
+        recipe = self.model_dump(mode="json")
+        return fingerprint(recipe | {"generations": recipe["generations"][: generation + 1]})
+
+
+class Pretrain(Section):
+    """Contrastive pretraining on pairs of rendered photos: the stand-in for ImageNet weights of the embedded city."""
+
+    cities: PositiveInt = 30
+    pairs: PositiveInt = 3000
+    epochs: PositiveInt = 9
+    batch: PositiveInt = 64
+    learning_rate: PositiveFloat = 3e-3
+    temperature: PositiveFloat = 0.1
+    night: float = Field(0.15, ge=0, le=1, description="the darkest light of its photos; 0 is day, 1 is night")
+    seed: NonNegativeInt = 0
+
+
+class City(Section):
+    """The size of the embedded city: places and queries a split, `spacing` in metres, images in pixels."""
+
+    seed: NonNegativeInt = 0
+    height: PositiveInt = 96
+    width: PositiveInt = 128
+    blocks: PositiveInt = 6
+    spacing: PositiveFloat = 10
+    train_places: PositiveInt = 60
+    train_queries: PositiveInt = 600
+    val_places: PositiveInt = 30
+    val_queries: PositiveInt = 200
+    test_places: PositiveInt = 40
+    test_queries: PositiveInt = 300
+
+
+class Custom(Section):
+    """A dataset of one's own: a CSV with the columns path, split, role, east, north and maybe place, heading, time."""
+
+    csv: str
+    radius_m: PositiveFloat = Field(description="a hit lies at most this far, in the unit of east and north")
+    views_per_place: PositiveInt | None = Field(None, description="count only the first image of each place as found")
+    protocol: str = "own"
+
+
+class Search(Section):
+    depth: PositiveInt = Field(240, description="candidates kept a query")
+
+
+class Evaluate(Section):
+    ks: Annotated[tuple[PositiveInt, ...], AfterValidator(distinct)] = (1, 5, 10, 20)
+
+
+class Execution(Section):
+    """How jobs run; nothing here changes a result, so nothing here makes a job run again."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    checkpoint_minutes: PositiveFloat = 10
+    batch: PositiveInt = Field(16, description="images in a forward pass without gradients")
+
+
+class Config(Section):
+    datasets: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
+    runs: dict[Name, Run] = Field(min_length=1)
+    custom: dict[Name, Custom] = {}
+    roots: dict[str, str] = Field({}, description="where a dataset's files lie, if not in its folder of `data/`")
+    shards: PositiveInt = Field(1, description="jobs that share one extraction")
+    pretrain: Pretrain = Pretrain()
+    city: City = City()
+    search: Search = Search()
+    evaluate: Evaluate = Evaluate()
+    execution: Execution = Execution()
+
+    @model_validator(mode="after")
+    def names_are_known(self):
+        for name in (*self.datasets, *(run.train_set for run in self.runs.values()), *self.roots):
+            if name not in self.dataset_names:
+                raise ValueError(f"unknown dataset {name!r}; {registry.suggestion(name, self.dataset_names)}")
+        if clash := set(self.custom) & {*registry.FAMILIES["dataset"], "models", "weights", "centroids", "trunk"}:
+            raise ValueError(f"custom.{clash.pop()}: the name is taken")
+        return self
+
+    @model_validator(mode="after")
+    def ks_fit_the_depth(self):
+        if max(self.evaluate.ks) > self.search.depth:
+            raise ValueError(f"evaluate.ks: recall@{max(self.evaluate.ks)} needs search.depth of at least that")
+        return self
+
+    @model_validator(mode="after")
+    def shared_files_are_shared(self):
+        """Runs that name the same weights or centroids file must agree on all that it depends on."""
+        owners = {}
+        for name, run in self.runs.items():
+            needs = {
+                ("weights", run.backbone.path, run.backbone.weights): {
+                    "backbone": run.backbone,
+                    "image": run.image if run.backbone.weights == "pretrain" else None,
+                },
+                ("centroids", run.train_set, run.backbone.path, run.backbone.weights): {
+                    "backbone": run.backbone,
+                    "image": run.image,
+                    "clusters": run.aggregator.clusters if run.aggregator.name == "netvlad" else None,
+                    "centroids": run.centroids,
+                },
+            }
+            if run.aggregator.name != "netvlad":
+                needs.popitem()
+            for file, parts in needs.items():
+                other, theirs = owners.setdefault(file, (name, parts))
+                differ = [part for part in parts if parts[part] != theirs[part]]
+                if differ:
+                    raise ValueError(
+                        f"runs.{name} and runs.{other} differ in {differ[0]} but would share one {file[0]} file; "
+                        f"give one of them its own backbone.label"
+                    )
+        return self
+
+    @cached_property
+    def dataset_names(self) -> tuple:
+        return (*registry.FAMILIES["dataset"], *self.custom)
+
+    def with_backbone(self, path: str, weights: str) -> Run:
+        """A run whose backbone lies under these names; all such runs agree on it."""
+        return next(r for r in self.runs.values() if (r.backbone.path, r.backbone.weights) == (path, weights))
+
+    def with_centroids(self, train_set: str, path: str, weights: str) -> Run:
+        """A run that starts from these centroids; all such runs agree on them."""
+        names = (train_set, path, weights)
+        return next(
+            r
+            for r in self.runs.values()
+            if (r.train_set, r.backbone.path, r.backbone.weights) == names and r.aggregator.name == "netvlad"
+        )
+
+
+def overlay(base: dict, changes: dict) -> dict:
+    """`base` with `changes` laid over it, section by section; neither is modified."""
+    result = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = overlay(result[key], value) if nested else value
+    return result
+
+
+def parse(raw: dict) -> Config:
+    """Check the raw configuration: `base` is one recipe, `runs` name overlays of it, the rest are Config's keys.
+
+    Raises:
+        BadInput: one line for the first thing wrong, with its key, the value, what is allowed and, for a misspelt key,
+            the closest known one; `(and n more)` when there are others.
+    """
+    raw = {key: value for key, value in raw.items() if value is not None}
+    base, runs = raw.pop("base", {}), raw.get("runs") or {}
+    for key, value in (("base", base), ("runs", runs), *((f"runs.{k}", v or {}) for k, v in dict(runs).items())):
+        if not isinstance(value, dict):
+            raise BadInput(f"config: {key} must hold keys, not {value!r}")
+    try:
+        if base:
+            _validate(Run, overlay({"train_set": "city"}, base), "base.")
+        raw["runs"] = {name: overlay(base, changes or {}) for name, changes in runs.items()}
+        return _validate(Config, raw, "")
+    except BadInput as error:
+        raise BadInput(f"config: {error}") from None
+
+
+def _validate(section: type[Section], raw: dict, prefix: str):
+    try:
+        return section.model_validate(raw)
+    except ValidationError as errors:
+        first, *others = errors.errors()
+        more = f" (and {len(others)} more)" if others else ""
+        raise BadInput(_explain(section, first, prefix) + more) from None
+
+
+def _explain(section: type[Section], error: dict, prefix: str) -> str:
+    key = prefix + ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        fields = _section_at(section, error["loc"][:-1]).model_fields
+        return f"{key}: unknown key; {registry.suggestion(str(error['loc'][-1]), fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    message = error["msg"].removeprefix("Value error, ")
+    given = "" if error["type"] == "value_error" else f", not {error['input']!r}"
+    return f"{key}: {message}{given}" if key else message
+
+
+def _section_at(section: type[Section], location) -> type[Section]:
+    """The section that a path of keys leads to."""
+    for part in location:
+        annotation = section.model_fields[part].annotation if part in getattr(section, "model_fields", {}) else section
+        sections = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, Section)]
+        section = sections[0] if sections else section
+    return section

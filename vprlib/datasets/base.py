@@ -1,0 +1,88 @@
+"""What a dataset is: where its files lie, how they become one table of images, and how a hit is judged."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vprlib.files import BadInput
+from vprlib.geometry import within
+
+COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")
+SPLITS = ("train", "val", "test")
+ROLES = ("database", "query")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A declaration; nothing is read until `table`."""
+
+    index: Callable  # root -> DataFrame of COLUMNS, paths relative to the root; place, heading, time may be left out
+    files: tuple  # what `index` reads, relative to the root
+    root: Path  # the folder of the files as published
+    radius_m: float  # a hit lies at most this far from the query
+    protocol: str  # how its numbers are made; it stands beside each of them
+    access: str  # where to get it: whom to ask, which files
+    views_per_place: int | None = None  # evaluation counts only the first image of a place among its candidates
+    counts: Mapping = field(default_factory=dict)  # (split, role) -> number of images
+    render: Callable | None = None  # (root, size) -> None writes the files of an embedded dataset
+
+    def table(self):
+        """The image table: one row an image, `path` openable from the working folder, coordinates in metres.
+
+        Raises:
+            BadInput: a file is missing, with how to get it; or the table cannot be used, with its first bad row.
+        """
+        missing = [name for name in self.files if not (self.root / name).is_file()]
+        if missing:
+            raise BadInput(f"{self.root / missing[0]}: no such file. {self.access}")
+        table = self.index(self.root)
+        for column in ("path", "split", "role", "east", "north"):
+            if column not in table:
+                raise BadInput(f"{self.root / self.files[0]}: has no column {column!r}")
+        table = table.reindex(columns=list(COLUMNS))
+        table["path"] = [str(self.root / path) for path in table.path]
+        self._check(table)
+        return table
+
+    def positives(self, table, split: str) -> list:
+        """For each query of a split, the row numbers among its database images within the hit radius."""
+        query, database = select(table, split, "query"), select(table, split, "database")
+        return within(query[["east", "north"]], database[["east", "north"]], self.radius_m)
+
+    def _check(self, table):
+        source = self.root / self.files[0]
+        for column, allowed in (("split", SPLITS), ("role", ROLES)):
+            bad = table[~table[column].isin(allowed)]
+            if len(bad):
+                row = bad.iloc[0]
+                raise BadInput(f"{source}: {row.path}: {column} {row[column]!r} is not one of {', '.join(allowed)}")
+        for column in ("east", "north"):
+            bad = table[~_finite(table[column])]
+            if len(bad):
+                row = bad.iloc[0]
+                raise BadInput(f"{source}: {row.path}: {column} is {row[column]!r}, not a number of metres")
+        if table.path.duplicated().any():
+            raise BadInput(f"{source}: {table.path[table.path.duplicated()].iloc[0]} is listed twice")
+        if table.empty:
+            raise BadInput(f"{source}: lists no image")
+        for split in [split for split in SPLITS if (table.split == split).any()]:
+            for role in ROLES:
+                if select(table, split, role).empty:
+                    raise BadInput(f"{source}: split {split} has no {role} image")
+            if not any(len(found) for found in self.positives(table, split)):
+                raise BadInput(
+                    f"{source}: no query of split {split} has a database image within {self.radius_m:g} m; "
+                    f"check the radius and the unit of the coordinates"
+                )
+
+
+def select(table, split: str, role: str):
+    """The rows of one split and role, renumbered from 0 in the table's order."""
+    return table[(table.split == split) & (table.role == role)].reset_index(drop=True)
+
+
+def _finite(column):
+    import numpy as np
+    import pandas as pd
+
+    return np.isfinite(pd.to_numeric(column, errors="coerce"))

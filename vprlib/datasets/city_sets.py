@@ -1,0 +1,48 @@
+"""The embedded city, by day like Pittsburgh and by night like Tokyo 24/7: rendered, not downloaded."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from vprlib.datasets.base import Dataset
+from vprlib.datasets.pitts import pittsburgh
+from vprlib.datasets.tokyo import tokyo
+
+MARKER = "annotations.json"  # cars and people in COCO format, written last: where it lies, the dataset is complete
+RADIUS_M = 10.0
+ACCESS = "It is rendered: run `snakemake -R render --until render`"
+
+
+def render(root: Path, size: dict, *, writer: str):
+    """Write the files of an embedded dataset; `size` is config's `city` section as plain data."""
+    from tqdm import tqdm
+
+    from vprlib.datasets import city_files
+
+    size = dict(size)
+    seed = size.pop("seed")
+    getattr(city_files, writer)(root, seed=seed, size=size, progress=partial(tqdm, disable=None, desc=root.name))
+
+
+def rendered(dataset: Dataset, writer: str) -> Dataset:
+    return replace(
+        dataset,
+        files=(MARKER, *dataset.files),
+        radius_m=RADIUS_M,
+        access=ACCESS,
+        render=partial(render, writer=writer),
+    )
+
+
+CITY = rendered(replace(pittsburgh("city", {}), root=Path("data/city"), protocol="10 m"), "write_city")
+CITY_NIGHT = rendered(
+    tokyo(
+        "datasets/city_night.mat",
+        {"database": "", "query": "247query_v2"},
+        root=Path("data/city_night"),
+        radius_m=RADIUS_M,
+        protocol="10 m, first view of a place",
+        access=ACCESS,
+    ),
+    "write_city_night",
+)

@@ -1,0 +1,37 @@
+"""Tokyo 24/7 (Torii et al., "24/7 place recognition by view synthesis", CVPR 2015), the 315 queries of version 2.
+
+A place is 12 views of a panorama, consecutive in the file; evaluation counts only the first view of a place.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from vprlib.datasets import dbstruct
+from vprlib.datasets.base import Dataset
+
+VIEWS = 12
+
+
+def panorama(names: list) -> list:
+    """The number of the panorama: VIEWS consecutive images are one."""
+    return [str(number // VIEWS) for number in range(len(names))]
+
+
+def tokyo(mat: str, folders: dict, **declaration) -> Dataset:
+    index = partial(dbstruct.index, splits={"test": mat}, folders=folders, place=panorama)
+    return Dataset(index=index, files=(mat,), views_per_place=VIEWS, **declaration)
+
+
+TOKYO247 = tokyo(
+    "datasets/tokyo247.mat",
+    {"database": "images", "query": "247query_subset_v2"},
+    root=Path("data/tokyo247"),
+    radius_m=25.0,
+    protocol="25 m, first view of a place, queries v2, fixed size",
+    access=(
+        "Tokyo 24/7 is given on request: ask its authors (www.ok.ctrl.titech.ac.jp/~torii/project/247); put the "
+        "database images into data/tokyo247/images, the queries into data/tokyo247/247query_subset_v2 and the split "
+        "of the NetVLAD project page (www.di.ens.fr/willow/research/netvlad) into data/tokyo247/datasets/tokyo247.mat"
+    ),
+    counts={("test", "database"): 75_984, ("test", "query"): 315},
+)

@@ -1,0 +1,169 @@
+"""From a ranking to recalls. A recall is a share in [0, 1]; percent is for plots."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from vprlib.datasets.base import select
+from vprlib.files import BadInput, provenance
+from vprlib.geometry import within
+
+
+def hits(ranking_QK, positives) -> np.ndarray:
+    """Which candidates are correct: (Q, K) bool; the -1 that pads a short row never is.
+
+    Raises:
+        ValueError: if `ranking` and `positives` differ in length.
+    """
+    ranking_QK = np.asarray(ranking_QK, np.int64)
+    if len(ranking_QK) != len(positives):
+        raise ValueError(f"{len(ranking_QK)} rows of ranking, but positives of {len(positives)} queries")
+    flat = np.concatenate([np.empty(0, np.int64), *positives])
+    size = 1 + max(flat.max(initial=0), ranking_QK.max(initial=0))
+    owner = np.repeat(np.arange(len(positives)), [len(p) for p in positives])
+    right = np.sort(owner * size + flat)
+    asked = np.arange(len(ranking_QK))[:, None] * size + ranking_QK
+    place = np.searchsorted(right, asked)
+    found = np.zeros(asked.shape, bool)
+    inside = place < len(right)
+    found[inside] = right[place[inside]] == asked[inside]
+    return found & (ranking_QK >= 0)
+
+
+def recall_at(ks, ranking_QK, positives) -> dict:
+    """Share of queries with a correct place among their first k candidates.
+
+    Args:
+        ks: cut-offs, each at least 1 and at most K.
+        ranking_QK: (Q, K) int, database indices, nearest first; -1 pads a short row.
+        positives: Q arrays of database indices within the hit radius.
+
+    Returns:
+        {k: recall in [0, 1]}. A query without any positive counts as a miss.
+
+    Raises:
+        ValueError: if `ranking` and `positives` differ in length, or a k is out of range.
+    """
+    found = hits(ranking_QK, positives)
+    bad = [k for k in ks if not 1 <= k <= found.shape[1]]
+    if bad:
+        raise ValueError(f"recall@{bad[0]} needs {bad[0]} candidates a query, the ranking has {found.shape[1]}")
+    return {k: float(found[:, :k].any(1).mean()) for k in ks}
+
+
+def suppress_views(ranking_QK, place_N, depth: int) -> np.ndarray:
+    """Keep the first candidate of each place among the first `depth` (Tokyo 24/7's protocol; OpenIBL, evaluators.py).
+
+    Args:
+        ranking_QK: (Q, K) int, nearest first, -1 pads.
+        place_N: (N,) int, the place of each database image.
+        depth: how many candidates of a row are looked at, at most K.
+
+    Returns:
+        (Q, depth) int64, the kept candidates in their order, padded with -1.
+    """
+    ranking = np.asarray(ranking_QK, np.int64)[:, :depth]
+    if ranking.shape[1] < depth:
+        raise ValueError(f"suppression looks at {depth} candidates, the ranking has {ranking.shape[1]}")
+    place = np.where(ranking >= 0, np.asarray(place_N)[ranking], -1)
+    order = np.argsort(place, axis=1, kind="stable")
+    grouped = np.take_along_axis(place, order, 1)
+    first = np.ones_like(grouped, bool)
+    first[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
+    keep = np.empty_like(first)
+    np.put_along_axis(keep, order, first, 1)
+    keep &= ranking >= 0
+    front = np.argsort(~keep, axis=1, kind="stable")
+    return np.where(np.take_along_axis(keep, front, 1), np.take_along_axis(ranking, front, 1), -1)
+
+
+def wilson(successes, trials: int, z: float = 1.959964) -> tuple:
+    """The Wilson score interval of a share (Wilson 1927, eq. 3); 95 % by default. Returns (low, high)."""
+    share = np.asarray(successes) / trials
+    centre = share + z**2 / (2 * trials)
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return (centre - half) / (1 + z**2 / trials), (centre + half) / (1 + z**2 / trials)
+
+
+def chance(ks, positives, database: int) -> dict:
+    """Expected recall@k of a random ranking: 1 - prod_{i<k} (N - p - i) / (N - i), averaged over the queries."""
+    counts = np.array([len(p) for p in positives], float)
+    missed, result = np.ones_like(counts), {}
+    for k in range(1, max(ks) + 1):
+        missed = missed * np.maximum(database - counts - (k - 1), 0) / max(database - (k - 1), 1)
+        if k in ks:
+            result[k] = float(1 - missed.mean())
+    return result
+
+
+def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place, protocol: str):
+    """The recalls of one ranking file: a tidy row for each kind of descriptor and k, with all that it depends on.
+
+    Args:
+        images: the image table; its test split was searched.
+        ranking: the file that `search` wrote.
+        ks: cut-offs.
+        config: the fingerprint of the recipe.
+        radius_m, views_per_place, protocol: the dataset's.
+
+    Raises:
+        BadInput: if the ranking is shorter than the largest k, or was made for another image table.
+    """
+    table = pd.read_csv(images, dtype={"place": str})
+    query, database = select(table, "test", "query"), select(table, "test", "database")
+    positives = within(query[["east", "north"]], database[["east", "north"]], radius_m)
+    lucky = chance(ks, positives, len(database))
+    rows = []
+    with h5py.File(ranking, "r") as file:
+        trained = json.loads(file.attrs["model"])
+        common = {
+            "config": config,
+            "checkpoint": file.attrs["checkpoint"][:12],
+            "epoch": trained["epoch"],
+        } | provenance()
+        for kind in file:
+            found = file[kind]["ranking"][:]
+            if len(found) != len(query) or found.max(initial=0) >= len(database):
+                raise BadInput(f"{ranking}: was searched in other images than {images}; run `snakemake -R extract`")
+            if views_per_place:
+                found = suppress_views(found, pd.factorize(database.place)[0], found.shape[1])
+            possible = [k for k in ks if k <= found.shape[1]]
+            if len(possible) < len(ks):
+                raise BadInput(
+                    f"evaluate.ks: recall@{max(ks)} needs as many candidates, {ranking} has {found.shape[1]}"
+                )
+            for k, recall in recall_at(ks, found, positives).items():
+                low, high = wilson(recall * len(query), len(query))
+                rows.append(
+                    {
+                        "descriptor": kind,
+                        "dim": int(file[kind]["dim"][()]),
+                        "rerank": "none",
+                        "k": k,
+                        "recall": recall,
+                        "low": low,
+                        "high": high,
+                        "chance": lucky[k],
+                        "queries": len(query),
+                        "without_positives": sum(not len(p) for p in positives),
+                        "database": len(database),
+                        "radius_m": radius_m,
+                        "protocol": protocol,
+                    }
+                    | common
+                )
+    return pd.DataFrame(rows)
+
+
+def join(tables: dict, identities: list):
+    """Join the recalls of a dataset's runs.
+
+    Raises:
+        BadInput: if one was made with a recipe that is not in the configuration any more.
+    """
+    for path, table in tables.items():
+        if not set(table.config) <= set(identities):
+            raise BadInput(f"{path}: was made with another configuration; run `snakemake -R train` for that run")
+    return pd.concat(tables.values(), ignore_index=True)

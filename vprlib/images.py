@@ -1,0 +1,70 @@
+"""Photos as tensors: decoded, resized, batched; bytes until they are on the device that computes on them."""
+
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from vprlib.files import BadInput
+
+
+class Images(torch.utils.data.Dataset):
+    """Photos by number: (3, height, width) uint8 RGB, turned upright by their EXIF, resized by antialiased bilinear."""
+
+    def __init__(self, paths, height: int, width: int):
+        self.paths, self.size = list(paths), (height, width)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, number):
+        return decode(self.paths[number], self.size)
+
+    def __getitems__(self, numbers):
+        return [self[number] for number in numbers]
+
+
+def decode(path, size):
+    """Read one photo as (3, *size) uint8.
+
+    Raises:
+        BadInput: if the file is missing, truncated or no photo.
+    """
+    from torchvision.io import ImageReadMode, decode_image, read_file
+
+    try:
+        photo = decode_image(read_file(str(path)), mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    except (RuntimeError, OSError) as error:
+        reason = "no such file" if "No such file" in str(error) else "cannot be decoded: truncated, or not a photo"
+        raise BadInput(f"{path}: {reason}") from error
+    if photo.shape[1:] == size:
+        return photo
+    return F.interpolate(photo[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+def batches(images: Images, numbers, *, workers: int = 0, desc: str | None = None):
+    """Yield a (n, 3, H, W) uint8 tensor for each list of image numbers in `numbers`, in that order.
+
+    With workers, that many processes decode ahead; `desc` names a progress bar, drawn on a terminal only.
+    """
+    loader = torch.utils.data.DataLoader(
+        images,
+        batch_sampler=numbers,
+        num_workers=workers,
+        collate_fn=torch.stack,
+        pin_memory=workers > 0 and torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(0),  # its base seed must not come from the global state
+    )
+    return tqdm(loader, desc=desc, disable=None if desc else True, unit="batch")
+
+
+def normalise(photos_BCHW, image, device):
+    """uint8 photos -> float32 on `device`, channels last, with config's `image.mean` and `.std` taken out."""
+    x_BCHW = photos_BCHW.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (image.mean, image.std))
+    return x_BCHW.sub_(mean).div_(std)
+
+
+def chunks(numbers, size: int) -> list:
+    """Cut a sequence of image numbers into lists of `size`, the last one shorter."""
+    numbers = [int(number) for number in numbers]
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]

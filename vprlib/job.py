@@ -1,0 +1,64 @@
+"""What every workflow script does around its one call: log, count threads, end on bad input with one line."""
+
+import ctypes
+import logging
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+from vprlib.config import Config, parse
+from vprlib.files import BadInput
+
+
+@contextmanager
+def job(snakemake):
+    """Yield the Config of a Snakemake job; its messages go to the rule's log and to the terminal.
+
+    Bad input and a full or failing disk end the process with one line and status 1; anything else is a defect of
+    the code and leaves its traceback in the log.
+    """
+    Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[logging.FileHandler(snakemake.log[0], mode="w"), logging.StreamHandler()],
+    )
+    logging.getLogger("faiss").setLevel(logging.WARNING)
+    os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)  # torch and faiss read it when they are imported
+    subject = " ".join(f"{name} {value}" for name, value in snakemake.wildcards.items())
+    try:
+        yield parse(snakemake.config)
+    except (BadInput, OSError) as error:
+        logging.error("error: %s%s: %s", snakemake.rule, f" ({subject})" if subject else "", error)
+        sys.exit(1)
+    except Exception:
+        logging.error("%s", traceback.format_exc())
+        sys.exit(1)
+
+
+def device(config: Config):
+    """The device that `execution.device` asks for, and how many processes should decode photos for it."""
+    import torch
+
+    from vprlib.model import device
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    chosen = device(config.execution.device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
+    # a CPU that computes has no core to spare for decoding, which is a hundredth of the work
+    return chosen, int(os.environ["OMP_NUM_THREADS"]) if chosen.type == "cuda" else 0
+
+
+def keep_freed_memory():
+    """Have glibc keep freed blocks for the next step instead of giving each large one back to the system.
+
+    Activations are large blocks: without this, page faults take a third of a convolution's time on a CPU.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        most, m_trim_threshold, m_mmap_max = 2**31 - 1, -1, -4
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, most)

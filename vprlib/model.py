@@ -1,0 +1,130 @@
+"""A descriptor network: backbone and aggregator; and its checkpoint, which carries what it was made from."""
+
+import inspect
+import json
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+
+from vprlib import files, registry
+from vprlib.config import Aggregator, Backbone, Image
+from vprlib.files import BadInput
+
+
+class Descriptor(nn.Module):
+    """(B, 3, H, W) normalised photos -> (B, dim) L2-normalised descriptors.
+
+    Normalisation layers always use their stored statistics, so a descriptor does not depend on its batch mates.
+    """
+
+    def __init__(self, image: Image, backbone: nn.Module, aggregator: nn.Module):
+        super().__init__()
+        self.image, self.backbone, self.aggregator = image, backbone, aggregator
+        self.eval()
+
+    @property
+    def dim(self) -> int:
+        return self.aggregator.dim
+
+    def train(self, mode: bool = True):
+        return super().train(False)
+
+    def forward(self, x_BCHW):
+        return self.aggregator(self.backbone(x_BCHW))
+
+
+def device(name: str) -> torch.device:
+    """`auto` is the first GPU, if there is one.
+
+    Raises:
+        BadInput: if a GPU is asked for by name and there is none.
+    """
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput(f"execution.device: {name!r}, but torch sees no GPU; use 'auto' or 'cpu'")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def build_backbone(backbone: Backbone) -> nn.Module:
+    """Build an untrained backbone from its config section.
+
+    Raises:
+        BadInput: if it does not take one of the options.
+    """
+    build = registry.load("backbone", backbone.name)
+    known = inspect.signature(build).parameters
+    unknown = [option for option in backbone.options if option not in known]
+    if unknown:
+        hint = registry.suggestion(unknown[0], known)
+        raise BadInput(f"backbone.options: {backbone.name} has no option {unknown[0]!r}; {hint}")
+    try:
+        return build(**backbone.options)
+    except ValueError as error:
+        raise BadInput(f"backbone.options: {error}") from error
+
+
+def build(image: Image, backbone: Backbone, aggregator: Aggregator) -> Descriptor:
+    """Build an untrained network from its config sections."""
+    network = build_backbone(backbone)
+    make = registry.load("aggregator", aggregator.name)
+    options = {"clusters": aggregator.clusters} if "clusters" in inspect.signature(make).parameters else {}
+    return Descriptor(image, network, make(network.channels, **options)).to(memory_format=torch.channels_last)
+
+
+def load_weights(module: nn.Module, path):
+    """Load a safetensors file into a module, strictly.
+
+    Raises:
+        BadInput: naming the first tensors that are missing, unknown or of another shape.
+    """
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: cannot be read as safetensors ({error})") from error
+    check_state(module, state, path)
+    module.load_state_dict(state)
+
+
+def check_state(module: nn.Module, state: dict, path):
+    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = [f"{name} is missing" for name in own if name not in given]
+    wrong += [f"{name} is unknown" for name in given if name not in own]
+    wrong += [f"{name} is {given[name]}, not {own[name]}" for name in own if given.get(name, own[name]) != own[name]]
+    if wrong:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise BadInput(f"{path}: does not fit the network: {'; '.join(wrong[:3])}{more}")
+
+
+def write_weights(path, state: dict, attributes: dict):
+    """Write tensors and JSON attributes as safetensors, atomically; the same content gives the same bytes."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
+    files.write_bytes(path, save(state, metadata={"vprlib": json.dumps(attributes, sort_keys=True)}))
+
+
+def save_checkpoint(path, model: Descriptor, backbone: Backbone, aggregator: Aggregator, **attributes):
+    """Write a network with the sections that rebuild it, the code's version, and what else describes it."""
+    sections = {"image": model.image, "backbone": backbone, "aggregator": aggregator}
+    described = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    write_weights(path, model.state_dict(), described | attributes | files.provenance())
+
+
+def load_checkpoint(path) -> tuple:
+    """Return (network, attributes) of a checkpoint.
+
+    Raises:
+        BadInput: if it is none, or does not fit the network that it describes.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            attributes = json.loads((file.metadata() or {}).get("vprlib", "{}"))
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: cannot be read as safetensors ({error})") from error
+    if "backbone" not in attributes:
+        raise BadInput(f"{path}: carries no description of its network; it was not written by `train`")
+    model = build(
+        Image(**attributes["image"]), Backbone(**attributes["backbone"]), Aggregator(**attributes["aggregator"])
+    )
+    load_weights(model, path)
+    return model, attributes

@@ -1,0 +1,84 @@
+"""A backbone's initial weights: torchvision's, or a state dict of one's own, as one safetensors file."""
+
+import pickle
+import re
+from urllib.error import URLError
+
+import torch
+
+from vprlib import files
+from vprlib.config import Backbone
+from vprlib.files import BadInput
+from vprlib.model import build_backbone, check_state, write_weights
+
+STAGES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}  # of torchvision's ResNets, as our layer numbers
+PREFIXES = re.compile(r"^(?:module\.)?(?:features\.|layers\.)?(\d+\.)")
+
+
+def fetch(out, backbone: Backbone):
+    """Write the weights that a backbone's section names.
+
+    Source names may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), a bare stack's (`0.weight`, the
+    MatConvNet VGG16 file) or ours; layers beyond the backbone's end, such as classifiers, are left out.
+
+    Raises:
+        BadInput: the file cannot be had or read, or its layers do not fit (the first of them named).
+    """
+    network = build_backbone(backbone)
+    source = backbone.file or f"torchvision's {backbone.name} {backbone.weights}"
+    state = read_state(backbone.file) if backbone.file else download(backbone.name)
+    own = network.state_dict()
+    last = max(int(name.split(".")[1]) for name in own)
+    renamed = {rename(name): tensor for name, tensor in state.items()}
+    state = {n: t for n, t in renamed.items() if n.startswith("layers.") and int(n.split(".")[1]) <= last}
+    check_state(network, state, source)
+    attributes = {
+        "backbone": backbone.model_dump(mode="json"),
+        "sha256": files.digest(backbone.file) if backbone.file else None,
+    }
+    write_weights(out, state, attributes)
+
+
+def rename(name: str) -> str:
+    """Another project's name of a tensor -> ours, `layers.<number>.…`; unknown ones stay as they are."""
+    if match := PREFIXES.match(name):
+        return "layers." + name[match.start(1) :]
+    stage, _, rest = name.removeprefix("module.").partition(".")
+    return f"layers.{STAGES[stage]}.{rest}" if stage in STAGES else name
+
+
+def read_state(path) -> dict:
+    """Read a state dict: safetensors, or a torch file that holds nothing but tensors and plain containers.
+
+    Raises:
+        BadInput: if it cannot be read so.
+    """
+    try:
+        if str(path).endswith(".safetensors"):
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file; backbone.file names it") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read as a file of weights alone ({str(error).splitlines()[0]})") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    if not state or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise BadInput(f"{path}: holds no state dict")
+    return state
+
+
+def download(name: str) -> dict:
+    """torchvision's ImageNet weights, checked by the hash in their name and kept in torch's cache."""
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise BadInput(
+            f"{weights.url}: cannot be downloaded ({error}); fetch it elsewhere and name it: "
+            f"backbone: {{weights: torchvision, file: PATH}}"
+        ) from error

@@ -1,0 +1,136 @@
+"""What the rules share: the wildcards' values, and the few functions that give a job its files and params."""
+
+from functools import partial
+
+from vprlib import datasets
+
+MODEL = "results/models/{run}/seed{seed}/gen{gen}"
+EVALUATED = "results/{dataset}/{run}/seed{seed}/gen{gen}"
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, cfg.dataset_names)),
+    train_set="|".join(map(re.escape, cfg.dataset_names)),
+    run="|".join(map(re.escape, cfg.runs)),
+    backbone=r"[^/]+",
+    weights=r"[^/]+",
+    seed=r"\d+",
+    gen=r"\d+",
+
+
+scattergather:
+    extract=cfg.shards,
+
+
+def plain(section):
+    """A config section as plain data, the only kind of param that Snakemake can compare."""
+    return section.model_dump(mode="json")
+
+
+def of_run(*names):
+    """Param function: sections of the wildcards' run."""
+    return lambda w: {name: plain(getattr(cfg.runs[w.run], name)) for name in names}
+
+
+def dataset(name):
+    return datasets.find(name, cfg)
+
+
+def raw_files(w):
+    """What `index` reads: what `render` makes, or those of the published files that lie there.
+
+    A missing one is no missing input: the job itself says where to get it, and a dry run needs no data.
+    """
+    declared = dataset(w.dataset)
+    paths = [str(declared.root / name) for name in declared.files]
+    return paths[:1] if declared.render else [path for path in paths if os.path.exists(path)]
+
+
+def backbone_of(w):
+    """Param function: what a backbone's weights are made from."""
+    return plain(cfg.with_backbone(w.backbone, w.weights).backbone)
+
+
+def start_of(w):
+    """Param function: what centroids are made from."""
+    run = cfg.with_centroids(w.train_set, w.backbone, w.weights)
+    sections = {name: plain(getattr(run, name)) for name in ("image", "backbone", "centroids")}
+    return sections | {"clusters": run.aggregator.clusters}
+
+
+def weights(w):
+    backbone = cfg.runs[w.run].backbone
+    return f"results/weights/{backbone.path}/{backbone.weights}.safetensors"
+
+
+def centroids(w):
+    return centroids_of(cfg.runs[w.run], w.seed) or []
+
+
+def teacher(w):
+    """The previous generation's last model; the first generation has no teacher."""
+    gen = int(w.gen)
+    return f"results/models/{w.run}/seed{w.seed}/gen{gen - 1}/last.safetensors" if gen else []
+
+
+def training_images(w):
+    return f"results/{cfg.runs[w.run].train_set}/images.csv"
+
+
+def training_judged(w):
+    declared = dataset(cfg.runs[w.run].train_set)
+    return {"radius_m": declared.radius_m}
+
+
+def whitening(w):
+    """The whitening, for runs that evaluate whitened descriptors."""
+    return f"{MODEL.format(**w)}/pca.h5" if "whitened" in cfg.runs[w.run].extract.descriptors else []
+
+
+def identity(w):
+    return cfg.runs[w.run].identity(int(w.gen))
+
+
+def evaluated_checkpoint(w):
+    """The model of a generation that is evaluated."""
+    return f"{MODEL.format(**w)}/{cfg.runs[w.run].extract.checkpoint}.safetensors"
+
+
+def judged(w):
+    """Param function: how a dataset judges a hit."""
+    declared = dataset(w.dataset)
+    return {
+        "radius_m": declared.radius_m,
+        "views_per_place": declared.views_per_place,
+        "protocol": declared.protocol,
+    }
+
+
+def generations():
+    """Every (run, generation) of the configuration."""
+    return [(name, gen) for name, run in cfg.runs.items() for gen in range(len(run.generations))]
+
+
+def tree(pattern, **wildcards):
+    """A pattern for every run, seed and generation of the configuration."""
+    return [
+        pattern.format(run=run, seed=seed, gen=gen, **wildcards) for run, gen in generations() for seed in cfg.seeds
+    ]
+
+
+def centroids_of(run, seed):
+    """The centroids that a run starts from; None if its aggregator is not NetVLAD."""
+    folder = f"results/centroids/{run.train_set}/{run.backbone.path}/{run.backbone.weights}"
+    return f"{folder}/seed{seed}.h5" if run.aggregator.name == "netvlad" else None
+
+
+def everything(w):
+    """The targets of `all`."""
+    finals = ["results/training.svg", "results/comparison.svg"]
+    for name in cfg.datasets:
+        finals += [
+            f"results/{name}/{file}" for file in ("recalls.csv", "recalls.svg", "verification.json", "contact.png")
+        ]
+        finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
+    used = {centroids_of(run, seed) for run in cfg.runs.values() for seed in cfg.seeds} - {None}
+    return finals + [path.replace(".h5", ".svg") for path in sorted(used)]

@@ -1,0 +1,43 @@
+"""From published files to one table of images a dataset."""
+
+
+rule render:
+    output:
+        "data/{dataset}/annotations.json",
+    log:
+        "logs/render/{dataset}.log",
+    wildcard_constraints:
+        dataset="|".join(name for name in cfg.dataset_names if dataset(name).render),
+    params:
+        size=plain(cfg.city),
+    script:
+        "../scripts/render.py"
+
+
+rule index:
+    input:
+        raw_files,
+    output:
+        "results/{dataset}/images.csv",
+    log:
+        "logs/index/{dataset}.log",
+    params:
+        judged=judged,
+        root=lambda w: str(dataset(w.dataset).root),
+    script:
+        "../scripts/index.py"
+
+
+rule verify:
+    input:
+        images="results/{dataset}/images.csv",
+    output:
+        "results/{dataset}/verification.json",
+    log:
+        "logs/verify/{dataset}.log",
+    priority: 10
+    threads: 8
+    params:
+        judged=judged,
+    script:
+        "../scripts/verify.py"

@@ -1,0 +1,80 @@
+"""From networks to recalls: describe, search, judge."""
+
+
+rule extract:
+    input:
+        images="results/{dataset}/images.csv",
+        checkpoint=evaluated_checkpoint,
+        whitening=whitening,
+    output:
+        temp(f"{EVALUATED}/shard.{{scatteritem}}.h5"),
+    log:
+        "logs/extract/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        descriptors=lambda w: cfg.runs[w.run].extract.descriptors,
+    script:
+        "../scripts/extract.py"
+
+
+rule merge:
+    input:
+        gather.extract("results/{{dataset}}/{{run}}/seed{{seed}}/gen{{gen}}/shard.{scatteritem}.h5"),
+    output:
+        database=f"{EVALUATED}/database.h5",
+        queries=f"{EVALUATED}/queries.h5",
+    log:
+        "logs/merge/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    script:
+        "../scripts/merge.py"
+
+
+rule search:
+    input:
+        database=f"{EVALUATED}/database.h5",
+        queries=f"{EVALUATED}/queries.h5",
+    output:
+        f"{EVALUATED}/ranking.h5",
+    log:
+        "logs/search/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    threads: 8
+    params:
+        depth=cfg.search.depth,
+    script:
+        "../scripts/search.py"
+
+
+rule evaluate:
+    input:
+        images="results/{dataset}/images.csv",
+        ranking=f"{EVALUATED}/ranking.h5",
+    output:
+        f"{EVALUATED}/recalls.csv",
+    log:
+        "logs/evaluate/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    params:
+        ks=cfg.evaluate.ks,
+        judged=judged,
+        identity=identity,
+    script:
+        "../scripts/evaluate.py"
+
+
+rule recalls:
+    input:
+        lambda w: tree(f"{EVALUATED}/recalls.csv", dataset=w.dataset),
+    output:
+        report(
+            "results/{dataset}/recalls.csv",
+            caption="../report/recalls_table.rst",
+            category="{dataset}",
+            labels={"what": "recalls, the table"},
+        ),
+    log:
+        "logs/recalls/{dataset}.log",
+    params:
+        identities=[cfg.runs[run].identity(gen) for run, gen in generations()],
+    script:
+        "../scripts/recalls.py"

@@ -1,0 +1,21 @@
+import pandas as pd
+
+from vprlib.extract import extract
+from vprlib.job import device, job
+
+if __name__ == "__main__":
+    with job(snakemake) as config:
+        shard, shards = map(int, snakemake.wildcards.scatteritem.split("-of-"))
+        chosen, workers = device(config)
+        extract(
+            snakemake.output[0],
+            table=pd.read_csv(snakemake.input.images),
+            checkpoint=snakemake.input.checkpoint,
+            whitening=snakemake.input.get("whitening") or None,
+            kinds=snakemake.params.descriptors,
+            shard=shard - 1,
+            shards=shards,
+            device=chosen,
+            batch=config.execution.batch,
+            workers=workers,
+        )

@@ -1,0 +1,14 @@
+from vprlib.config import Backbone, Image, Pretrain
+from vprlib.job import device, job
+from vprlib.pretrain import pretrain
+
+if __name__ == "__main__":
+    with job(snakemake) as config:
+        pretrain(
+            snakemake.output[0],
+            backbone=Backbone(**snakemake.params.backbone),
+            image=Image(**snakemake.params.image),
+            settings=Pretrain(**snakemake.params.pretrain),
+            device=device(config)[0],
+            workers=snakemake.threads,
+        )

@@ -1,0 +1,11 @@
+from vprlib.job import job
+from vprlib.search import search
+
+if __name__ == "__main__":
+    with job(snakemake):
+        search(
+            snakemake.output[0],
+            database=snakemake.input.database,
+            queries=snakemake.input.queries,
+            depth=snakemake.params.depth,
+        )

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from vprlib.config import Aggregator, Backbone, Image, Train
+from vprlib.datasets import find
+from vprlib.job import device, job
+from vprlib.train import Job, Sources, train
+
+if __name__ == "__main__":
+    with job(snakemake) as config:
+        network = snakemake.params.network
+        chosen, workers = device(config)
+        sources = {name: snakemake.input.get(name) or None for name in ("images", "weights", "centroids", "teacher")}
+        train(
+            folder=Path(snakemake.output.last).parent,
+            dataset=find(config.runs[snakemake.wildcards.run].train_set, config),
+            sources=Sources(**sources),
+            image=Image(**network["image"]),
+            backbone=Backbone(**network["backbone"]),
+            aggregator=Aggregator(**network["aggregator"]),
+            settings=Train(**snakemake.params.train),
+            generation=int(snakemake.wildcards.gen),
+            seed=int(snakemake.wildcards.seed),
+            job=Job(chosen, config.execution.batch, workers, config.execution.checkpoint_minutes),
+        )

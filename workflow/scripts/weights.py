@@ -1,0 +1,7 @@
+from vprlib.config import Backbone
+from vprlib.job import job
+from vprlib.weights import fetch
+
+if __name__ == "__main__":
+    with job(snakemake):
+        fetch(snakemake.output[0], Backbone(**snakemake.params.backbone))

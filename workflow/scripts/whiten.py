@@ -1,0 +1,19 @@
+import pandas as pd
+
+from vprlib.config import Whiten
+from vprlib.extract import whiten
+from vprlib.job import device, job
+
+if __name__ == "__main__":
+    with job(snakemake) as config:
+        chosen, workers = device(config)
+        whiten(
+            snakemake.output[0],
+            table=pd.read_csv(snakemake.input.images),
+            checkpoint=snakemake.input.checkpoint,
+            settings=Whiten(**snakemake.params.whiten["whiten"]),
+            seed=int(snakemake.wildcards.seed),
+            device=chosen,
+            batch=config.execution.batch,
+            workers=workers,
+        )
