@@ -7,8 +7,9 @@ from torch.nn import functional as F
 from vprlib import files
 from vprlib.config import Backbone, Centroids, Image
 from vprlib.files import BadInput
-from vprlib.images import Images, batches, chunks, normalise
-from vprlib.model import build_backbone, load_weights
+from vprlib.images import batches, chunks
+from vprlib.model import build_backbone, features, load_weights
+from vprlib.trunk import SPLITS, source
 
 
 def kmeans(x_MC, clusters: int, *, iterations: int, seed: int) -> np.ndarray:
@@ -34,14 +35,13 @@ def kmeans(x_MC, clusters: int, *, iterations: int, seed: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def sample(
-    network, images: Images, numbers, image: Image, *, per_image: int, rng, device, batch, workers
-) -> np.ndarray:
+def sample(network, photos, numbers, image: Image, *, per_image: int, rng, device, batch, workers) -> np.ndarray:
     """(M, C) unit-length local features: `per_image` random positions, without replacement, of each photo."""
     network.to(device, memory_format=torch.channels_last)
     found = []
-    for photos_BCHW in batches(images, chunks(numbers, batch), workers=workers, desc="features"):
-        for x_CP in F.normalize(network(normalise(photos_BCHW, image, device)), dim=1).flatten(2).float().cpu():
+    for batch_BCHW in batches(photos, chunks(numbers, batch), workers=workers, desc="features"):
+        x_BCHW = features(network, batch_BCHW, image, device)
+        for x_CP in F.normalize(x_BCHW, dim=1).flatten(2).float().cpu():
             chosen = rng.choice(x_CP.shape[1], min(per_image, x_CP.shape[1]), replace=False)
             found.append(x_CP[:, torch.from_numpy(chosen)].T.numpy())
     return np.concatenate(found)
@@ -52,6 +52,7 @@ def centroids(
     *,
     table,
     weights,
+    trunk,
     image: Image,
     backbone: Backbone,
     clusters: int,
@@ -63,18 +64,18 @@ def centroids(
 ):
     """Write `centroids` (clusters, C) and the sampled `descriptors` (M, C), the layout of the published files.
 
-    The photos are drawn from the sorted image table, so the same seed draws the same ones on every machine; OpenIBL
+    The photos are drawn from the image table's order, so the same seed draws the same ones on every machine; OpenIBL
     drew from the list of a set, whose order changes from process to process.
     """
     rng = np.random.default_rng(seed)
-    pool = table[(table.split == settings.split) & table.role.isin(settings.roles)]
-    if pool.empty:
+    pool = np.flatnonzero((table.split == settings.split) & table.role.isin(settings.roles))
+    if not len(pool):
         raise BadInput(f"centroids: the training set has no {settings.split} {' or '.join(settings.roles)} images")
     network = build_backbone(backbone)
     load_weights(network, weights)
-    images = Images(sorted(pool.path), image.height, image.width)
-    numbers = np.sort(rng.choice(len(images), min(settings.images, len(images)), replace=False))
+    photos = source(table, image, trunk if settings.split in SPLITS else None)
+    some = np.sort(rng.choice(pool, min(settings.images, len(pool)), replace=False))
     options = {"per_image": settings.per_image, "rng": rng, "device": device, "batch": batch, "workers": workers}
-    descriptors = sample(network, images, numbers, image, **options)
+    descriptors = sample(network, photos, some, image, **options)
     centres = kmeans(descriptors, clusters, iterations=settings.iterations, seed=seed)
     files.write_h5(out, {"centroids": centres, "descriptors": descriptors}, files.provenance())

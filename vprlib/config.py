@@ -50,6 +50,10 @@ class Image(Section):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
 
 class Backbone(Section):
     name: Annotated[str, known("backbone")] = "vgg16"
@@ -124,6 +128,9 @@ class Run(Section):
     backbone: Backbone = Backbone()
     aggregator: Aggregator = Aggregator()
     centroids: Centroids = Centroids()
+    cache_trunk: Literal["auto", "never"] = Field(
+        "auto", description="keep the frozen layers' output, if the disk does"
+    )
     train: Train = Train()
     generations: tuple[dict[str, Any], ...] = Field(({},), min_length=1, description="what each changes in `train`")
     whiten: Whiten = Whiten()
@@ -246,6 +253,10 @@ class Config(Section):
                     "backbone": run.backbone,
                     "image": run.image if run.backbone.weights == "pretrain" else None,
                 },
+                ("trunk", run.train_set, run.backbone.path, run.backbone.weights, *run.image.size): {
+                    "backbone": run.backbone,
+                    "image": run.image,
+                },
                 ("centroids", run.train_set, run.backbone.path, run.backbone.weights): {
                     "backbone": run.backbone,
                     "image": run.image,
@@ -269,17 +280,15 @@ class Config(Section):
     def dataset_names(self) -> tuple:
         return (*registry.FAMILIES["dataset"], *self.custom)
 
-    def with_backbone(self, path: str, weights: str) -> Run:
-        """A run whose backbone lies under these names; all such runs agree on it."""
-        return next(r for r in self.runs.values() if (r.backbone.path, r.backbone.weights) == (path, weights))
-
-    def with_centroids(self, train_set: str, path: str, weights: str) -> Run:
-        """A run that starts from these centroids; all such runs agree on them."""
-        names = (train_set, path, weights)
+    def sharing(self, *, backbone: str, weights: str, train_set: str | None = None, size=None, clustered=False) -> Run:
+        """A run that reads the weights, trunk or centroids file of these names; all such runs agree on what made it."""
         return next(
-            r
-            for r in self.runs.values()
-            if (r.train_set, r.backbone.path, r.backbone.weights) == names and r.aggregator.name == "netvlad"
+            run
+            for run in self.runs.values()
+            if (run.backbone.path, run.backbone.weights) == (backbone, weights)
+            and train_set in (None, run.train_set)
+            and size in (None, run.image.size)
+            and (not clustered or run.aggregator.name == "netvlad")
         )
 
 

@@ -1,12 +1,13 @@
 """From a ranking to recalls. A recall is a share in [0, 1]; percent is for plots."""
 
 import json
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 import pandas as pd
 
-from vprlib.datasets.base import select
+from vprlib.datasets.base import read_table, select
 from vprlib.files import BadInput, provenance
 from vprlib.geometry import within
 
@@ -98,6 +99,39 @@ def chance(ks, positives, database: int) -> dict:
     return result
 
 
+class Searched(NamedTuple):
+    """A ranking file, with the images it ranks and what is right."""
+
+    query: pd.DataFrame  # the image table's rows that were searched for
+    database: pd.DataFrame  # and those that were searched in
+    positives: list  # for each query the database indices within the hit radius
+    rankings: dict  # kind of descriptor -> (Q, K) int64, views suppressed where the dataset asks for it
+    dims: dict  # kind of descriptor -> its dimension
+    sources: dict  # what the descriptors were made from
+
+
+def searched(*, images, ranking, radius_m: float, views_per_place) -> Searched:
+    """Read a ranking and judge it against the test split of an image table.
+
+    Raises:
+        BadInput: if the ranking was made for another image table.
+    """
+    table = read_table(images)
+    query, database = select(table, "test", "query"), select(table, "test", "database")
+    with h5py.File(ranking, "r") as file:
+        rankings = {kind: file[kind]["ranking"][:] for kind in file}
+        dims = {kind: int(file[kind]["dim"][()]) for kind in file}
+        sources = dict(file.attrs)
+    for found in rankings.values():
+        if len(found) != len(query) or found.max(initial=0) >= len(database):
+            raise BadInput(f"{ranking}: was searched in other images than {images}; run `snakemake -R extract`")
+    if views_per_place:
+        place = pd.factorize(database.place)[0]
+        rankings = {kind: suppress_views(found, place, found.shape[1]) for kind, found in rankings.items()}
+    positives = within(query[["east", "north"]], database[["east", "north"]], radius_m)
+    return Searched(query, database, positives, rankings, dims, sources)
+
+
 def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place, protocol: str):
     """The recalls of one ranking file: a tidy row for each kind of descriptor and k, with all that it depends on.
 
@@ -111,49 +145,30 @@ def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place,
     Raises:
         BadInput: if the ranking is shorter than the largest k, or was made for another image table.
     """
-    table = pd.read_csv(images, dtype={"place": str})
-    query, database = select(table, "test", "query"), select(table, "test", "database")
-    positives = within(query[["east", "north"]], database[["east", "north"]], radius_m)
-    lucky = chance(ks, positives, len(database))
+    found = searched(images=images, ranking=ranking, radius_m=radius_m, views_per_place=views_per_place)
+    queries, database = len(found.query), len(found.database)
+    setting = {
+        "queries": queries,
+        "without_positives": sum(not len(right) for right in found.positives),
+        "database": database,
+        "radius_m": radius_m,
+        "protocol": protocol,
+        "config": config,
+        "checkpoint": found.sources["checkpoint"][:12],
+        "epoch": json.loads(found.sources["model"])["epoch"],
+    }
+    lucky = chance(ks, found.positives, database)
     rows = []
-    with h5py.File(ranking, "r") as file:
-        trained = json.loads(file.attrs["model"])
-        common = {
-            "config": config,
-            "checkpoint": file.attrs["checkpoint"][:12],
-            "epoch": trained["epoch"],
-        } | provenance()
-        for kind in file:
-            found = file[kind]["ranking"][:]
-            if len(found) != len(query) or found.max(initial=0) >= len(database):
-                raise BadInput(f"{ranking}: was searched in other images than {images}; run `snakemake -R extract`")
-            if views_per_place:
-                found = suppress_views(found, pd.factorize(database.place)[0], found.shape[1])
-            possible = [k for k in ks if k <= found.shape[1]]
-            if len(possible) < len(ks):
-                raise BadInput(
-                    f"evaluate.ks: recall@{max(ks)} needs as many candidates, {ranking} has {found.shape[1]}"
-                )
-            for k, recall in recall_at(ks, found, positives).items():
-                low, high = wilson(recall * len(query), len(query))
-                rows.append(
-                    {
-                        "descriptor": kind,
-                        "dim": int(file[kind]["dim"][()]),
-                        "rerank": "none",
-                        "k": k,
-                        "recall": recall,
-                        "low": low,
-                        "high": high,
-                        "chance": lucky[k],
-                        "queries": len(query),
-                        "without_positives": sum(not len(p) for p in positives),
-                        "database": len(database),
-                        "radius_m": radius_m,
-                        "protocol": protocol,
-                    }
-                    | common
-                )
+    for kind, ranking_QK in found.rankings.items():
+        if max(ks) > ranking_QK.shape[1]:
+            raise BadInput(
+                f"evaluate.ks: recall@{max(ks)} needs more than the {ranking_QK.shape[1]} candidates of {ranking}"
+            )
+        for k, recall in recall_at(ks, ranking_QK, found.positives).items():
+            low, high = wilson(recall * queries, queries)
+            form = {"descriptor": kind, "dim": found.dims[kind], "rerank": "none", "k": k}
+            share = {"recall": recall, "low": low, "high": high, "chance": lucky[k]}
+            rows.append(form | share | setting | provenance())
     return pd.DataFrame(rows)
 
 

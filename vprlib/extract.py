@@ -7,31 +7,34 @@ import torch
 
 from vprlib import files
 from vprlib.config import Whiten
-from vprlib.datasets.base import ROLES
+from vprlib.datasets.base import ROLES, rows
 from vprlib.files import BadInput
-from vprlib.images import Images, batches, chunks, normalise
+from vprlib.images import Photos, batches, chunks
 from vprlib.model import Descriptor, load_checkpoint
+from vprlib.trunk import source
 from vprlib.whiten import Whitening, fit
 
 
 @torch.inference_mode()
-def describe(model: Descriptor, paths, *, device, batch: int, workers: int = 0, desc: str | None = None) -> np.ndarray:
-    """Descriptors of photos, in their order: (N, dim) float32, unit rows.
+def describe(model: Descriptor, source, rows, *, device, batch: int, workers: int = 0, desc: str | None = None):
+    """Descriptors of some rows of an image table, in their order: (n, dim) float32 array, unit rows.
+
+    Args:
+        source: Photos or a trunk's Activations, indexed by row number.
 
     Raises:
         BadInput: a photo cannot be decoded, or its descriptor is not finite.
     """
     model.to(device)
-    images = Images(paths, model.image.height, model.image.width)
-    result = np.empty((len(images), model.dim), np.float32)
+    result = np.empty((len(rows), model.dim), np.float32)
     start = 0
-    for photos_BCHW in batches(images, chunks(range(len(images)), batch), workers=workers, desc=desc):
-        x_BD = model(normalise(photos_BCHW, model.image, device)).float().cpu().numpy()
+    for batch_BCHW in batches(source, chunks(rows, batch), workers=workers, desc=desc):
+        x_BD = model.describe(batch_BCHW, device).float().cpu().numpy()
         result[start : start + len(x_BD)] = x_BD
         start += len(x_BD)
     bad = np.flatnonzero(~np.isfinite(result).all(1))
     if len(bad):
-        raise BadInput(f"{images.paths[bad[0]]}: its descriptor is not finite ({len(bad)} such photos)")
+        raise BadInput(f"{source.paths[rows[bad[0]]]}: its descriptor is not finite ({len(bad)} such photos)")
     return result
 
 
@@ -43,10 +46,11 @@ def extract(out, *, table, checkpoint, whitening, kinds, shard: int, shards: int
     """
     model, attributes = load_checkpoint(checkpoint)
     project = Whitening.load(whitening) if "whitened" in kinds else None
+    photos = Photos(table.path, model.image.height, model.image.width)
     arrays = {}
     for role in ROLES:
-        paths = table.path[(table.split == "test") & (table.role == role)].tolist()[shard::shards]
-        raw = describe(model, paths, device=device, batch=batch, workers=workers, desc=f"extract {role}")
+        some = rows(table, "test", role)[shard::shards]
+        raw = describe(model, photos, some, device=device, batch=batch, workers=workers, desc=f"extract {role}")
         for kind in kinds:
             arrays[f"{role}/{kind}"] = (raw if kind == "raw" else project.apply(raw)).astype(np.float16)
     sources = {
@@ -57,15 +61,15 @@ def extract(out, *, table, checkpoint, whitening, kinds, shard: int, shards: int
     files.write_h5(out, arrays, sources)
 
 
-def whiten(out, *, table, checkpoint, settings: Whiten, seed: int, device, batch: int, workers: int):
+def whiten(out, *, table, checkpoint, trunk, settings: Whiten, seed: int, device, batch: int, workers: int):
     """Fit a whitening to descriptors of random photos of the training split and write it, bound to its checkpoint.
 
     Raises:
         BadInput: if the training split has too few photos for the dimension.
     """
     model, _ = load_checkpoint(checkpoint)
-    paths = sorted(table.path[table.split == "train"])
-    chosen = np.random.default_rng(seed).choice(len(paths), min(settings.images, len(paths)), replace=False)
-    sample = [paths[number] for number in np.sort(chosen)]
-    descriptors = describe(model, sample, device=device, batch=batch, workers=workers, desc="whiten")
+    pool = np.flatnonzero(table.split == "train")
+    some = np.sort(np.random.default_rng(seed).choice(pool, min(settings.images, len(pool)), replace=False))
+    photos = source(table, model.image, trunk)
+    descriptors = describe(model, photos, some, device=device, batch=batch, workers=workers, desc="whiten")
     fit(descriptors, settings.dim).save(out, {"checkpoint": files.digest(checkpoint)} | files.provenance())

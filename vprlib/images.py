@@ -7,8 +7,8 @@ from tqdm import tqdm
 from vprlib.files import BadInput
 
 
-class Images(torch.utils.data.Dataset):
-    """Photos by number: (3, height, width) uint8 RGB, turned upright by their EXIF, resized by antialiased bilinear."""
+class Photos(torch.utils.data.Dataset):
+    """Photos by row number: (3, height, width) uint8 RGB, upright by their EXIF, resized by antialiased bilinear."""
 
     def __init__(self, paths, height: int, width: int):
         self.paths, self.size = list(paths), (height, width)
@@ -18,9 +18,6 @@ class Images(torch.utils.data.Dataset):
 
     def __getitem__(self, number):
         return decode(self.paths[number], self.size)
-
-    def __getitems__(self, numbers):
-        return [self[number] for number in numbers]
 
 
 def decode(path, size):
@@ -41,13 +38,14 @@ def decode(path, size):
     return F.interpolate(photo[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
 
 
-def batches(images: Images, numbers, *, workers: int = 0, desc: str | None = None):
-    """Yield a (n, 3, H, W) uint8 tensor for each list of image numbers in `numbers`, in that order.
+def batches(source, numbers, *, workers: int = 0, desc: str | None = None):
+    """Yield one stacked tensor for each list of row numbers in `numbers`, in that order.
 
-    With workers, that many processes decode ahead; `desc` names a progress bar, drawn on a terminal only.
+    `source` is Photos or a trunk's Activations. With workers, that many processes read and decode ahead; `desc` names
+    a progress bar, drawn on a terminal only.
     """
     loader = torch.utils.data.DataLoader(
-        images,
+        source,
         batch_sampler=numbers,
         num_workers=workers,
         collate_fn=torch.stack,

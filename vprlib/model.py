@@ -11,6 +11,7 @@ from torch import nn
 from vprlib import files, registry
 from vprlib.config import Aggregator, Backbone, Image
 from vprlib.files import BadInput
+from vprlib.images import normalise
 
 
 class Descriptor(nn.Module):
@@ -33,6 +34,17 @@ class Descriptor(nn.Module):
 
     def forward(self, x_BCHW):
         return self.aggregator(self.backbone(x_BCHW))
+
+    def describe(self, batch_BCHW, device):
+        """Descriptors of a batch as its source yields it."""
+        return self.aggregator(features(self.backbone, batch_BCHW, self.image, device))
+
+
+def features(backbone, batch_BCHW, image: Image, device):
+    """Local features of a batch as its source yields it: uint8 photos, or float16 activations of the trunk."""
+    if batch_BCHW.dtype == torch.uint8:
+        return backbone(normalise(batch_BCHW, image, device))
+    return backbone.head(batch_BCHW.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last))
 
 
 def device(name: str) -> torch.device:

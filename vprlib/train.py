@@ -15,14 +15,15 @@ from tqdm import tqdm
 
 from vprlib import evaluate, files, registry
 from vprlib.config import Aggregator, Backbone, Image, Train
-from vprlib.datasets.base import Dataset, select
+from vprlib.datasets.base import Dataset, read_table, rows
 from vprlib.extract import describe
 from vprlib.files import BadInput
 from vprlib.geometry import within
-from vprlib.images import Images, batches, normalise
+from vprlib.images import batches
 from vprlib.mining import select_tuples
 from vprlib.model import Descriptor, build, load_checkpoint, load_weights, save_checkpoint
 from vprlib.search import nearest
+from vprlib.trunk import source
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10)
@@ -35,10 +36,13 @@ class Sources:
     images: Path
     weights: Path
     centroids: Path | None = None
+    trunk: Path | None = None
     teacher: Path | None = None
 
     def digests(self) -> dict:
-        return {name: files.digest(path) if path else "" for name, path in vars(self).items()}
+        """The files' hashes; of the trunk's cache only whether it is used, since the others define it."""
+        known = {name: files.digest(path) if path else "" for name, path in vars(self).items() if name != "trunk"}
+        return known | {"trunk": self.trunk is not None}
 
 
 @dataclass
@@ -49,10 +53,6 @@ class Job:
     batch: int
     workers: int
     checkpoint_minutes: float
-
-    @property
-    def loading(self) -> dict:
-        return {"device": self.device, "batch": self.batch, "workers": self.workers}
 
 
 @dataclass
@@ -100,9 +100,10 @@ def train(
     sections = {"backbone": backbone, "aggregator": aggregator}
     described = {name: part.model_dump(mode="json") for name, part in {**sections, "image": image}.items()}
     with locked(folder):
-        table = pd.read_csv(sources.images, dtype={"place": str, "time": str})
+        table = read_table(sources.images)
         model = initial(image, backbone, aggregator, sources, settings, generation)
-        run = Generation(model, dataset, table, settings, (seed, generation), job)
+        inputs = source(table, image, sources.trunk)
+        run = Generation(model, dataset, table, inputs, settings, (seed, generation), job)
         run.resume(folder / "resume.pt", key=files.fingerprint(recipe | described))
         run.loop(folder)
         states = {"last": model.state_dict(), "best": run.progress.best["state"]}
@@ -139,8 +140,9 @@ def initial(image, backbone, aggregator, sources: Sources, settings: Train, gene
 class Generation:
     """A generation under way: the network, its optimiser, and the progress that a checkpoint holds."""
 
-    def __init__(self, model, dataset, table, settings: Train, seeds: tuple, job: Job):
+    def __init__(self, model, dataset, table, inputs, settings: Train, seeds: tuple, job: Job):
         self.model, self.settings, self.seeds, self.job = model.to(job.device), settings, seeds, job
+        self.table, self.inputs = table, inputs
         self.progress = Progress()
         loss = registry.load("loss", settings.loss)
         options = settings.model_dump()
@@ -150,20 +152,18 @@ class Generation:
             trained, lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay_by)
-        self.query, self.database = select(table, "train", "query"), select(table, "train", "database")
-        self.val = {role: select(table, "val", role) for role in ("query", "database")}
-        self.val_positives = dataset.positives(table, "val") if len(self.val["query"]) else []
+        self.query, self.database = rows(table, "train", "query"), rows(table, "train", "database")
+        self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
         if settings.epochs:
             self._pair()
-        self.images = Images([*self.query.path, *self.database.path], model.image.height, model.image.width)
 
     def _pair(self):
         """Who may be whose positive, and who is nobody's negative."""
-        if self.query.empty:
+        if not len(self.query):
             raise BadInput(
                 "train: the training set has no train split; use train.epochs: 0 to keep the initial network"
             )
-        where = [table[["east", "north"]] for table in (self.query, self.database)]
+        where = [self.table.loc[some, ["east", "north"]] for some in (self.query, self.database)]
         self.positives = within(*where, self.settings.positive_m)
         self.excluded = within(*where, self.settings.negative_m)
         self.usable = np.flatnonzero([len(found) > 0 for found in self.positives])
@@ -213,9 +213,8 @@ class Generation:
 
     def _mine(self, queries, refresh: int) -> list:
         """The tuples of some queries, mined with the network of the moment: (query, positive, negatives)."""
-        workers = self.job.loading
-        query_QD = describe(self.model, self.query.path[queries], **workers, desc="mine: queries")
-        database_DD = describe(self.model, self.database.path, **workers, desc="mine: database")
+        query_QD = self._describe(self.query[queries], "mine: queries")
+        database_DD = self._describe(self.database, "mine: database")
         size = self.settings.negatives
         known = self.progress.negatives
         cache = np.array([known.get(int(query), [-1] * size) for query in queries])
@@ -237,27 +236,24 @@ class Generation:
         """Train on the tuples of this refresh that are left, `tuples_per_step` at a time."""
         size, tuples = self.settings.tuples_per_step, self.progress.tuples
         steps = [tuples[start : start + size] for start in range(0, len(tuples), size)][self.progress.step :]
-        offset = len(self.query)
-        wanted = [
-            [n for q, p, negatives in step for n in (q, offset + p, *(offset + i for i in negatives))] for step in steps
-        ]
-        unique = [sorted(set(numbers)) for numbers in wanted]
-        loader = batches(self.images, unique, workers=self.job.workers)
+        wanted = [np.array([[self.query[q], *self.database[[p, *n]]] for q, p, n in step]) for step in steps]
+        unique = [np.unique(rows_TI) for rows_TI in wanted]
+        loader = batches(self.inputs, [distinct.tolist() for distinct in unique], workers=self.job.workers)
         shown = tqdm(loader, desc=desc, disable=None, unit="step")
-        for step, numbers, names, photos_BCHW in zip(steps, wanted, unique, shown, strict=True):
-            self._step(photos_BCHW, np.searchsorted(names, numbers), step)
+        for rows_TI, distinct, batch_BCHW in zip(wanted, unique, shown, strict=True):
+            self._step(batch_BCHW, np.searchsorted(distinct, rows_TI), rows_TI)
             self.progress.step += 1
             if time.monotonic() - self.saved > self.job.checkpoint_minutes * 60:
                 self._save()
 
-    def _step(self, photos_BCHW, positions, step):
-        """One update; `positions` are the rows of the unique photos that the tuples' images are."""
-        x_BD = self.model(normalise(photos_BCHW, self.model.image, self.job.device))
-        x_TID = x_BD[torch.from_numpy(positions).to(x_BD.device)].unflatten(0, (len(step), -1))
+    def _step(self, batch_BCHW, positions_TI, rows_TI):
+        """One update from T tuples of I photos (query, positive, negatives), each distinct photo described once."""
+        x_BD = self.model.describe(batch_BCHW, self.job.device)
+        x_TID = x_BD[torch.from_numpy(positions_TI).to(x_BD.device)]
         loss, options = self.loss
         value = loss(x_TID[:, 0], x_TID[:, 1], x_TID[:, 2:], **options)
         if not torch.isfinite(value):
-            where = [self.query.path[query] for query, _, _ in step]
+            where = self.table.path[rows_TI[:, 0]]
             raise BadInput(
                 f"train: the loss is {value.item()} in epoch {self.progress.epoch + 1}, step {self.progress.step + 1} "
                 f"(queries {', '.join(where)}); lower train.learning_rate"
@@ -269,12 +265,14 @@ class Generation:
             similar_TI = (x_TID[:, :1] * x_TID[:, 1:]).sum(2)
             violating = (similar_TI[:, 1:] > similar_TI[:, :1]).double().mean().item()
         sums = self.progress.sums
-        for name, amount in (
-            ("loss", value.item() * len(step)),
-            ("violating", violating * len(step)),
-            ("tuples", len(step)),
-        ):
-            sums[name] = sums.get(name, 0) + amount
+        for name, mean in (("loss", value.item()), ("violating", violating), ("tuples", 1)):
+            sums[name] = sums.get(name, 0) + mean * len(rows_TI)
+
+    def _describe(self, some, desc: str):
+        job = self.job
+        return describe(
+            self.model, self.inputs, some, device=job.device, batch=job.batch, workers=job.workers, desc=desc
+        )
 
     def _finish_epoch(self, epoch: int, row: dict, board):
         """Measure the network on the val split, add a row to the history, keep the network if it is the best."""
@@ -295,9 +293,8 @@ class Generation:
     def _validate(self) -> dict:
         if not self.val_positives:
             return {}
-        query, database = self.val["query"], self.val["database"]
-        query_QD = describe(self.model, query.path, **self.job.loading, desc="val: queries")
-        database_DD = describe(self.model, database.path, **self.job.loading, desc="val: database")
+        query_QD = self._describe(rows(self.table, "val", "query"), "val: queries")
+        database_DD = self._describe(rows(self.table, "val", "database"), "val: database")
         ks = sorted({*KS, self.settings.best_by})
         ranking, _ = nearest(query_QD, database_DD, max(ks))
         return evaluate.recall_at([k for k in ks if k <= ranking.shape[1]], ranking, self.val_positives)

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from vprlib import files
-from vprlib.datasets.base import ROLES, SPLITS, Dataset, select
+from vprlib.datasets.base import ROLES, SPLITS, Dataset, read_table, select
 from vprlib.files import BadInput
 from vprlib.geometry import within
 
@@ -28,7 +28,7 @@ def verify(out, *, images, dataset: Dataset, name: str, threads: int):
         BadInput: photos that cannot be decoded, or counts that are not those that the dataset declares; all are in the
             log, the first in the message.
     """
-    table = pd.read_csv(images, dtype={"place": str, "time": str})
+    table = read_table(images)
     with ThreadPoolExecutor(threads) as pool:
         looked = list(tqdm(pool.map(look, table.path), total=len(table), desc=f"verify {name}", disable=None))
     broken = [f"{path}: {one}" for path, one in zip(table.path, looked, strict=True) if isinstance(one, str)]

@@ -76,9 +76,23 @@ class Dataset:
                 )
 
 
+def read_table(path):
+    """An image table from its file; places and times are labels, whatever they look like."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype={"place": str, "time": str})
+
+
+def rows(table, split: str, role: str):
+    """The row numbers of one split and role, increasing."""
+    import numpy as np
+
+    return np.flatnonzero((table.split == split) & (table.role == role))
+
+
 def select(table, split: str, role: str):
     """The rows of one split and role, renumbered from 0 in the table's order."""
-    return table[(table.split == split) & (table.role == role)].reset_index(drop=True)
+    return table.iloc[rows(table, split, role)].reset_index(drop=True)
 
 
 def _finite(column):

@@ -1,7 +1,5 @@
 """What the rules share: the wildcards' values, and the few functions that give a job its files and params."""
 
-from functools import partial
-
 from vprlib import datasets
 
 MODEL = "results/models/{run}/seed{seed}/gen{gen}"
@@ -14,6 +12,8 @@ wildcard_constraints:
     run="|".join(map(re.escape, cfg.runs)),
     backbone=r"[^/]+",
     weights=r"[^/]+",
+    height=r"\d+",
+    width=r"\d+",
     seed=r"\d+",
     gen=r"\d+",
 
@@ -46,16 +46,30 @@ def raw_files(w):
     return paths[:1] if declared.render else [path for path in paths if os.path.exists(path)]
 
 
-def backbone_of(w):
-    """Param function: what a backbone's weights are made from."""
-    return plain(cfg.with_backbone(w.backbone, w.weights).backbone)
+def made_from(*names, clustered=False):
+    """Param function: sections of the runs that share the wildcards' weights, trunk or centroids file."""
+
+    def sections(w):
+        known = {name: w[name] for name in ("backbone", "weights", "train_set") if name in w.keys()}
+        size = (int(w.height), int(w.width)) if "height" in w.keys() else None
+        run = cfg.sharing(**{"weights": "pretrain"} | known, size=size, clustered=clustered)
+        return {name: plain(getattr(run, name)) for name in names}
+
+    return sections
 
 
-def start_of(w):
-    """Param function: what centroids are made from."""
-    run = cfg.with_centroids(w.train_set, w.backbone, w.weights)
-    sections = {name: plain(getattr(run, name)) for name in ("image", "backbone", "centroids")}
-    return sections | {"clusters": run.aggregator.clusters}
+def trunk_of(run):
+    """The cached activations of a run's frozen layers; [] if it wants none."""
+    folder = f"results/trunk/{run.train_set}/{run.backbone.path}/{run.backbone.weights}"
+    return f"{folder}/{run.image.height}x{run.image.width}.h5" if run.cache_trunk == "auto" else []
+
+
+def trunk(w):
+    return trunk_of(cfg.runs[w.run])
+
+
+def trunk_to_cluster(w):
+    return trunk_of(cfg.sharing(backbone=w.backbone, weights=w.weights, train_set=w.train_set, clustered=True))
 
 
 def weights(w):

@@ -10,7 +10,7 @@ rule weights:
         weights=r"(?!pretrain\.safetensors)[^/]+",
     retries: 2
     params:
-        backbone=backbone_of,
+        made_from=made_from("backbone"),
     script:
         "../scripts/weights.py"
 
@@ -24,17 +24,34 @@ rule pretrain:
     resources:
         gpu=1,
     params:
-        backbone=lambda w: plain(cfg.with_backbone(w.backbone, "pretrain").backbone),
-        image=lambda w: plain(cfg.with_backbone(w.backbone, "pretrain").image),
+        made_from=made_from("backbone", "image"),
         pretrain=plain(cfg.pretrain),
     script:
         "../scripts/pretrain.py"
+
+
+rule trunk:
+    input:
+        images="results/{train_set}/images.csv",
+        weights="results/weights/{backbone}/{weights}.safetensors",
+    output:
+        "results/trunk/{train_set}/{backbone}/{weights}/{height}x{width}.h5",
+    log:
+        "logs/trunk/{train_set}/{backbone}/{weights}/{height}x{width}.log",
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        made_from=made_from("backbone", "image"),
+    script:
+        "../scripts/trunk.py"
 
 
 rule centroids:
     input:
         images="results/{train_set}/images.csv",
         weights="results/weights/{backbone}/{weights}.safetensors",
+        trunk=trunk_to_cluster,
     output:
         "results/centroids/{train_set}/{backbone}/{weights}/seed{seed}.h5",
     log:
@@ -43,7 +60,7 @@ rule centroids:
     resources:
         gpu=1,
     params:
-        start=start_of,
+        made_from=made_from("image", "backbone", "aggregator", "centroids", clustered=True),
     script:
         "../scripts/centroids.py"
 
@@ -53,6 +70,7 @@ rule train:
         images=training_images,
         weights=weights,
         centroids=centroids,
+        trunk=trunk,
         teacher=teacher,
     output:
         last=f"{MODEL}/last.safetensors",
@@ -75,6 +93,7 @@ rule whiten:
     input:
         images=training_images,
         checkpoint=evaluated_checkpoint,
+        trunk=trunk,
     output:
         f"{MODEL}/pca.h5",
     log:

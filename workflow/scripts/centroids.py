@@ -1,21 +1,21 @@
-import pandas as pd
-
 from vprlib.cluster import centroids
-from vprlib.config import Backbone, Centroids, Image
+from vprlib.config import Aggregator, Backbone, Centroids, Image
+from vprlib.datasets.base import read_table
 from vprlib.job import device, job
 
 if __name__ == "__main__":
     with job(snakemake) as config:
-        start = snakemake.params.start
+        made_from = snakemake.params.made_from
         chosen, workers = device(config)
         centroids(
             snakemake.output[0],
-            table=pd.read_csv(snakemake.input.images),
+            table=read_table(snakemake.input.images),
             weights=snakemake.input.weights,
-            image=Image(**start["image"]),
-            backbone=Backbone(**start["backbone"]),
-            clusters=start["clusters"],
-            settings=Centroids(**start["centroids"]),
+            trunk=snakemake.input.get("trunk"),
+            image=Image(**made_from["image"]),
+            backbone=Backbone(**made_from["backbone"]),
+            clusters=Aggregator(**made_from["aggregator"]).clusters,
+            settings=Centroids(**made_from["centroids"]),
             seed=int(snakemake.wildcards.seed),
             device=chosen,
             batch=config.execution.batch,

@@ -1,8 +1,7 @@
-import pandas as pd
-
 from vprlib.datasets import find
+from vprlib.datasets.base import read_table
 from vprlib.job import job
-from vprlib.plots import coco, contact
+from vprlib.sheets import coco, contact
 
 if __name__ == "__main__":
     with job(snakemake) as config:
@@ -10,7 +9,7 @@ if __name__ == "__main__":
         annotations = find(name, config).root / "annotations.json"
         contact(
             snakemake.output[0],
-            pd.read_csv(snakemake.input.images, dtype={"place": str, "time": str}),
+            read_table(snakemake.input.images),
             title=name,
             boxes=coco(annotations) if annotations.exists() else None,
         )

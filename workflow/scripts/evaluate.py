@@ -1,3 +1,5 @@
+import pandas as pd
+
 from vprlib import files
 from vprlib.evaluate import judge
 from vprlib.job import job
@@ -11,6 +13,5 @@ if __name__ == "__main__":
             config=snakemake.params.identity,
             **snakemake.params.judged,
         )
-        for column, value in reversed(snakemake.wildcards.items()):
-            rows.insert(0, column, value)
-        files.write_csv(snakemake.output[0], rows)
+        named = pd.DataFrame(dict(snakemake.wildcards.items()), index=rows.index)
+        files.write_csv(snakemake.output[0], pd.concat([named, rows], axis=1))

@@ -1,5 +1,4 @@
-import pandas as pd
-
+from vprlib.datasets.base import read_table
 from vprlib.extract import extract
 from vprlib.job import device, job
 
@@ -9,7 +8,7 @@ if __name__ == "__main__":
         chosen, workers = device(config)
         extract(
             snakemake.output[0],
-            table=pd.read_csv(snakemake.input.images),
+            table=read_table(snakemake.input.images),
             checkpoint=snakemake.input.checkpoint,
             whitening=snakemake.input.get("whitening") or None,
             kinds=snakemake.params.descriptors,

@@ -1,16 +1,17 @@
+from vprlib.evaluate import searched
 from vprlib.job import job
-from vprlib.plots import gallery, searched
+from vprlib.sheets import gallery
 
 if __name__ == "__main__":
     with job(snakemake):
         judged = snakemake.params.judged
+        del judged["protocol"]
+        found = searched(images=snakemake.input.images, ranking=snakemake.input.ranking, **judged)
         gallery(
             snakemake.output[0],
-            **searched(
-                images=snakemake.input.images,
-                ranking=snakemake.input.ranking,
-                radius_m=judged["radius_m"],
-                views_per_place=judged["views_per_place"],
-            ),
+            query=found.query,
+            database=found.database,
+            ranking_QK=found.rankings["whitened" if "whitened" in found.rankings else "raw"],
+            positives=found.positives,
             title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards),
         )

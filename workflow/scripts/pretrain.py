@@ -6,8 +6,8 @@ if __name__ == "__main__":
     with job(snakemake) as config:
         pretrain(
             snakemake.output[0],
-            backbone=Backbone(**snakemake.params.backbone),
-            image=Image(**snakemake.params.image),
+            backbone=Backbone(**snakemake.params.made_from["backbone"]),
+            image=Image(**snakemake.params.made_from["image"]),
             settings=Pretrain(**snakemake.params.pretrain),
             device=device(config)[0],
             workers=snakemake.threads,

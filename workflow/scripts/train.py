@@ -9,11 +9,10 @@ if __name__ == "__main__":
     with job(snakemake) as config:
         network = snakemake.params.network
         chosen, workers = device(config)
-        sources = {name: snakemake.input.get(name) or None for name in ("images", "weights", "centroids", "teacher")}
         train(
             folder=Path(snakemake.output.last).parent,
             dataset=find(config.runs[snakemake.wildcards.run].train_set, config),
-            sources=Sources(**sources),
+            sources=Sources(**{name: path for name, path in snakemake.input.items() if path}),
             image=Image(**network["image"]),
             backbone=Backbone(**network["backbone"]),
             aggregator=Aggregator(**network["aggregator"]),

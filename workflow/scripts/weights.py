@@ -4,4 +4,4 @@ from vprlib.weights import fetch
 
 if __name__ == "__main__":
     with job(snakemake):
-        fetch(snakemake.output[0], Backbone(**snakemake.params.backbone))
+        fetch(snakemake.output[0], Backbone(**snakemake.params.made_from["backbone"]))

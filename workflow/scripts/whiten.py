@@ -1,6 +1,5 @@
-import pandas as pd
-
 from vprlib.config import Whiten
+from vprlib.datasets.base import read_table
 from vprlib.extract import whiten
 from vprlib.job import device, job
 
@@ -9,8 +8,9 @@ if __name__ == "__main__":
         chosen, workers = device(config)
         whiten(
             snakemake.output[0],
-            table=pd.read_csv(snakemake.input.images),
+            table=read_table(snakemake.input.images),
             checkpoint=snakemake.input.checkpoint,
+            trunk=snakemake.input.get("trunk"),
             settings=Whiten(**snakemake.params.whiten["whiten"]),
             seed=int(snakemake.wildcards.seed),
             device=chosen,

@@ -1,0 +1,117 @@
+"""Sheets of photos: a gallery of queries and what was found, and a dataset's contact sheet."""
+
+import json
+from itertools import cycle
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.patches import Rectangle
+from PIL import Image, ImageOps
+
+from vprlib.evaluate import hits
+from vprlib.plots import BOXES, GREY, LINE, PAGE, RIGHT, WRONG, figure, wrapped
+
+
+class Photo(NamedTuple):
+    """A cell of a sheet; boxes are (x, y, width, height, line style) in pixels of the upright photo."""
+
+    path: str
+    caption: str = ""
+    frame: str = GREY
+    boxes: tuple = ()
+
+    def draw(self, ax):
+        photo = ImageOps.exif_transpose(Image.open(self.path)).convert("RGB")
+        ax.imshow(ImageOps.contain(photo, (320, 320)), extent=(0, photo.width, photo.height, 0))
+        ax.set(xticks=[], yticks=[], anchor="N", xlabel=self.caption)
+        ax.spines[:].set(visible=True, color=self.frame, linewidth=0.5 if self.frame == GREY else 2.5)
+        for x, y, w, h, line in self.boxes:
+            ax.add_patch(Rectangle((x, y), w, h, fill=False, color=BOXES[line], linestyle=line))
+
+
+def sheet(out, title: str, groups, columns: int):
+    """Draw groups of photos, (heading, cells) each, in rows of `columns`; a cell of None stays empty."""
+    title, wide, tall = wrapped(title, PAGE), PAGE / columns, 0.75 * PAGE / columns
+    rows = [(head * (i == 0), cells[i : i + columns]) for head, cells in groups for i in range(0, len(cells), columns)]
+    heights = [LINE * (title.count("\n") + 1.5)]
+    for head, cells in rows:
+        heights.append(tall + LINE * (1.5 * bool(head) + max(len(cell.caption.splitlines()) for cell in cells if cell)))
+    total = sum(heights)
+    with figure(out, PAGE, total) as fig:
+        fig.set_layout_engine("none")
+        fig.text(0.005, 1 - 0.05 / total, title, va="top")
+        for (head, cells), top in zip(rows, total - np.cumsum(heights), strict=False):
+            top -= 1.5 * LINE * bool(head)
+            fig.text(0.005, (top + 0.05) / total, head)
+            for column, cell in enumerate(cells):
+                box = column * wide + 0.04, top - tall + 0.04, wide - 0.08, tall - 0.04
+                if cell:
+                    cell.draw(fig.add_axes(np.divide(box, [PAGE, total, PAGE, total])))
+    return fig
+
+
+def gallery(out, *, query, database, ranking_QK, positives, title: str, seed=0, rows=8, top=5):
+    """Draw queries beside their first candidates, half of them right at rank 1 and half wrong, as far as there are.
+
+    Candidates are rows of the database, -1 where there is none; a query that has no positive is marked.
+    """
+    rng = np.random.default_rng(seed)
+    ranking_QK = np.pad(ranking_QK, ((0, 0), (0, top)), constant_values=-1)[:, :top]
+    found_QK = hits(ranking_QK, positives)
+    right, wrong = np.flatnonzero(found_QK[:, 0]), np.flatnonzero(~found_QK[:, 0])
+    size = min(len(right), max(rows // 2, rows - len(wrong)))
+
+    def cells(q):
+        yield Photo(query.path[q], f"query {q}" + ("" if len(positives[q]) else "\nhas no positive"), "black")
+        metres = np.hypot(database.east - query.east[q], database.north - query.north[q])
+        for n, hit in zip(ranking_QK[q], found_QK[q], strict=True):
+            mark, frame = ("✓", RIGHT) if hit else ("✗", WRONG)
+            yield Photo(database.path[n], f"{mark} {metres[n]:,.1f} m", frame) if n >= 0 else None
+
+    groups = []
+    for name, numbers, wanted in (("Right", right, size), ("Wrong", wrong, rows - size)):
+        chosen = np.sort(rng.choice(numbers, min(wanted, len(numbers)), replace=False))
+        heading = f"{name} at rank 1, {len(chosen)} of {len(numbers)}"
+        groups.append((heading, [cell for q in chosen for cell in cells(q)]))
+    counts = f"{len(right)} of {len(query)} queries right at rank 1, {len(wrong)} wrong"
+    hopeless = f"{sum(not len(p) for p in positives)} of these without a positive"
+    return sheet(out, f"{title}: {counts}, {hopeless}", groups, 1 + top)
+
+
+def coco(path: Path) -> dict:
+    """The boxes (x, y, width, height, label) of a COCO file, by the photo's path, which is relative to the file."""
+    content, boxes = json.loads(path.read_text()), {}
+    photos = {image["id"]: str(path.parent / image["file_name"]) for image in content["images"]}
+    labels = {category["id"]: category["name"] for category in content["categories"]}
+    for one in content["annotations"]:
+        boxes.setdefault(photos[one["image_id"]], []).append((*one["bbox"], labels[one["category_id"]]))
+    return boxes
+
+
+def contact(out, table, *, title: str, boxes=None, seed=0, columns=6):
+    """Draw random photos of each split and role, the views of a place, what is around a query, photos with boxes."""
+    rng, boxes, groups, several = np.random.default_rng(seed), boxes or {}, [], 2 * columns
+
+    def some(rows, count=columns):
+        return rows.iloc[np.sort(rng.choice(len(rows), min(count, len(rows)), replace=False))]
+
+    for (split, role), rows in table.groupby(["split", "role"], sort=False):
+        groups.append((f"{split}, {role}: some of {len(rows):,} photos", [Photo(path) for path in some(rows).path]))
+    database = table[table.role == "database"]
+    shared = database[database.place.notna() & database.duplicated(["split", "place"], keep=False)]
+    for one in some(shared, 1).itertuples():
+        views = [Photo(path) for path in shared.path[(shared.split == one.split) & (shared.place == one.place)]]
+        heading = f"{one.split}, place {one.place}: {len(views[:several])} of {len(views)} views, in order"
+        groups.append((heading, views[:several]))
+    for query in some(table[table.role == "query"], 1).itertuples():
+        near = database[database.split == query.split]
+        metres = np.hypot(near.east - query.east, near.north - query.north).sort_values(kind="stable")
+        cells = [Photo(near.path[row], f"{value:,.1f} m") for row, value in metres.head(several - 1).items()]
+        heading = f"{query.split}: a query and the database photos nearest to it, with their distance"
+        groups.append((heading, [Photo(query.path, "query", "black"), *cells]))
+    shown = some(table[table.path.isin(list(boxes))]).path
+    lines = dict(zip(sorted({box[-1] for path in shown for box in boxes[path]}), cycle(BOXES), strict=False))
+    cells = [Photo(path, boxes=[(*box[:4], lines[box[-1]]) for box in boxes[path]]) for path in shown]
+    groups.append(("annotated: " + ", ".join(f"{label} ({line})" for label, line in lines.items()), cells))
+    return sheet(out, title, groups, columns)
