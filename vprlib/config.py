@@ -167,6 +167,7 @@ class Pretrain(Section):
     cities: PositiveInt = 30
     pairs: PositiveInt = 3000
     epochs: PositiveInt = 9
+    coarse_epochs: NonNegativeInt = Field(6, description="of these the first, at two thirds of the photos' size")
     batch: PositiveInt = 64
     learning_rate: PositiveFloat = 3e-3
     temperature: PositiveFloat = 0.1

@@ -160,9 +160,11 @@ def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place,
     lucky = chance(ks, found.positives, database)
     rows = []
     for kind, ranking_QK in found.rankings.items():
-        if max(ks) > ranking_QK.shape[1]:
+        needed, there = max(ks) * (views_per_place or 1), ranking_QK.shape[1]
+        if there < min(needed, database) or there < max(ks):
             raise BadInput(
-                f"evaluate.ks: recall@{max(ks)} needs more than the {ranking_QK.shape[1]} candidates of {ranking}"
+                f"search.depth: recall@{max(ks)} needs {needed} candidates a query, {ranking} has {there} "
+                f"of {database} database images"
             )
         for k, recall in recall_at(ks, ranking_QK, found.positives).items():
             low, high = wilson(recall * queries, queries)

@@ -23,19 +23,24 @@ def atomic(path):
     """Yield a temporary sibling of `path`; make it `path` if the block succeeds, remove it if not.
 
     What an earlier, killed process of this machine left for the same path is removed first.
+
+    Raises:
+        BadInput: if it cannot be written, as on a full disk.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{socket.gethostname()}."
-    for stale in path.parent.glob(prefix + "*"):
-        if not psutil.pid_exists(int(stale.name.removeprefix(prefix))):
-            stale.unlink(missing_ok=True)
     partial = path.with_name(f"{prefix}{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(prefix + "*"):
+            if not psutil.pid_exists(int(stale.name.removeprefix(prefix))):
+                stale.unlink(missing_ok=True)
         yield partial
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror or error}); the old file is kept") from error
     finally:
         partial.unlink(missing_ok=True)
 

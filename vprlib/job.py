@@ -42,10 +42,10 @@ def device(config: Config):
     """The device that `execution.device` asks for, and how many processes should decode photos for it."""
     import torch
 
-    from vprlib.model import device
+    from vprlib import model
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    chosen = device(config.execution.device)
+    chosen = model.device(config.execution.device)
     if chosen.type == "cpu":
         keep_freed_memory()
     # a CPU that computes has no core to spare for decoding, which is a hundredth of the work

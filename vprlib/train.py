@@ -2,6 +2,7 @@
 
 import fcntl
 import inspect
+import io
 import logging
 import time
 from contextlib import contextmanager
@@ -318,6 +319,7 @@ class Generation:
     def _save(self):
         parts = {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule}
         state = {name: part.state_dict() for name, part in parts.items()}
-        with files.atomic(self.path) as partial:
-            torch.save({"key": self.key, "progress": vars(self.progress)} | state, partial)
+        content = io.BytesIO()  # torch.save to a full disk ends with an error that does not name the file
+        torch.save({"key": self.key, "progress": vars(self.progress)} | state, content)
+        files.write_bytes(self.path, content.getbuffer())
         self.saved = time.monotonic()

@@ -24,7 +24,7 @@ class Dataset:
     access: str  # where to get it: whom to ask, which files
     views_per_place: int | None = None  # evaluation counts only the first image of a place among its candidates
     counts: Mapping = field(default_factory=dict)  # (split, role) -> number of images
-    render: Callable | None = None  # (root, size) -> None writes the files of an embedded dataset
+    render: Callable | None = None  # (root, size, workers) -> None writes the files of an embedded dataset
 
     def table(self):
         """The image table: one row an image, `path` openable from the working folder, coordinates in metres.

@@ -5,8 +5,10 @@ Equal seeds and sizes give equal bytes in every file. `annotations.json` is writ
 
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ HIT_RADIUS = 10.0  # metres
 ORIGIN = np.array([585_000.0, 4_477_000.0])  # UTM metres (east, north) of the first city
 ORIGIN_STEP = np.array([5_000.0, 0.0])  # from one city to the next
 JPEG_QUALITY = 92
+CHUNK = 64  # photos that a process renders in one go
 
 # Shares of a role's images and the range of `Shot.light` in each.
 DAY_LIGHT = ((1.0, 0.0, 0.15),)
@@ -42,7 +45,7 @@ class Photo:
 
 
 def write_city(
-    root: Path, *, seed: int, size: dict, progress: Callable[[Iterable], Iterable] = lambda items: items
+    root: Path, *, seed: int, size: dict, workers: int = 1, progress: Callable = lambda items, total: items
 ) -> None:
     """Write three cities like Pittsburgh: panoramas by day, queries at another time.
 
@@ -53,6 +56,7 @@ def write_city(
         root: folder of the dataset.
         size: height, width (pixels, 96 x 128), blocks (per side of a city), spacing (metres between places, 10), and
             {split}_places, {split}_queries.
+        workers: processes that render.
         progress: wraps the long loops, for example tqdm.
 
     Raises:
@@ -70,8 +74,8 @@ def write_city(
 
         database = _database((seed, index), places, database_name)
         queries = _queries((seed, index), city, places, size[f"{split}_queries"], light, query_name)
-        images += _write_images(root, "", city, database, size, progress)
-        images += _write_images(root, "queries_real", city, queries, size, progress)
+        images += _write_images(root, "", city, database, size, workers, progress)
+        images += _write_images(root, "queries_real", city, queries, size, workers, progress)
         _write_struct(root / f"datasets/city_{split}.mat", split, ORIGIN + index * ORIGIN_STEP, database, queries)
         first_place += len(places)
         first_query += len(queries)
@@ -79,7 +83,7 @@ def write_city(
 
 
 def write_city_night(
-    root: Path, *, seed: int, size: dict, progress: Callable[[Iterable], Iterable] = lambda items: items
+    root: Path, *, seed: int, size: dict, workers: int = 1, progress: Callable = lambda items, total: items
 ) -> None:
     """Write one city like Tokyo 24/7: panoramas by day, queries at night, a test split only.
 
@@ -92,8 +96,8 @@ def write_city_night(
     queries = _queries(
         (seed, NIGHT), city, places, size["test_queries"], NIGHT_LIGHT, lambda number, _: f"{number + 1:05d}.jpg"
     )
-    images = _write_images(root, "", city, database, size, progress)
-    images += _write_images(root, "247query_v2", city, queries, size, progress)
+    images = _write_images(root, "", city, database, size, workers, progress)
+    images += _write_images(root, "247query_v2", city, queries, size, workers, progress)
     _write_struct(root / "datasets/city_night.mat", "test", ORIGIN + NIGHT * ORIGIN_STEP, database, queries)
     _write_annotations(root, images, size)
 
@@ -151,16 +155,21 @@ def _queries(
     return photos
 
 
-def _write_images(root: Path, folder: str, city: City, photos: list[Photo], size: dict, progress) -> list[tuple]:
+def _write_images(root: Path, folder: str, city: City, photos: list[Photo], size: dict, workers, progress) -> list:
     """Render the photos into `root / folder` as JPEG files; return their (file name, boxes) for the annotations."""
-    boxes_of = []
-    for photo in progress(photos):
-        image, boxes = render(city, photo.shot, photo.rng, height=size.get("height", 96), width=size.get("width", 128))
-        path = root / folder / photo.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path, quality=JPEG_QUALITY)
-        boxes_of.append((path.relative_to(root).as_posix(), boxes))
-    return boxes_of
+    shape = {"height": size.get("height", 96), "width": size.get("width", 128)}
+    for parent in {(root / folder / photo.name).parent for photo in photos}:
+        parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        boxes = pool.map(partial(_write_image, root / folder, city, shape), photos, chunksize=CHUNK)
+        names = [Path(folder, photo.name).as_posix() for photo in photos]
+        return list(progress(zip(names, boxes, strict=True), total=len(photos)))
+
+
+def _write_image(folder: Path, city: City, shape: dict, photo: Photo) -> list[dict]:
+    image, boxes = render(city, photo.shot, photo.rng, **shape)
+    Image.fromarray(image).save(folder / photo.name, quality=JPEG_QUALITY)
+    return boxes
 
 
 def _write_struct(path: Path, split: str, origin: np.ndarray, database: list[Photo], queries: list[Photo]) -> None:

@@ -13,7 +13,7 @@ RADIUS_M = 10.0
 ACCESS = "It is rendered: run `snakemake -R render --until render`"
 
 
-def render(root: Path, size: dict, *, writer: str):
+def render(root: Path, size: dict, workers: int, *, writer: str):
     """Write the files of an embedded dataset; `size` is config's `city` section as plain data."""
     from tqdm import tqdm
 
@@ -21,7 +21,8 @@ def render(root: Path, size: dict, *, writer: str):
 
     size = dict(size)
     seed = size.pop("seed")
-    getattr(city_files, writer)(root, seed=seed, size=size, progress=partial(tqdm, disable=None, desc=root.name))
+    progress = partial(tqdm, disable=None, desc=f"render {root.name}")
+    getattr(city_files, writer)(root, seed=seed, size=size, workers=workers, progress=progress)
 
 
 def rendered(dataset: Dataset, writer: str) -> Dataset:

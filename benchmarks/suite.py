@@ -1,0 +1,239 @@
+"""The benchmarks: functions of no argument but `full`, yielding Rows. Inputs are seeded, so they are always the same.
+
+Axes: B images, C channels, P positions, K clusters or candidates, Q queries, N database rows, D dimensions.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, yields
+from vprlib.config import Aggregator, Backbone, Execution, Image, Search, Train
+
+CPU = torch.device("cpu")
+
+
+def unit_rows(rng, count: int, width: int) -> np.ndarray:
+    x = rng.standard_normal((count, width), np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
+
+
+def write_photos(folder, count: int, height: int, width: int) -> list:
+    """JPEG files with detail at all scales, so that they are as large, and as slow to decode, as photos."""
+    from torchvision.io import write_jpeg
+
+    random = torch.Generator().manual_seed(0)
+    paths = [Path(folder) / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        octaves = [torch.randn(1, 3, height >> n or 1, width >> n or 1, generator=random) for n in range(7)]
+        grown = [F.interpolate(x, (height, width), mode="bilinear") * 1.7**n for n, x in enumerate(octaves)]
+        write_jpeg((128 + 6 * sum(grown)[0]).clamp(0, 255).byte(), str(path), quality=90)
+    return paths
+
+
+def machine(full: bool):
+    """The limits themselves: products in the shapes that are used below, copying, decoding."""
+    from vprlib.images import decode
+
+    random = torch.Generator().manual_seed(0)
+    shapes = {"conv5": (512, 4608, 1200), "search": (1024, 256, 8192), "whitening": (3000, 9830, 3000)}
+    for name, (m, k, n) in shapes.items():
+        a, b, out = (torch.randn(*shape, generator=random) for shape in ((m, k), (k, n), (m, n)))
+        flops, size = 2 * m * n * k / 1e9, f"{name}: {m}x{k} x {k}x{n}"
+        [taken] = race(partial(torch.mm, a.to(DEVICE), b.to(DEVICE), out=out.to(DEVICE)), rounds=5)
+        yield Row(f"sgemm, torch {DEVICE.type}", size, flops / taken.wall, "GFLOP/s")
+        [taken] = race(partial(np.matmul, a.numpy(), b.numpy(), out=out.numpy()), rounds=5, device=CPU)
+        yield Row("sgemm, numpy", size, flops / taken.wall, "GFLOP/s")
+    source = torch.ones(64 << 20, device=DEVICE)
+    target = torch.empty_like(source)
+    [taken] = race(lambda: target.copy_(source), rounds=9)
+    yield Row(f"memory copy, {DEVICE.type}", "256 MB, read and written", 2 * source.nbytes / taken.wall / 1e9, "GB/s")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_photos(folder, 32, 480, 640)
+        size = f"480x640, {np.mean([path.stat().st_size for path in paths]) / 1e3:.0f} kB, one process"
+        [taken] = race(lambda: [decode(path, (480, 640)) for path in paths], rounds=7, device=CPU)
+        yield Row("decode", size, len(paths) / taken.wall, "JPEG/s")
+
+
+def netvlad(full: bool):
+    """Against the bare products on operands as they lie in memory: two forward, four more backward."""
+    from vprlib.aggregators.netvlad import NetVLAD
+
+    torch.manual_seed(0)
+    batch, channels, height, width, clusters = 4, 512, 30, 40, 64
+    layer = NetVLAD(channels, clusters).to(DEVICE)
+    x_BCHW = torch.randn(batch, channels, height, width).relu().to(DEVICE, memory_format=torch.channels_last)
+    x_BPC = x_BCHW.permute(0, 2, 3, 1).flatten(1, 2)
+    w_BKC = layer.assignment.detach().expand(batch, -1, -1)
+    a_BKP = torch.rand(batch, clusters, height * width, device=DEVICE)
+    g_BKC = torch.rand(batch, clusters, channels, device=DEVICE)
+    loss_grad = torch.randn(batch, clusters * channels, device=DEVICE)
+    input_BCHW = x_BCHW.clone().requires_grad_()
+
+    @torch.inference_mode()
+    def forward_products():
+        torch.bmm(w_BKC, x_BPC.mT)
+        torch.bmm(a_BKP, x_BPC)
+
+    @torch.inference_mode()
+    def backward_products():
+        torch.bmm(g_BKC, x_BPC.mT)  # of the second product: for a,
+        torch.bmm(a_BKP.mT, g_BKC)  # for x
+        torch.bmm(a_BKP, x_BPC)  # of the first: for w,
+        torch.bmm(a_BKP.mT, w_BKC)  # for x
+
+    @torch.inference_mode()
+    def forward():
+        layer(x_BCHW)
+
+    def step():
+        layer.zero_grad()
+        input_BCHW.grad = None
+        layer(input_BCHW).backward(loss_grad)
+
+    products, more, once, whole = race(forward_products, backward_products, forward, step, rounds=41)
+    size = f"B={batch} C={channels} {height}x{width} K={clusters}"
+    yield lasts("netvlad forward", size, once, products, scale=1e3, unit="ms")
+    yield lasts("netvlad forward+backward", size, whole, products + more, 4, scale=1e3, unit="ms")
+
+
+def extract_small(full: bool):
+    """A network so small that all which is not convolution shows."""
+    yield from extraction(Image(height=72, width=96), width=0.25, batch=32, photos=256, rounds=7)
+
+
+def extract(full: bool):
+    """The published network and size. Freed memory is kept from here on, as in the workflow's jobs."""
+    batch = Execution().batch
+    photos, rounds = (32 * batch, 5) if DEVICE.type == "cuda" else (batch, 4 if full else 2)
+    yield from extraction(Image(), width=1, batch=batch, photos=photos, rounds=rounds)
+
+
+def extraction(image: Image, *, width: float, batch: int, photos: int, rounds: int):
+    """`describe` on JPEG files against the bare backbone on a ready tensor."""
+    from vprlib.extract import describe
+    from vprlib.images import Photos, normalise
+    from vprlib.job import keep_freed_memory
+    from vprlib.model import build
+
+    if DEVICE.type == "cpu":
+        keep_freed_memory()
+    workers = torch.get_num_threads() if DEVICE.type == "cuda" else 0
+    torch.manual_seed(0)
+    model = build(image, Backbone(options={"width": width}), Aggregator()).to(DEVICE)
+    ready = normalise(torch.randint(256, (batch, 3, image.height, image.width), dtype=torch.uint8), image, DEVICE)
+
+    @torch.inference_mode()
+    def bare():
+        for _ in range(photos // batch):
+            model.backbone(ready)
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Photos(write_photos(folder, photos, image.height, image.width), image.height, image.width)
+        options = {"device": DEVICE, "batch": batch, "workers": workers}
+        limit, taken = race(bare, lambda: describe(model, source, range(photos), **options), rounds=rounds)
+    network = "vgg16" if width == 1 else f"vgg16 x {width:g}"
+    size = f"{network}, {image.height}x{image.width}, B={batch}, {photos} photos"
+    yield yields("extract", size, photos, taken, limit, 0.9, unit="images/s")
+
+
+def search(full: bool):
+    """The size of Pitts250k's test set, from float16 files as in the workflow, against the product in float32."""
+    import h5py
+
+    from vprlib.evaluate import recall_at, suppress_views
+    from vprlib.search import nearest
+
+    rng = np.random.default_rng(0)
+    queries, count, width, depth = 8280, 83_952, 4096 if full else 256, Search().depth
+    query_QD, database_ND = unit_rows(rng, queries, width), unit_rows(rng, count, width)
+    positives = [np.sort(rng.choice(count, 142, replace=False)) for _ in range(queries)]
+    place_N, ks = np.arange(count) // 24, (1, 5, 10, 20)
+    rows, columns = 1024, 8192
+    block = np.empty((rows, columns), np.float32)
+    found = {}
+
+    def product():
+        for start in range(0, queries, rows):
+            some_QD = query_QD[start : start + rows]
+            for left in range(0, count, columns):
+                part_ND = database_ND[left : left + columns]
+                out = block.reshape(-1)[: len(some_QD) * len(part_ND)].reshape(len(some_QD), len(part_ND))
+                np.matmul(some_QD, part_ND.T, out=out)
+
+    def find():
+        found["ranking"], _ = nearest(file["query"][:], file["database"], depth)
+
+    with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "x.h5", "w") as file:
+        file["query"], file["database"] = query_QD.astype(np.float16), database_ND.astype(np.float16)
+        with PeakMemory() as peak:
+            find()
+            recall_at(ks, suppress_views(found["ranking"], place_N, depth), positives)
+        limit, searched, judged, suppressed = race(
+            product,
+            find,
+            lambda: recall_at(ks, found["ranking"], positives),
+            lambda: suppress_views(found["ranking"], place_N, depth),
+            rounds=2 if full else 5,
+            device=CPU,
+        )
+    size = f"{queries} x {count}, D={width}, k={depth}"
+    yield lasts("search", size, searched, limit)
+    yield lasts("search + recall", size, searched + judged, limit, 1.3)
+    yield lasts("search + views + recall", size, searched + suppressed + judged, limit, 1.3)
+    least = (query_QD.nbytes + queries * depth * 12) / 1e9
+    yield Row("search memory", "limit: queries and result", peak.gb, "GB", least, target="<= 0.3 GB", ok=peak.gb <= 0.3)
+
+
+def mining(full: bool):
+    """One refresh: as many queries as are mined at once, pool and negatives by default."""
+    from vprlib.mining import select_tuples
+
+    rng = np.random.default_rng(0)
+    settings, count, width = Train(), 10_000, 4096
+    queries = settings.queries_per_refresh
+    query_QD, database_ND = unit_rows(rng, queries, width), unit_rows(rng, count, width)
+    excluded = [np.sort(rng.choice(count, 120, replace=False)) for _ in range(queries)]
+    positives = [near[::3] for near in excluded]
+    cache = rng.integers(0, count, (queries, settings.negatives))
+
+    def select():
+        options = {"negatives": settings.negatives, "pool": settings.negative_pool, "cache": cache}
+        select_tuples(query_QD, database_ND, positives, excluded, generator=np.random.default_rng(0), **options)
+
+    limit, taken = race(lambda: query_QD @ database_ND.T, select, rounds=5, device=CPU)
+    row = lasts("mining", f"{queries} x {count}, D={width}", taken, limit)
+    row.target, row.ok = "+ <= 1 s", taken.wall - limit.wall <= 1
+    yield row
+
+
+def whiten(full: bool):
+    """Against the Gram matrix and its eigenvectors alone."""
+    from scipy.linalg import eigh
+
+    from vprlib.whiten import fit
+
+    rng = np.random.default_rng(0)
+    count, width, dim = 3000, 9830, 1228
+    x_ND = rng.standard_normal((count, width), np.float32) * np.arange(1, width + 1, dtype=np.float32) ** -0.5
+    x_ND /= np.linalg.norm(x_ND, axis=1, keepdims=True)
+    fitted = {}
+
+    def bare():
+        eigh((x_ND @ x_ND.T).astype(np.float64), subset_by_index=[count - dim, count - 1], overwrite_a=True)
+
+    limit, taken = race(bare, lambda: fitted.update(it=fit(x_ND, dim)), rounds=2, device=CPU)
+    size = f"{count} x {width} -> {dim}"
+    yield lasts("whitening", size, taken, limit, 1.3)
+    covariance = np.cov(fitted["it"].project(x_ND).astype(np.float64), rowvar=False)
+    error = np.abs(covariance - np.eye(dim)).max()
+    eps = float(np.finfo(np.float32).eps)
+    yield Row("whitening error", "max |covariance - 1|; limit: eps", error, "", eps, target="<= 1e-5", ok=error <= 1e-5)
+
+
+SUITE = {run.__name__: run for run in (machine, netvlad, search, mining, whiten, extract_small, extract)}

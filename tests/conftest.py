@@ -1,0 +1,55 @@
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vprlib.files import BadInput
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real material, which is never copied here."""
+    folder = os.environ.get("VPRLIB_REAL_DATA")
+    if not folder or not (Path(folder) / "data").is_dir():
+        pytest.skip("VPRLIB_REAL_DATA names no folder with real data")
+    return Path(folder) / "data"
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """`with refused("this", "that"):` the block ends with a BadInput whose message is one line and has these in it."""
+
+    @contextmanager
+    def check(*fragments):
+        with pytest.raises(BadInput) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message
+        assert not [fragment for fragment in fragments if str(fragment) not in message], message
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """Write a photo of smooth noise: photo(path, seed) -> its pixels; the same seed shows the same place."""
+
+    def write(path, seed, size=(32, 24), **options):
+        rng = np.random.default_rng(seed)
+        small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+        image = small.resize(size, Image.Resampling.BICUBIC)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, **options)
+        return np.asarray(image)
+
+    return write

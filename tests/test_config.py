@@ -1,0 +1,156 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from vprlib import registry
+from vprlib.config import overlay, parse
+
+BASE = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"a": {}}}
+OWN = {"csv": "x.csv", "radius_m": 5}
+
+
+def changed(**changes) -> dict:
+    return overlay(BASE, changes)
+
+
+def base(**changes) -> dict:
+    return changed(base=changes)
+
+
+def two_runs(**second) -> dict:
+    return changed(runs={"b": second})
+
+
+BAD = {
+    "unknown key": (changed(dataset=["city"]), "dataset:", "'datasets'", "seeds"),
+    "unknown key in base": (base(trian={}), "base.trian", "'train'", "backbone"),
+    "unknown key in a section": (base(train={"epoch": 1}), "base.train.epoch", "'epochs'", "margin"),
+    "unknown key in a run": (changed(runs={"a": {"imge": {}}}), "runs.a.imge", "'image'"),
+    "unknown key in a generation": (base(generations=[{}, {"los": 1}]), "generations.1.los", "'loss'"),
+    "bad value in a generation": (base(generations=[{"epochs": -1}]), "generations.0.epochs", "-1", "0"),
+    "generation that is no dict": (base(generations=[5]), "base.generations.0", "dictionary", "5"),
+    "no generation": (base(generations=[]), "base.generations", "[]"),
+    "unknown backbone": (base(backbone={"name": "vgg61"}), "base.backbone.name", "'vgg61'", "'vgg16'", "alexnet"),
+    "unknown aggregator": (base(aggregator={"name": "netvald"}), "aggregator.name", "'netvald'", "'netvlad'", "gem"),
+    "unknown loss": (base(train={"loss": "tripet"}), "train.loss", "'tripet'", "'triplet'"),
+    "unknown dataset": (changed(datasets=["cty"]), "datasets", "'cty'", "'city'", "tokyo247"),
+    "unknown training set": (changed(runs={"a": {"train_set": "cty"}}), "runs.a.train_set", "'cty'", "'city'"),
+    "root of an unknown dataset": (changed(roots={"cty": "x"}), "roots", "'cty'", "'city'"),
+    "no dataset": ({"runs": {"a": {"train_set": "city"}}}, "datasets", "missing"),
+    "empty datasets": (changed(datasets=[]), "datasets", "[]"),
+    "datasets as a word": (changed(datasets="city"), "datasets", "'city'"),
+    "no training set": (BASE | {"base": {}}, "runs.a.train_set", "missing"),
+    "no run": (BASE | {"runs": {}}, "runs", "{}"),
+    "runs as a list": (BASE | {"runs": ["vlad"]}, "runs", "['vlad']"),
+    "runs as a word": (BASE | {"runs": "vlad"}, "runs", "'vlad'"),
+    "run that is no dict": (changed(runs={"a": [1]}), "runs.a", "[1]"),
+    "base that is no dict": (BASE | {"base": [1]}, "base", "[1]"),
+    "section that is no dict": (base(train=None), "base.train", "None"),
+    "run named by a number": (changed(runs={1: {}}), "runs.1", "string"),
+    "run named with a blank": (changed(runs={"a b": {}}), "runs.a b", "'a b'"),
+    "run that leaves its folder": (changed(runs={"..": {}}), "runs", "'..'"),
+    "radius of zero": (
+        changed(custom={"own": OWN | {"radius_m": 0}}),
+        "custom.own.radius_m",
+        "greater than 0",
+        "not 0",
+    ),
+    "negative number": (base(train={"learning_rate": -1}), "base.train.learning_rate", "greater than 0", "-1"),
+    "not a number": (base(train={"margin": float("nan")}), "base.train.margin", "nan"),
+    "positives among the negatives": (base(train={"positive_m": 30}), "positive_m", "30", "negative_m", "25"),
+    "repeated ks": (changed(evaluate={"ks": [1, 5, 5]}), "evaluate.ks", "5"),
+    "no ks": (changed(evaluate={"ks": []}), "evaluate.ks"),
+    "ks over the depth": (changed(search={"depth": 15}), "evaluate.ks", "20", "search.depth"),
+    "repeated seeds": (changed(seeds=[3, 3]), "seeds", "3"),
+    "unknown word": (base(extract={"checkpoint": "first"}), "base.extract.checkpoint", "'best'", "'last'", "'first'"),
+    "unknown device": (changed(execution={"device": "gpu"}), "execution.device", "cuda", "'gpu'"),
+    "own weights without a file": (base(backbone={"weights": "mine"}), "base.backbone", "`file`"),
+    "a name that is taken": (changed(custom={"city": OWN}), "custom.city", "taken"),
+    "shared centroids": (two_runs(aggregator={"clusters": 8}), "runs.a", "runs.b", "clusters", "backbone.label"),
+    "shared weights": (two_runs(backbone={"options": {"width": 0.5}}), "runs.a", "runs.b", "backbone", "label"),
+}
+
+
+@pytest.mark.parametrize(("raw", "fragments"), [(raw, words) for raw, *words in BAD.values()], ids=list(BAD))
+def test_bad_input_is_one_line_with_key_value_and_what_is_allowed(raw, fragments, refused):
+    with refused("config: ", *fragments):
+        parse(raw)
+
+
+def test_several_faults_are_counted(refused):
+    with refused("base.train.margin", "(and 1 more)"):
+        parse(base(train={"margin": -1, "epochs": -1}))
+
+
+def test_runs_may_share_what_they_agree_on():
+    pooled = two_runs(aggregator={"name": "gem", "clusters": 8}, centroids={"images": 3})
+    labelled = two_runs(aggregator={"clusters": 8}, backbone={"label": "other"})
+    for raw in (pooled, labelled, two_runs(train={"margin": 1})):
+        assert list(parse(raw).runs) == ["a", "b"]
+    run = parse(labelled).sharing(backbone="other", weights="imagenet", clustered=True)
+    assert run.aggregator.clusters == 8
+
+
+@pytest.mark.parametrize("family", list(registry.FAMILIES))
+def test_unknown_names_come_with_the_closest_and_all_known_ones(family):
+    known = registry.FAMILIES[family]
+    name = next(iter(known)) + "x"
+    with pytest.raises(ValueError, match=f"{family} '{name}'; did you mean") as caught:
+        registry.load(family, name)
+    assert all(one in str(caught.value) for one in known)
+
+
+def test_an_overlay_changes_what_it_names_and_neither_of_its_arguments():
+    below, above = {"a": 1, "s": {"x": 1, "y": [1, 2]}}, {"s": {"y": [3]}, "b": {"z": 0}}
+    copies = json.dumps([below, above])
+    assert overlay(below, above) == {"a": 1, "s": {"x": 1, "y": [3]}, "b": {"z": 0}}
+    assert json.dumps([below, above]) == copies
+    assert overlay(below, {}) == below
+
+
+def test_a_configuration_is_frozen():
+    config = parse(BASE)
+    for section, key in ((config, "seeds"), (config.runs["a"], "train"), (config.runs["a"].train, "margin")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, key, getattr(section, key))
+
+
+def test_runs_overlay_the_base_and_generations_the_train_section(refused):
+    raw = base(train={"epochs": 2, "margin": 0.5}, generations=[{"margin": 1}, {"start": "previous"}])
+    raw["runs"] = {"a": None, "b": {"train": {"epochs": 7}}}
+    config = parse(raw)
+    first, second = (config.runs["b"].generation(number) for number in range(2))
+    assert (first.epochs, first.margin, first.start) == (7, 1, "weights")
+    assert (second.epochs, second.margin, second.start) == (7, 0.5, "previous")
+    assert config.runs["a"].train.epochs == 2
+    for number in (-1, 2):
+        with refused(f"not {number}"):
+            config.runs["a"].generation(number)
+
+
+def test_an_identity_changes_with_the_recipe_and_not_with_a_later_generation():
+    def identity(number, **recipe):
+        return parse(base(**recipe)).runs["a"].identity(number)
+
+    assert identity(0) == identity(0)
+    assert identity(0) != identity(0, train={"margin": 0.5})
+    assert identity(0, generations=[{}, {"margin": 1}]) == identity(0, generations=[{}, {"margin": 2}])
+    assert identity(0, generations=[{}]) == identity(0, generations=[{}, {}])
+    assert identity(1, generations=[{}, {"margin": 1}]) != identity(1, generations=[{}, {"margin": 2}])
+    assert identity(1, generations=[{"margin": 1}, {}]) != identity(1, generations=[{"margin": 2}, {}])
+
+
+@pytest.mark.parametrize("path", ["config/config.yaml", "config/city.yaml", "tests/tiny.yaml"])
+def test_the_configurations_that_are_shipped_parse(repository, path):
+    config = parse(yaml.safe_load((repository / path).read_text()))
+    assert {"netvlad" if "netvlad" in config.runs else "tiny_netvlad"} <= set(config.runs)
+
+
+def test_parsing_a_configuration_imports_nothing_heavy(repository):
+    code = "import json, sys, vprlib.config; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "numpy", "scipy", "h5py", "snakemake"} & set(json.loads(done.stdout))

@@ -1,0 +1,120 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from vprlib.images import Photos, batches, chunks, decode, normalise
+
+
+def channels_first(image):
+    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def test_a_png_decodes_to_its_pixels(tmp_path, photo):
+    pixels = photo(tmp_path / "a.png", seed=0)
+    found = decode(tmp_path / "a.png", (24, 32))
+    assert found.dtype == torch.uint8
+    np.testing.assert_array_equal(found.numpy(), pixels.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "1", "I;16"])
+def test_every_kind_of_png_becomes_rgb(mode, tmp_path):
+    values = np.linspace(0, 255, 24 * 32).reshape(24, 32)
+    if mode == "I;16":
+        image = Image.fromarray((values * 257).astype(np.uint16))
+    else:
+        image = Image.fromarray(values.astype(np.uint8)).convert(mode)
+    image.save(tmp_path / "a.png")
+    expected = np.repeat(values[None], 3, 0) if mode == "I;16" else channels_first(image)
+    for size in ((24, 32), (12, 16)):
+        found = decode(tmp_path / "a.png", size)
+        assert found.dtype == torch.uint8
+        assert found.shape == (3, *size)
+    np.testing.assert_allclose(decode(tmp_path / "a.png", (24, 32)).numpy(), expected, atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_upright_by_its_exif(orientation, tmp_path, photo):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo(tmp_path / "a.jpg", seed=1, exif=exif, quality=95)
+    with Image.open(tmp_path / "a.jpg") as image:
+        upright = ImageOps.exif_transpose(image)
+    found = decode(tmp_path / "a.jpg", upright.size[::-1]).numpy()
+    difference = np.abs(found.astype(int) - channels_first(upright))
+    assert difference.mean() < 3, "JPEG decoders differ by a few levels, turned photos by many"
+
+
+def test_resizing_averages_what_it_leaves_out(tmp_path, photo):
+    stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    found = decode(tmp_path / "stripes.png", (8, 8)).numpy()
+    assert found.shape == (3, 8, 8)
+    assert np.abs(found.astype(int) - 127).max() <= 16
+    image = Image.fromarray(photo(tmp_path / "a.png", seed=2, size=(64, 48)))
+    smaller = channels_first(image.resize((20, 15), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(decode(tmp_path / "a.png", (15, 20)).numpy(), smaller, atol=2)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_a_truncated_or_missing_photo_is_named_in_one_line(kind, tmp_path, photo, refused):
+    path = tmp_path / f"a.{kind}"
+    with refused(path, "no such file"):
+        decode(path, (24, 32))
+    photo(path, seed=3)
+    content = path.read_bytes()
+    for kept in (content[:-60], content[: len(content) // 2], content[:20], b"", b"no photo"):
+        path.write_bytes(kept)
+        with refused(path, "cannot be decoded"):
+            decode(path, (24, 32))
+
+
+def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, repository):
+    path = tmp_path / "a.png"
+    photo(path, seed=4)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    code = "import sys; from vprlib.files import BadInput; from vprlib.images import decode\n"
+    code += "try: decode(sys.argv[1], (24, 32))\nexcept BadInput as error: print(error)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{path}: cannot be decoded")
+
+
+def test_normalising_takes_out_mean_and_deviation():
+    x = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).to(torch.uint8)
+    section = SimpleNamespace(mean=(0.5, 0.25, 0.1), std=(0.2, 0.3, 1 / 255))
+    found = normalise(x, section, "cpu")
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (section.mean, section.std))
+    torch.testing.assert_close(found.double(), (x.double() / 255 - mean) / std, atol=1e-4, rtol=1e-6)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_chunks_cut_without_loss():
+    for count, size in ((0, 3), (1, 3), (6, 3), (7, 3)):
+        found = chunks(np.arange(count), size)
+        assert [number for part in found for number in part] == list(range(count))
+        assert all(len(part) == size for part in found[:-1])
+        assert all(isinstance(number, int) for part in found for number in part)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_the_order_asked_for_and_errors_in_one_line(workers, tmp_path, photo, refused):
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    pixels = [photo(path, seed=number).transpose(2, 0, 1) for number, path in enumerate(paths)]
+    photos = Photos([*paths, tmp_path / "none.png"], 24, 32)
+    state = torch.get_rng_state()
+    found = list(batches(photos, [[3, 1], [0], [1, 2, 0]], workers=workers))
+    for batch, numbers in zip(found, ([3, 1], [0], [1, 2, 0]), strict=True):
+        np.testing.assert_array_equal(batch.numpy(), np.stack([pixels[number] for number in numbers]))
+    assert torch.equal(torch.get_rng_state(), state)
+    with refused("none.png: no such file"):
+        list(batches(photos, [[0], [4]], workers=workers))

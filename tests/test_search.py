@@ -1,0 +1,97 @@
+import json
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vprlib import files
+from vprlib.search import nearest, search
+
+
+def by_sorting(query, database, k):
+    scores = query.astype(np.float64) @ database.astype(np.float64).T
+    order = np.lexsort((np.broadcast_to(np.arange(scores.shape[1]), scores.shape), -scores))[:, :k]
+    return order, np.take_along_axis(scores, order, 1)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.integers(1, 6), st.integers(1, 150), st.integers(1, 6), st.data())
+def test_equal_scores_come_by_index_in_one_block_or_many(queries, count, width, data):
+    """Small integers: dot products are exact, most scores occur often, many rows are duplicates."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    query = rng.integers(-1, 2, (queries, width)).astype(np.float32)
+    database = rng.integers(-1, 2, (count, width)).astype(np.float32)
+    k, block = data.draw(st.integers(1, count + 3)), data.draw(st.integers(1, count + 3))
+    ranking, score = nearest(query, database, k, block=block)
+    expected, scores = by_sorting(query, database, k)
+    assert ranking.dtype == np.int64
+    np.testing.assert_array_equal(score, scores)
+    np.testing.assert_array_equal(ranking, expected)
+
+
+@pytest.mark.parametrize(("queries", "count", "k"), [(1, 1000, 1), (40, 1000, 20), (40, 1000, 240), (3, 50, 99)])
+def test_unit_rows_come_as_a_full_sort_brings_them(queries, count, k):
+    rng = np.random.default_rng(0)
+    query, database = (rng.normal(size=(n, 64)) for n in (queries, count))
+    query, database = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (query, database))
+    expected, scores = by_sorting(query.astype(np.float32), database.astype(np.float32), k)
+    for block in (65_536, 333):
+        ranking, score = nearest(query.astype(np.float32), database.astype(np.float32), k, block=block)
+        assert ranking.shape == (queries, min(k, count))
+        np.testing.assert_allclose(score, scores, atol=1e-6)
+        moved = ranking != expected  # only where float32 cannot tell two scores apart
+        gap = np.abs(np.take_along_axis(query @ database.T, ranking, 1) - scores)
+        assert gap[moved].max(initial=0) < 1e-6
+        assert moved.mean() < 0.01
+
+
+@pytest.fixture
+def described(tmp_path):
+    rng = np.random.default_rng(1)
+    for name, count in (("database", 50), ("queries", 7)):
+        arrays = {
+            kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 16), ("whitened", 4))
+        }
+        files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "abc", "model": json.dumps({"epoch": 1})})
+    return tmp_path / "database.h5", tmp_path / "queries.h5"
+
+
+def test_half_precision_files_are_searched_kind_by_kind(described, tmp_path):
+    database, queries = described
+    search(tmp_path / "ranking.h5", database=database, queries=queries, depth=9)
+    with h5py.File(tmp_path / "ranking.h5") as found, h5py.File(database) as file, h5py.File(queries) as asked:
+        assert dict(found.attrs) == {"checkpoint": "abc", "model": '{"epoch": 1}'}
+        assert set(found) == {"raw", "whitened"}
+        for kind, dim in (("raw", 16), ("whitened", 4)):
+            expected, scores = by_sorting(asked[kind][:], file[kind][:], 9)
+            np.testing.assert_array_equal(found[kind]["ranking"][:], expected)
+            np.testing.assert_allclose(found[kind]["score"][:], scores, atol=1e-4)
+            assert found[kind]["dim"][()] == dim
+            blocked, _ = nearest(asked[kind][:], file[kind], 9, block=11)
+            np.testing.assert_array_equal(blocked, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("block", [65_536, 30])
+@pytest.mark.parametrize("k", [5, 50])
+def test_a_value_that_is_not_finite_is_refused(value, block, k, refused):
+    x = np.random.default_rng(2).normal(size=(50, 8)).astype(np.float32)
+    for row in (0, 40):
+        bad = x.copy()
+        bad[row, 3] = value
+        with refused("search", "not finite"):
+            nearest(x, bad, k, block=block)
+        with refused("search", "not finite"):
+            nearest(bad, x, k, block=block)
+
+
+def test_an_empty_database_or_another_width_is_refused_and_no_query_is_not(refused):
+    x = np.eye(4, dtype=np.float32)
+    with refused("no descriptor"):
+        nearest(x, x[:0], 1)
+    with refused("4-D", "3-D"):
+        nearest(x, np.ones((5, 3), np.float32), 1)
+    ranking, score = nearest(x[:0], x, 2)
+    assert ranking.shape == score.shape == (0, 2)

@@ -1,0 +1,240 @@
+"""The workflow as users run it: real snakemake processes on a tiny city; job counts of dry runs, kills and reruns."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+RUN = "results/{}/netvlad/seed0/gen0"
+MODEL = "results/models/netvlad/seed0/gen0"
+AFTER_RECALLS = {"recalls": 1, "curves": 1, "comparison": 1, "all": 1}
+
+
+def command(folder, *arguments, config=None):
+    """A snakemake command in `folder`, with the tiny configuration's top-level keys changed by `config`."""
+    written = Path(folder) / "config.yaml"
+    written.write_text(yaml.safe_dump(TINY | (config or {}), sort_keys=False))
+    profile = ROOT / "profiles/local"
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
+        *("--profile", profile, "--cores", "2", *arguments, "--configfile", written),
+    ]
+
+
+def snakemake(folder, *arguments, config=None):
+    """Run it; returns (exit status, all that it printed)."""
+    done = subprocess.run(
+        command(folder, *arguments, config=config),
+        env=ENVIRONMENT,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def planned(folder, *arguments, config=None):
+    """The jobs that a dry run would do: rule -> number."""
+    status, text = snakemake(folder, "--dry-run", *(arguments or ["all"]), config=config)
+    assert status == 0, text
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, re.MULTILINE | re.DOTALL)
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)", table[1], re.MULTILINE)} if table else {}
+
+
+def with_run(name, **changes):
+    return {"runs": TINY["runs"] | {name: TINY["runs"].get(name, {}) | changes}}
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory):
+    """A folder in which the whole tiny workflow ran."""
+    folder = tmp_path_factory.mktemp("workflow")
+    status, text = snakemake(folder, "all")
+    assert status == 0, text
+    return folder
+
+
+def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothing(done):
+    for name in ("city", "city_night"):
+        lines = (done / f"results/{name}/recalls.csv").read_text().splitlines()
+        assert len(lines) == 1 + 4 + 2 * 4  # vlad raw, netvlad raw and whitened, at four k
+        for picture in ("recalls.svg", "contact.png", "netvlad/seed0/gen0/gallery.png"):
+            assert (done / f"results/{name}/{picture}").stat().st_size > 1000
+    assert not list(done.glob("results/**/shard.*")), "shards are temporary"
+    assert not list(done.glob("results/**/resume.pt"))
+    status, text = snakemake(done, "all")
+    assert status == 0
+    assert "Nothing to be done" in text
+
+
+def test_a_lost_final_reruns_only_its_chain(done):
+    lost = done / RUN.format("city") / "recalls.csv"
+    kept = lost.read_bytes()
+    lost.unlink()
+    try:
+        assert planned(done) == {"evaluate": 1, **AFTER_RECALLS}
+    finally:
+        lost.write_bytes(kept)
+        os.utime(lost, (0, 0))
+    assert planned(done) == {}
+
+
+def test_another_margin_reruns_only_that_run(done):
+    once = {"train": 1, "whiten": 1, "training": 1, "comparison": 1, "all": 1}
+    twice = dict.fromkeys(("merge", "search", "evaluate", "gallery", "recalls", "curves"), 2)
+    assert planned(done, config=with_run("netvlad", train={"margin": 0.2})) == {**once, **twice, "extract": 4}
+
+
+def test_a_new_generation_trains_only_itself(done):
+    counts = planned(done, config=with_run("netvlad", generations=[{}, {"start": "previous"}]))
+    assert counts["train"] == counts["whiten"] == 1
+    assert counts["extract"] == 4
+    assert counts["evaluate"] == 2
+    assert not {"pretrain", "trunk", "centroids", "render", "index"} & set(counts)
+
+
+def test_other_cut_offs_only_evaluate_again(done):
+    twice = dict.fromkeys(("evaluate", "recalls", "curves"), 2)
+    assert planned(done, config={"evaluate": {"ks": [1, 2]}}) == {**twice, "comparison": 1, "all": 1}
+
+
+def test_a_new_run_and_a_new_seed_do_only_what_is_missing(done):
+    counts = planned(done, config=with_run("gem", aggregator={"name": "gem"}, whiten={"dim": 4}))
+    assert counts["train"] == 1
+    assert not {"pretrain", "trunk", "centroids"} & set(counts)
+    counts = planned(done, config={"seeds": [0, 1]})
+    assert counts["train"] == 2
+    assert counts["centroids"] == 1
+    assert not {"pretrain", "trunk"} & set(counts)
+
+
+def test_execution_settings_rerun_nothing(done):
+    assert planned(done, config={"execution": {"batch": 3, "checkpoint_minutes": 1}}) == {}
+
+
+def test_a_touched_script_reruns_nothing_and_force_reruns_a_stage(done, tmp_path):
+    copied = tmp_path / "checkout"
+    shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".*", "results", "data", "logs"))
+    (copied / "workflow/scripts/train.py").touch()
+    arguments = [str(part).replace(str(ROOT), str(copied)) for part in command(done, "--dry-run", "all")]
+    out = subprocess.run(arguments, env=ENVIRONMENT, cwd=copied, capture_output=True, text=True, check=True).stdout
+    assert "Nothing to be done" in out
+    assert planned(done, "all", "-R", "evaluate")["evaluate"] == 4
+
+
+def test_recalls_of_another_recipe_are_not_mixed_in(done, tmp_path):
+    folder = tmp_path / "mixed"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns(".snakemake"))
+    table = folder / RUN.format("city") / "recalls.csv"
+    fingerprint = table.read_text().splitlines()[1].split(",")
+    column = table.read_text().splitlines()[0].split(",").index("config")
+    table.write_text(table.read_text().replace(fingerprint[column], "0" * 12))
+    (folder / "results/city/recalls.csv").unlink()
+    status, text = snakemake(folder, "results/city/recalls.csv")
+    assert status != 0
+    assert "made with another configuration" in text
+
+
+STAGES = {
+    "render": ["data/city_night/annotations.json"],
+    "index": ["results/city/images.csv"],
+    "pretrain": ["results/weights/vgg16/pretrain.safetensors"],
+    "trunk": ["results/trunk/city/vgg16/pretrain/36x48.h5"],
+    "centroids": ["results/centroids/city/vgg16/pretrain/seed0.h5"],
+    "train": [f"{MODEL}/last.safetensors", f"{MODEL}/best.safetensors", f"{MODEL}/history.csv"],
+    "whiten": [f"{MODEL}/pca.h5"],
+    "extract": [f"{RUN.format('city')}/database.h5", f"{RUN.format('city')}/queries.h5"],
+    "search": [f"{RUN.format('city')}/ranking.h5"],
+    "evaluate": [f"{RUN.format('city')}/recalls.csv"],
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_job_leaves_nothing_behind_and_runs_again_to_the_same_bytes(done, stage):
+    outputs = [done / path for path in STAGES[stage]]
+    before = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+    arguments = command(done, *STAGES[stage])
+    running = subprocess.Popen(
+        arguments, env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    killed = None
+    while running.poll() is None and killed is None:
+        time.sleep(0.05)
+        killed = next((child for child in descendants(running.pid) if is_script(child, stage)), None)
+    assert killed, f"{stage} never started"
+    time.sleep({"index": 0.2, "evaluate": 0.2, "search": 0.3}.get(stage, 1.5))
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may have been quicker
+        killed.send_signal(signal.SIGKILL)
+    running.wait()
+    status, text = snakemake(done, *STAGES[stage])
+    assert status == 0, text
+    assert [path.read_bytes() for path in outputs] == before
+
+
+def descendants(pid):
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_script(process, stage):
+    try:
+        return any(part.endswith(f".{stage}.py") for part in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def test_bad_configuration_is_one_line(tmp_path):
+    status, text = snakemake(tmp_path, "--dry-run", "all", config={"datasets": ["tokio247"]})
+    assert status != 0
+    assert text.strip().splitlines() == [
+        "error: config: unknown dataset 'tokio247'; did you mean 'tokyo247'? "
+        "known: city, city_night, pitts30k, pitts250k, tokyo247"
+    ]
+
+
+def test_the_paper_resolves_without_data_and_running_it_says_what_to_fetch(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    base = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
+    options = {"env": ENVIRONMENT, "cwd": ROOT, "capture_output": True, "text": True, "check": False}
+    dry = subprocess.run([*base, "--dry-run", "results/tokyo247/recalls.csv"], **options)
+    assert dry.returncode == 0, dry.stderr
+    slurm = subprocess.run([*base, "--dry-run", "--profile", ROOT / "profiles/slurm", "all"], **options)
+    assert slurm.returncode == 0, slurm.stderr
+    real = subprocess.run([*base, "--cores", "1", "results/tokyo247/images.csv"], **options)
+    assert real.returncode != 0
+    said = [line for line in real.stderr.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    for part in ("data/tokyo247/datasets/tokyo247.mat", "on request", "put the database images into"):
+        assert part in said[0]
+
+
+def test_a_truncated_photo_stops_with_its_name_and_loses_nothing(done, tmp_path):
+    folder = tmp_path / "truncated"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns(".snakemake", "logs"))
+    photo = next((folder / "data/city/queries_real").glob("*/*.jpg"))
+    photo.write_bytes(photo.read_bytes()[:300])
+    (folder / "results/city/verification.json").unlink()
+    status, text = snakemake(folder, "results/city/verification.json")
+    assert status != 0
+    said = [line for line in text.splitlines() if line.startswith("error: verify")]
+    assert len(said) == 1
+    assert photo.name in said[0]
+    assert (folder / "results/city/recalls.csv").exists()
