@@ -231,7 +231,7 @@ def whiten(full: bool):
     size = f"{count} x {width} -> {dim}"
     yield lasts("whitening", size, taken, limit, 1.3)
     covariance = np.cov(fitted["it"].project(x_ND).astype(np.float64), rowvar=False)
-    error = np.abs(covariance - np.eye(dim)).max()
+    error = float(np.abs(covariance - np.eye(dim)).max())
     eps = float(np.finfo(np.float32).eps)
     yield Row("whitening error", "max |covariance - 1|; limit: eps", error, "", eps, target="<= 1e-5", ok=error <= 1e-5)
 

@@ -23,7 +23,7 @@ from pydantic import (
 from vprlib import registry
 from vprlib.files import BadInput, fingerprint
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]  # part of a path
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]  # part of a path
 
 
 def known(family: str):
@@ -32,14 +32,14 @@ def known(family: str):
 
 def distinct(values):
     if len(set(values)) < len(values):
-        raise ValueError("a value is given twice")
+        raise ValueError(f"{next(value for value in values if values.count(value) > 1)!r} is given twice")
     return values
 
 
 class Section(BaseModel):
     """Typo-proof and frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
 
 class Image(Section):
@@ -75,7 +75,7 @@ class Backbone(Section):
 
 class Aggregator(Section):
     name: Annotated[str, known("aggregator")] = "netvlad"
-    clusters: PositiveInt = Field(64, description="NetVLAD's visual words")
+    clusters: int = Field(64, ge=2, description="NetVLAD's visual words")
 
 
 class Centroids(Section):
@@ -108,6 +108,12 @@ class Train(Section):
     negative_m: PositiveFloat = Field(25, description="a negative lies farther than this, metres")
     best_by: PositiveInt = Field(5, description="`best` is the epoch with the highest val recall@this")
     patience: PositiveInt = Field(10, description="epochs without a better one before training stops")
+
+    @model_validator(mode="after")
+    def positives_are_no_negatives(self):
+        if self.positive_m > self.negative_m:
+            raise ValueError(f"positive_m {self.positive_m:g} must not exceed negative_m {self.negative_m:g}")
+        return self
 
 
 class Whiten(Section):
@@ -205,7 +211,7 @@ class Search(Section):
 
 
 class Evaluate(Section):
-    ks: Annotated[tuple[PositiveInt, ...], AfterValidator(distinct)] = (1, 5, 10, 20)
+    ks: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(distinct)] = (1, 5, 10, 20)
 
 
 class Execution(Section):
@@ -231,9 +237,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def names_are_known(self):
-        for name in (*self.datasets, *(run.train_set for run in self.runs.values()), *self.roots):
+        used = [("datasets", name) for name in self.datasets] + [("roots", name) for name in self.roots]
+        used += [(f"runs.{run}.train_set", self.runs[run].train_set) for run in self.runs]
+        for key, name in used:
             if name not in self.dataset_names:
-                raise ValueError(f"unknown dataset {name!r}; {registry.suggestion(name, self.dataset_names)}")
+                raise ValueError(f"{key}: unknown dataset {name!r}; {registry.suggestion(name, self.dataset_names)}")
         if clash := set(self.custom) & {*registry.FAMILIES["dataset"], "models", "weights", "centroids", "trunk"}:
             raise ValueError(f"custom.{clash.pop()}: the name is taken")
         return self
@@ -311,7 +319,8 @@ def parse(raw: dict) -> Config:
     """
     raw = {key: value for key, value in raw.items() if value is not None}
     base, runs = raw.pop("base", {}), raw.get("runs") or {}
-    for key, value in (("base", base), ("runs", runs), *((f"runs.{k}", v or {}) for k, v in dict(runs).items())):
+    named = runs.items() if isinstance(runs, dict) else ()
+    for key, value in (("base", base), ("runs", runs), *((f"runs.{name}", run or {}) for name, run in named)):
         if not isinstance(value, dict):
             raise BadInput(f"config: {key} must hold keys, not {value!r}")
     try:

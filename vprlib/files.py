@@ -32,8 +32,9 @@ def atomic(path):
     partial = path.with_name(f"{prefix}{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.glob(prefix + "*"):
-            if not psutil.pid_exists(int(stale.name.removeprefix(prefix))):
+        for stale in path.parent.iterdir():
+            owner = stale.name.removeprefix(prefix)
+            if owner != stale.name and owner.isdecimal() and not psutil.pid_exists(int(owner)):
                 stale.unlink(missing_ok=True)
         yield partial
         with partial.open("rb+") as written:
@@ -59,11 +60,25 @@ def write_csv(path, table):
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def write_h5(path, arrays, attributes=()):
-    """Write named arrays, contiguous and without time stamps, and string or number attributes."""
+@contextmanager
+def h5_writer(path):
+    """Yield an HDF5 file to write; it becomes `path` if the block succeeds."""
     import h5py
 
-    with atomic(path) as partial, h5py.File(partial, "w") as file:
+    with atomic(path) as partial:
+        file = h5py.File(partial, "w")
+        try:
+            yield file
+        finally:
+            try:
+                file.close()
+            except RuntimeError as error:  # how HDF5 reports a full disk when it flushes
+                raise OSError(str(error)) from error
+
+
+def write_h5(path, arrays, attributes=()):
+    """Write named arrays, contiguous and without time stamps, and string or number attributes."""
+    with h5_writer(path) as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
         file.attrs.update(dict(attributes))

@@ -22,7 +22,7 @@ def merge(folder: Path, shards: list):
         if dict(file.attrs) != attributes:
             raise BadInput(f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract`")
     for role, name in FILES.items():
-        with files.atomic(folder / name) as partial, h5py.File(partial, "w") as out:
+        with files.h5_writer(folder / name) as out:
             for kind in opened[0][role]:
                 parts = [file[role][kind] for file in opened]
                 shape = (sum(len(part) for part in parts), parts[0].shape[1])

@@ -27,6 +27,8 @@ def nearest(query_QD, database_ND, k: int, *, block: int = 65_536) -> tuple:
         raise BadInput("search: the database has no descriptor")
     if database_ND.shape[1] != query_QD.shape[1]:
         raise BadInput(f"search: queries are {query_QD.shape[1]}-D, the database is {database_ND.shape[1]}-D")
+    if not np.isfinite(query_QD).all():
+        raise BadInput("search: a descriptor of a query is not finite")
     # faiss' own threshold (queries x D) sends small batches down a path 10 times slower than its matrix product
     faiss.cvar.distance_compute_blas_threshold = 20
     k = min(k, len(database_ND))
@@ -34,14 +36,31 @@ def nearest(query_QD, database_ND, k: int, *, block: int = 65_536) -> tuple:
     ranking = np.empty((len(query_QD), 0), np.int64)
     for start in range(0, len(database_ND), block):
         rows = np.ascontiguousarray(database_ND[start : start + block], np.float32)
-        found = faiss.knn(query_QD, rows, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
-        score = np.concatenate([score, found[0]], axis=1)
-        ranking = np.concatenate([ranking, found[1] + start], axis=1)
+        if not np.isfinite(rows).all():
+            raise BadInput("search: a descriptor of the database is not finite")
+        products, numbers = _knn(query_QD, rows, min(k, len(rows)))
+        score = np.concatenate([score, products], axis=1)
+        ranking = np.concatenate([ranking, numbers + start], axis=1)
         order = np.lexsort((ranking, -score))[:, :k]
         score, ranking = np.take_along_axis(score, order, 1), np.take_along_axis(ranking, order, 1)
-    if len(query_QD) and not (np.isfinite(score).all() and (ranking >= 0).all()):
-        raise BadInput("search: a descriptor is not finite")
     return ranking, score
+
+
+def _knn(query_QD, rows_ND, k: int) -> tuple:
+    """faiss keeps any of the rows that tie for the k-th place: where there are such, take all and the lowest."""
+    import faiss
+
+    def knn(queries, k):
+        return faiss.knn(queries, rows_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
+
+    more = min(k + 1, len(rows_ND))
+    score, ranking = knn(query_QD, more)
+    if more > k:
+        for tied in np.flatnonzero(score[:, k - 1] == score[:, k]):
+            products, numbers = (x[0] for x in knn(query_QD[tied : tied + 1], len(rows_ND)))
+            order = np.lexsort((numbers, -products))[:more]
+            score[tied], ranking[tied] = products[order], numbers[order]
+    return score[:, :k], ranking[:, :k]
 
 
 def search(out, *, database, queries, depth: int):

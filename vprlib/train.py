@@ -88,7 +88,7 @@ def train(
     SGD with a step schedule over all queries of the training split that have a positive; before every
     `queries_per_refresh` of them, these and the whole database are described by the network of the moment and their
     tuples mined (NetVLAD, OpenIBL `examples/netvlad_img.py`). Row 0 of the history is the initial network. `best` is
-    the epoch with the highest val recall; without a val split it is the last.
+    the trained epoch with the highest val recall; without a val split it is the last.
 
     Departs from OpenIBL, which describes all queries at each refresh: only those that are mined are needed.
 
@@ -188,7 +188,7 @@ class Generation:
 
     def _exhausted(self) -> bool:
         best = self.progress.best["epoch"]
-        return bool(self.val_positives) and self.progress.epoch - max(best, 1) > self.settings.patience
+        return bool(self.val_positives) and self.progress.epoch - max(best, 1) >= self.settings.patience
 
     def _epoch(self, board):
         epoch, start = self.progress.epoch, time.monotonic()
@@ -305,7 +305,10 @@ class Generation:
         self.path, self.key = path, key
         if not path.exists():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged file makes of the reader
+            raise BadInput(f"{path}: is damaged ({type(error).__name__}); remove it to train from the start") from error
         if state["key"] != key:
             log.info("%s belongs to another recipe or other sources and is not used", path)
             return

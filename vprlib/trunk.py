@@ -29,8 +29,6 @@ def cache(out, *, table, weights, image: Image, backbone: Backbone, device, batc
 
     If the disk is too full for them, the file holds the reason instead, and `source` reads photos.
     """
-    import h5py
-
     network = build_backbone(backbone)
     load_weights(network, weights)
     network.to(device, memory_format=torch.channels_last)
@@ -42,7 +40,7 @@ def cache(out, *, table, weights, image: Image, backbone: Backbone, device, batc
     if not len(rows) or needed > 0.9 * free:
         log.warning("trunk: not cached; every job passes the photos through it")
         return files.write_h5(out, {}, {"needed_bytes": needed, "free_bytes": free})
-    with files.atomic(out) as partial, h5py.File(partial, "w") as file:
+    with files.h5_writer(out) as file:
         file["rows"] = rows
         activations = file.create_dataset("activations", (len(rows), *shape), np.float16)
         start = 0

@@ -5,6 +5,8 @@ import re
 from urllib.error import URLError
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from vprlib import files
 from vprlib.config import Backbone
@@ -12,6 +14,7 @@ from vprlib.files import BadInput
 from vprlib.model import build_backbone, check_state, write_weights
 
 STAGES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}  # of torchvision's ResNets, as our layer numbers
+OURS = re.compile(r"layers\.(\d+)\.")
 PREFIXES = re.compile(r"^(?:module\.)?(?:features\.|layers\.)?(\d+\.)")
 
 
@@ -30,7 +33,7 @@ def fetch(out, backbone: Backbone):
     own = network.state_dict()
     last = max(int(name.split(".")[1]) for name in own)
     renamed = {rename(name): tensor for name, tensor in state.items()}
-    state = {n: t for n, t in renamed.items() if n.startswith("layers.") and int(n.split(".")[1]) <= last}
+    state = {name: renamed[name] for name in renamed if (ours := OURS.match(name)) and int(ours[1]) <= last}
     check_state(network, state, source)
     attributes = {
         "backbone": backbone.model_dump(mode="json"),
@@ -55,18 +58,19 @@ def read_state(path) -> dict:
     """
     try:
         if str(path).endswith(".safetensors"):
-            from safetensors.torch import load_file
-
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file; backbone.file names it") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read as a file of weights alone ({str(error).splitlines()[0]})") from error
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = f"{type(error).__name__} {error}".splitlines()[0]
+        raise BadInput(f"{path}: cannot be read as a file of weights alone ({reason})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    if not state or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+    if not isinstance(state, dict) or not state:
         raise BadInput(f"{path}: holds no state dict")
+    if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state.items()):
+        raise BadInput(f"{path}: holds no state dict, but other things beside tensors")
     return state
 
 

@@ -43,7 +43,10 @@ class NetVLAD(nn.Module):
             raise ValueError("the rule needs at least two clusters")
         unit_KC = F.normalize(centroids_KC, dim=1)
         top_M2 = (F.normalize(descriptors_MC, dim=1) @ unit_KC.T).topk(2, dim=1).values
-        alpha = -math.log(0.01) / (top_M2[:, 0] - top_M2[:, 1]).double().mean().item()
+        gap = (top_M2[:, 0] - top_M2[:, 1]).double().mean().item()
+        if not gap > 0:
+            raise ValueError("the nearest two centroids of every descriptor coincide")
+        alpha = -math.log(0.01) / gap
         self.assignment.copy_(alpha * unit_KC)
         self.centroids.copy_(centroids_KC)
 

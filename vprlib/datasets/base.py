@@ -40,6 +40,9 @@ class Dataset:
             if column not in table:
                 raise BadInput(f"{self.root / self.files[0]}: has no column {column!r}")
         table = table.reindex(columns=list(COLUMNS))
+        if table.path.isna().any():
+            row = 1 + int(table.path.isna().to_numpy().argmax())
+            raise BadInput(f"{self.root / self.files[0]}: row {row} has no path")
         table["path"] = [str(self.root / path) for path in table.path]
         self._check(table)
         return table
@@ -60,7 +63,10 @@ class Dataset:
             bad = table[~_finite(table[column])]
             if len(bad):
                 row = bad.iloc[0]
-                raise BadInput(f"{source}: {row.path}: {column} is {row[column]!r}, not a number of metres")
+                raise BadInput(f"{source}: {row.path}: {column} is {row[column]}, not a number of metres")
+        homeless = table[(table.role == "database") & table.place.isna()]
+        if self.views_per_place and len(homeless):
+            raise BadInput(f"{source}: {homeless.path.iloc[0]}: has no place, and views_per_place needs it")
         if table.path.duplicated().any():
             raise BadInput(f"{source}: {table.path[table.path.duplicated()].iloc[0]} is listed twice")
         if table.empty:

@@ -17,14 +17,16 @@ def index(root: Path, *, splits: dict, folders: dict, place):
         folders: role -> the folder, relative to the root, that the struct's image names are relative to.
         place: list of a split's database names -> list of their places' labels.
     """
+    import numpy as np
     import pandas as pd
 
     parts = []
     for split, mat in splits.items():
         struct = read(root / mat)
         for role, folder in folders.items():
-            names = [str(name).strip() for name in _field(struct, NAMES[role], root / mat)]
-            utm = _field(struct, (COORDINATES[role],), root / mat)
+            names = [str(name).strip() for name in np.atleast_1d(_field(struct, NAMES[role], root / mat))]
+            utm = np.asarray(_field(struct, (COORDINATES[role],), root / mat))
+            utm = utm[:, None] if utm.shape == (2,) else utm
             if utm.shape != (2, len(names)):
                 raise BadInput(f"{root / mat}: {COORDINATES[role]} is {utm.shape}, not 2 x {len(names)}")
             part = pd.DataFrame({"path": [str(Path(folder, name)) for name in names], "split": split, "role": role})
@@ -44,9 +46,9 @@ def read(path: Path) -> dict:
 
     try:
         content = loadmat(path, simplify_cells=True, appendmat=False)
-    except (ValueError, TypeError, NotImplementedError, EOFError) as error:
+    except Exception as error:
         raise BadInput(f"{path}: cannot be read as a MATLAB file ({error})") from error
-    if "dbStruct" not in content:
+    if not isinstance(content.get("dbStruct"), dict):
         raise BadInput(f"{path}: holds no dbStruct")
     return content["dbStruct"]
 
