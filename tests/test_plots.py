@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import same_color
 from PIL import Image
 
-from vprlib import plots
+from vprlib import evaluate, plots, sheets
 from vprlib.files import write_h5
 
 
@@ -184,14 +184,21 @@ def searched(photos, tmp_path, kinds, views=None):
     place = np.arange(12, 18) % 4
     ranking = np.stack([place, place + 4, (place + 1) % 4, np.full(6, -1)], axis=1)
     photos.to_csv(tmp_path / "images.csv", index=False)
-    write_h5(tmp_path / "ranking.h5", {f"{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)})
+    arrays = {f"{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)}
+    write_h5(tmp_path / "ranking.h5", arrays | {f"{kind}/dim": 2 for kind in kinds})
     paths = {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"}
-    return plots.searched(**paths, radius_m=10, views_per_place=views)
+    found = evaluate.searched(**paths, radius_m=10, views_per_place=views)
+    return {
+        "query": found.query,
+        "database": found.database,
+        "ranking_QK": found.shown,
+        "positives": found.positives,
+    }
 
 
 def test_gallery_marks_right_and_wrong(photos, tmp_path):
     found = searched(photos, tmp_path, ["raw"])
-    figures = [plots.gallery(tmp_path / name, **found, title="city") for name in ("a.png", "b.png")]
+    figures = [sheets.gallery(tmp_path / name, **found, title="city") for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     shown = captions(figures[0])
     assert shown[:4] == ["query 0", "✓ 0.0 m", "✓ 0.0 m", "✗ 100.0 m"]
@@ -210,7 +217,7 @@ def test_gallery_marks_right_and_wrong(photos, tmp_path):
 def test_gallery_fills_up_with_what_there_is(photos, tmp_path, right, rows):
     found = searched(photos, tmp_path, ["raw"])
     found["positives"] = [found["ranking_QK"][q, :1] if q < right else np.empty(0, int) for q in range(6)]
-    fig = plots.gallery(tmp_path / "a.png", **found, title="city", rows=rows, top=2)
+    fig = sheets.gallery(tmp_path / "a.png", **found, title="city", rows=rows, top=2)
     marks = captions(fig)[1::3]
     assert len(marks) == rows
     assert sum(mark.startswith("✓") for mark in marks) == {0: 0, 1: 1, 6: 3}[right]
@@ -226,7 +233,7 @@ def test_gallery_prefers_whitened_and_suppresses_views(photos, tmp_path):
 
 def test_contact_shows_all_kinds_of_groups(photos, tmp_path):
     boxes = {photos.path[2]: [(1, 2, 3, 4, "car")], photos.path[5]: [(0, 0, 2, 2, "person"), (1, 1, 2, 2, "car")]}
-    figures = [plots.contact(tmp_path / name, photos, title="city", boxes=boxes) for name in ("a.png", "b.png")]
+    figures = [sheets.contact(tmp_path / name, photos, title="city", boxes=boxes) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     headings = [text.get_text() for text in figures[0].texts if text.get_text()]
     assert headings[:3] == ["city", "test, database: some of 12 photos", "test, query: some of 6 photos"]
@@ -241,7 +248,7 @@ def test_contact_shows_all_kinds_of_groups(photos, tmp_path):
 
 
 def test_contact_without_places_or_boxes(photos, tmp_path):
-    fig = plots.contact(tmp_path / "a.png", photos.assign(place=None), title="own")
+    fig = sheets.contact(tmp_path / "a.png", photos.assign(place=None), title="own")
     assert not any("place" in text.get_text() or "annotated" in text.get_text() for text in fig.texts)
 
 
@@ -249,4 +256,4 @@ def test_coco(tmp_path):
     content = {"images": [{"id": 7, "file_name": "a/b.jpg"}], "categories": [{"id": 1, "name": "car"}]}
     content["annotations"] = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}]
     (tmp_path / "annotations.json").write_text(json.dumps(content))
-    assert plots.coco(tmp_path / "annotations.json") == {str(tmp_path / "a/b.jpg"): [(1, 2, 3, 4, "car")]}
+    assert sheets.coco(tmp_path / "annotations.json") == {str(tmp_path / "a/b.jpg"): [(1, 2, 3, 4, "car")]}

@@ -109,6 +109,11 @@ class Searched(NamedTuple):
     dims: dict  # kind of descriptor -> its dimension
     sources: dict  # what the descriptors were made from
 
+    @property
+    def shown(self) -> np.ndarray:
+        """The ranking that pictures show: of whitened descriptors if there are any."""
+        return self.rankings.get("whitened", next(iter(self.rankings.values())))
+
 
 def searched(*, images, ranking, radius_m: float, views_per_place) -> Searched:
     """Read a ranking and judge it against the test split of an image table.

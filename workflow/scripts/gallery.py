@@ -11,7 +11,7 @@ if __name__ == "__main__":
             snakemake.output[0],
             query=found.query,
             database=found.database,
-            ranking_QK=found.rankings["whitened" if "whitened" in found.rankings else "raw"],
+            ranking_QK=found.shown,
             positives=found.positives,
             title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards),
         )
