@@ -78,7 +78,7 @@ def test_gardens_point_reaches_what_an_honest_pipeline_gets(real_data, tmp_path,
     status, text = snakemake(tmp_path, *targets, config=config)
     assert status == 0, text
     tables = pd.concat([pd.read_csv(tmp_path / target) for target in targets])
-    first = tables[tables.k == 1].pivot(index="run", columns="dataset", values="recall")
+    first = tables[tables.k == 1].pivot_table(index="run", columns="dataset", values="recall")
     with capsys.disabled():
         print(f"\n{(100 * first).round(1)}")
     assert first.gp_day.vlad >= 0.90

@@ -47,10 +47,11 @@ def recall_at(ks, ranking_QK, positives) -> dict:
     Raises:
         ValueError: if `ranking` and `positives` differ in length, or a k is out of range.
     """
-    found = hits(ranking_QK, positives)
-    bad = [k for k in ks if not 1 <= k <= found.shape[1]]
+    depth = np.shape(ranking_QK)[1]
+    bad = [k for k in ks if not 1 <= k <= depth]
     if bad:
-        raise ValueError(f"recall@{bad[0]} needs {bad[0]} candidates a query, the ranking has {found.shape[1]}")
+        raise ValueError(f"recall@{bad[0]} needs {bad[0]} candidates a query, the ranking has {depth}")
+    found = hits(np.asarray(ranking_QK)[:, : max(ks)], positives)
     return {k: float(found[:, :k].any(1).mean()) for k in ks}
 
 

@@ -5,14 +5,18 @@ import numpy as np
 from vprlib import files
 from vprlib.files import BadInput
 
+BLOCK = 1 << 25  # values of the database held as float32: 128 MB
+QUERIES = 1024  # ranked at once
 
-def nearest(query_QD, database_ND, k: int, *, block: int = 65_536) -> tuple:
+
+def nearest(query_QD, database_ND, k: int, *, block: int | None = None) -> tuple:
     """The k database rows with the largest dot product with each query: for unit rows, the nearest.
 
     Args:
         query_QD: (Q, D) float16 or float32.
         database_ND: (N, D), an array or an HDF5 dataset, read `block` rows at a time as float32.
         k: at most N are returned.
+        block: rows; by default 128 MB of them.
 
     Returns:
         (ranking_QK int64, score_QK float32), K = min(k, N); of equal scores the lower index comes first.
@@ -20,47 +24,61 @@ def nearest(query_QD, database_ND, k: int, *, block: int = 65_536) -> tuple:
     Raises:
         BadInput: the database is empty, the widths differ, or a value is not finite.
     """
-    import faiss
-
-    query_QD = np.ascontiguousarray(query_QD, np.float32)
     if not len(database_ND):
         raise BadInput("search: the database has no descriptor")
     if database_ND.shape[1] != query_QD.shape[1]:
         raise BadInput(f"search: queries are {query_QD.shape[1]}-D, the database is {database_ND.shape[1]}-D")
-    if not np.isfinite(query_QD).all():
-        raise BadInput("search: a descriptor of a query is not finite")
-    # faiss' own threshold (queries x D) sends small batches down a path 10 times slower than its matrix product
-    faiss.cvar.distance_compute_blas_threshold = 20
-    k = min(k, len(database_ND))
-    score = np.full((len(query_QD), 0), -np.inf, np.float32)
-    ranking = np.empty((len(query_QD), 0), np.int64)
-    for start in range(0, len(database_ND), block):
-        rows = np.ascontiguousarray(database_ND[start : start + block], np.float32)
-        if not np.isfinite(rows).all():
-            raise BadInput("search: a descriptor of the database is not finite")
-        products, numbers = _knn(query_QD, rows, min(k, len(rows)))
-        score = np.concatenate([score, products], axis=1)
-        ranking = np.concatenate([ranking, numbers + start], axis=1)
-        order = np.lexsort((ranking, -score))[:, :k]
-        score, ranking = np.take_along_axis(score, order, 1), np.take_along_axis(ranking, order, 1)
+    count, width = database_ND.shape
+    block, k = block or max(1, BLOCK // width), min(k, count)
+    score = np.full((len(query_QD), k), -np.inf, np.float32)
+    ranking = np.full((len(query_QD), k), -1, np.int64)
+    for start in range(0, count, block):
+        rows = finite(database_ND[start : start + block], "the database")
+        for first in range(0, len(query_QD), QUERIES):
+            some = slice(first, first + QUERIES)
+            more, index = top(finite(query_QD[some], "a query"), rows, min(k, len(rows)))
+            both = np.concatenate([score[some], more], axis=1)
+            order = np.argsort(-both, axis=1, kind="stable")[:, :k]  # of equals the earlier block comes first
+            score[some] = np.take_along_axis(both, order, 1)
+            ranking[some] = np.take_along_axis(np.concatenate([ranking[some], index + start], axis=1), order, 1)
+        del rows  # or the next block is read beside it
     return ranking, score
 
 
-def _knn(query_QD, rows_ND, k: int) -> tuple:
-    """faiss keeps any of the rows that tie for the k-th place: where there are such, take all and the lowest."""
+def top(query_QD, rows_ND, k: int) -> tuple:
+    """(scores, indices) of the k best rows of each query, by falling score, then rising index.
+
+    faiss leaves open the order of equal scores and which of them it keeps at the cut: queries with such scores are
+    sorted here, and asked again, deeper, where they lie at the cut.
+    """
     import faiss
 
-    def knn(queries, k):
-        return faiss.knn(queries, rows_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
+    # faiss' own threshold (queries x D) sends small batches down a path 10 times slower than its matrix product
+    faiss.cvar.distance_compute_blas_threshold = 20
+    faiss.cvar.distance_compute_blas_database_bs = 4096
+    deep = min(k + 1, len(rows_ND))
+    score, index = faiss.knn(query_QD, rows_ND, deep, metric=faiss.METRIC_INNER_PRODUCT)
+    tied = np.flatnonzero((score[:, 1:] == score[:, :-1]).any(1))
+    if len(tied):
+        order = np.lexsort((index[tied], -score[tied]))
+        index[tied] = np.take_along_axis(index[tied], order, 1)
+        cut = tied[score[tied, k - 1] == score[tied, -1]] if deep > k else tied[:0]
+        if len(cut):
+            deeper = top(query_QD[cut], rows_ND, min(2 * k, len(rows_ND)))
+            score[cut, :k], index[cut, :k] = deeper[0][:, :k], deeper[1][:, :k]
+    return score[:, :k], index[:, :k]
 
-    more = min(k + 1, len(rows_ND))
-    score, ranking = knn(query_QD, more)
-    if more > k:
-        for tied in np.flatnonzero(score[:, k - 1] == score[:, k]):
-            products, numbers = (x[0] for x in knn(query_QD[tied : tied + 1], len(rows_ND)))
-            order = np.lexsort((numbers, -products))[:more]
-            score[tied], ranking[tied] = products[order], numbers[order]
-    return score[:, :k], ranking[:, :k]
+
+def finite(x_ND, whose: str) -> np.ndarray:
+    """Contiguous float32 rows.
+
+    Raises:
+        BadInput: if a value is not finite.
+    """
+    x_ND = np.ascontiguousarray(x_ND, np.float32)
+    if not np.isfinite(x_ND).all():
+        raise BadInput(f"search: a descriptor of {whose} is not finite")
+    return x_ND
 
 
 def search(out, *, database, queries, depth: int):
@@ -70,7 +88,7 @@ def search(out, *, database, queries, depth: int):
     with h5py.File(database, "r") as file, h5py.File(queries, "r") as asked:
         arrays = {}
         for kind in file:
-            ranking, score = nearest(asked[kind][:], file[kind], depth)
+            ranking, score = nearest(asked[kind], file[kind], depth)
             arrays |= {f"{kind}/ranking": ranking, f"{kind}/score": score}
             arrays[f"{kind}/dim"] = file[kind].shape[1]
         files.write_h5(out, arrays, dict(file.attrs))

@@ -12,6 +12,7 @@ import numpy as np
 
 from vprlib import files
 
+BLOCK = 1024
 FLOOR = 1e-9  # of an eigenvalue, before its square root divides
 
 
@@ -78,6 +79,9 @@ def fit(x_ND, dim: int) -> Whitening:
     lams, vectors = eigh(gram, subset_by_index=[order - dim, order - 1], driver="evr", overwrite_a=True)
     lams, vectors = lams[::-1], vectors[:, ::-1]
     if dual:
-        vectors = (x.T @ vectors.astype(np.float32)) / np.sqrt(np.maximum(lams, FLOOR) * (count - 1)).astype(np.float32)
+        vectors = vectors / np.sqrt(np.maximum(lams, FLOOR) * (count - 1))
+        # in float64 by blocks of features: a float32 product alone would cost a digit of the whitening
+        blocks = [x[:, some : some + BLOCK].T.astype(np.float64) @ vectors for some in range(0, width, BLOCK)]
+        vectors = np.concatenate(blocks)
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(dim)])
     return Whitening(vectors.astype(np.float32), lams.astype(np.float32), mu[:, None])
