@@ -172,8 +172,7 @@ class Pretrain(Section):
 
     cities: PositiveInt = 30
     pairs: PositiveInt = 3000
-    epochs: PositiveInt = 9
-    coarse_epochs: NonNegativeInt = Field(6, description="of these the first, at two thirds of the photos' size")
+    epochs: PositiveInt = 4
     batch: PositiveInt = 64
     learning_rate: PositiveFloat = 3e-3
     temperature: PositiveFloat = 0.1
@@ -189,12 +188,12 @@ class City(Section):
     width: PositiveInt = 128
     blocks: PositiveInt = 6
     spacing: PositiveFloat = 10
-    train_places: PositiveInt = 60
-    train_queries: PositiveInt = 600
-    val_places: PositiveInt = 30
-    val_queries: PositiveInt = 200
+    train_places: PositiveInt = 120
+    train_queries: PositiveInt = 1500
+    val_places: PositiveInt = 40
+    val_queries: PositiveInt = 300
     test_places: PositiveInt = 40
-    test_queries: PositiveInt = 300
+    test_queries: PositiveInt = 500
 
 
 class Custom(Section):

@@ -22,7 +22,6 @@ from vprlib.images import normalise
 from vprlib.model import build_backbone, write_weights
 
 BLOCKS = 4  # of a pretraining city, a side
-COARSE = 2 / 3  # of the size, in the first epochs: they cost a third and teach most of it
 
 
 def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, device, workers: int):
@@ -47,8 +46,6 @@ def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, devic
         losses = []
         for chosen in order[: steps * settings.batch].split(settings.batch):
             x_BCHW = normalise(photos_2NCHW[:, chosen].flatten(0, 1), image, device)
-            if epoch < settings.coarse_epochs:
-                x_BCHW = F.interpolate(x_BCHW, scale_factor=COARSE, mode="bilinear", antialias=True)
             loss = info_nce(projection(pool(network(x_BCHW))), settings.temperature)
             optimiser.zero_grad()
             loss.backward()
