@@ -4,18 +4,20 @@ import sys
 from snakemake.utils import min_version
 
 from vprlib import config as configuration
+from vprlib import datasets
 from vprlib.files import BadInput
 
 min_version("9.11")
 
 
-if not config:
+if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"
 
 
 try:
     cfg = configuration.parse(config)
+    catalogue = {name: datasets.find(name, cfg) for name in cfg.dataset_names}
 except BadInput as error:
     sys.exit(f"error: {error}")
 

@@ -11,6 +11,7 @@ from vprlib.datasets.base import Dataset
 from vprlib.datasets.csvfile import dataset
 from vprlib.datasets.pitts import PITTS30K
 from vprlib.datasets.tokyo import panorama, tokyo
+from vprlib.files import BadInput
 from vprlib.geometry import within
 
 CSV = "path,split,role,east,north"
@@ -154,10 +155,12 @@ def test_a_missing_file_comes_with_how_to_get_it(tmp_path, refused):
 def test_datasets_are_found_by_name_and_moved_by_roots(tmp_path):
     own(tmp_path, *GOOD)
     raw = {"datasets": ["mine"], "custom": {"mine": {"csv": str(tmp_path / "own.csv"), "radius_m": 7}}}
-    config = parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"city": "/elsewhere"}})
+    config = parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"tokyo247": "/elsewhere"}})
     assert find("mine", config).radius_m == 7
     assert len(find("mine", config).table()) == 3
-    assert str(find("city", config).root) == "/elsewhere"
+    assert str(find("tokyo247", config).root) == "/elsewhere"
+    with pytest.raises(BadInput, match=r"roots\.city: it is rendered into data/city"):
+        find("city", parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"city": "/elsewhere"}}))
     assert find("pitts30k", config) is PITTS30K
     with pytest.raises(ValueError, match="did you mean 'pitts30k'"):
         find("pits30k", config)

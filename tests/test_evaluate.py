@@ -115,6 +115,9 @@ def test_chance_is_the_mean_recall_over_all_rankings(database, counts):
     assert list(chance(ks, positives, database)) == list(ks)
 
 
+MODEL = {"epoch": 3, "train": {"margin": 0.3}}
+
+
 @pytest.fixture
 def made(tmp_path):
     """A searched test split: 6 places with 2 views, 9 queries of which the last is far from all; other splits too."""
@@ -128,9 +131,15 @@ def made(tmp_path):
     files.write_csv(tmp_path / "images.csv", table)
     for name, count in (("database", 12), ("queries", 9)):
         arrays = {kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 8), ("whitened", 4))}
-        files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "f" * 64, "model": json.dumps({"epoch": 3})})
+        files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "f" * 64, "model": json.dumps(MODEL)})
     search(tmp_path / "ranking.h5", database=tmp_path / "database.h5", queries=tmp_path / "queries.h5", depth=10)
-    return {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5", "config": "abc", "protocol": "4 m"}
+    said = {"recipe": {"train": {"margin": 0.3}}, "config": "12345678e901", "protocol": "4 m"}
+    return {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"} | said
+
+
+def test_a_network_of_another_recipe_is_refused(made, refused):
+    with refused(made["ranking"], "another `train`"):
+        judge(**made | {"recipe": {"train": {"margin": 0.2}}}, ks=(1,), radius_m=4, views_per_place=None)
 
 
 @pytest.mark.parametrize("views", [None, 2])
@@ -146,9 +155,10 @@ def test_judged_rows_agree_with_the_definition(made, views):
         assert row.recall == pytest.approx(slow_recall(row.k, ranking, positives), abs=1e-15)
         interval = binomtest(round(9 * row.recall), 9).proportion_ci(0.95, method="wilson")
         assert (row.low, row.high) == pytest.approx((interval.low, interval.high), abs=1e-7)
-        assert row.chance == chance([row.k], positives, 12)[row.k]
+        places = [sorted({right // 2 for right in rights}) for rights in positives]
+        assert row.chance == (chance([row.k], places, 6) if views else chance([row.k], positives, 12))[row.k]
         assert (row.queries, row.database, row.without_positives, row.radius_m) == (9, 12, 1, 4)
-        assert (row.epoch, row.checkpoint, row.config, row.protocol) == (3, "f" * 12, "abc", "4 m")
+        assert (row.epoch, row.checkpoint, row.config, row.protocol) == (3, "f" * 12, "12345678e901", "4 m")
 
 
 def test_a_ranking_of_other_images_or_too_short_is_refused(made, refused):
@@ -161,9 +171,13 @@ def test_a_ranking_of_other_images_or_too_short_is_refused(made, refused):
             judge(**made, ks=(1,), radius_m=4, views_per_place=None)
 
 
-def test_joined_tables_are_all_of_the_configuration(made, refused):
+def test_joined_tables_are_all_of_the_configuration(made, refused, tmp_path):
     one = judge(**made, ks=(1, 3), radius_m=4, views_per_place=None)
-    other = one.assign(config="xyz")
-    assert join({"a": one, "b": other}, ["abc", "xyz"]).config.tolist() == 4 * ["abc"] + 4 * ["xyz"]
-    with refused("b: ", "another configuration"):
-        join({"a": one, "b": other}, ["abc"])
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path, config in zip(paths, ("12345678e901", "000000000012"), strict=True):
+        files.write_csv(path, one.assign(config=config, recall=0.1 + 0.2))
+    joined = join(paths, ["12345678e901", "000000000012"])
+    assert joined.config.tolist() == 4 * ["12345678e901"] + 4 * ["000000000012"]
+    assert (joined.recall == 0.1 + 0.2).all()
+    with refused(paths[0], "another configuration"):
+        join(paths, ["000000000012", "12345678e901"])

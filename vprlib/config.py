@@ -45,8 +45,8 @@ class Section(BaseModel):
 class Image(Section):
     """What a network sees of an image: its size in pixels, and the mean and deviation of the RGB channels in [0, 1]."""
 
-    height: PositiveInt = 480
-    width: PositiveInt = 640
+    height: int = Field(480, ge=16)
+    width: int = Field(640, ge=16)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
 
@@ -179,6 +179,12 @@ class Pretrain(Section):
     night: float = Field(0.15, ge=0, le=1, description="the darkest light of its photos; 0 is day, 1 is night")
     seed: NonNegativeInt = 0
 
+    @model_validator(mode="after")
+    def a_batch_is_there(self):
+        if self.pairs < self.batch:
+            raise ValueError(f"{self.pairs} pairs are too few for a batch of {self.batch}")
+        return self
+
 
 class City(Section):
     """The size of the embedded city: places and queries a split, `spacing` in metres, images in pixels."""
@@ -301,11 +307,16 @@ class Config(Section):
 
 
 def overlay(base: dict, changes: dict) -> dict:
-    """`base` with `changes` laid over it, section by section; neither is modified."""
+    """`base` with `changes` laid over it, section by section; neither is modified.
+
+    A section that gets another `name` (another backbone, another aggregator) inherits nothing of the old one's.
+    """
     result = dict(base)
     for key, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = overlay(result[key], value) if nested else value
+        below = result.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict)
+        another = nested and value.get("name", below.get("name")) != below.get("name")
+        result[key] = overlay(below, value) if nested and not another else value
     return result
 
 

@@ -138,21 +138,29 @@ def searched(*, images, ranking, radius_m: float, views_per_place) -> Searched:
     return Searched(query, database, positives, rankings, dims, sources)
 
 
-def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place, protocol: str):
+def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, views_per_place, protocol: str):
     """The recalls of one ranking file: a tidy row for each kind of descriptor and k, with all that it depends on.
 
     Args:
         images: the image table; its test split was searched.
         ranking: the file that `search` wrote.
         ks: cut-offs.
-        config: the fingerprint of the recipe.
+        recipe: the sections that the checkpoint must have been made with, as plain data.
+        config: the fingerprint of the whole recipe.
         radius_m, views_per_place, protocol: the dataset's.
 
     Raises:
-        BadInput: if the ranking is shorter than the largest k, or was made for another image table.
+        BadInput: if the ranking is shorter than the largest k, or was made for another image table or recipe.
     """
     found = searched(images=images, ranking=ranking, radius_m=radius_m, views_per_place=views_per_place)
     queries, database = len(found.query), len(found.database)
+    trained = json.loads(found.sources["model"])
+    other = [name for name, section in recipe.items() if trained[name] != section]
+    if other:
+        raise BadInput(
+            f"{ranking}: its network was made with another `{other[0]}` than the configuration has; "
+            f"run `snakemake -R train`"
+        )
     setting = {
         "queries": queries,
         "without_positives": sum(not len(right) for right in found.positives),
@@ -161,9 +169,12 @@ def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place,
         "protocol": protocol,
         "config": config,
         "checkpoint": found.sources["checkpoint"][:12],
-        "epoch": json.loads(found.sources["model"])["epoch"],
+        "epoch": trained["epoch"],
     }
     lucky = chance(ks, found.positives, database)
+    if views_per_place:  # places are ranked, not photos
+        place = pd.factorize(found.database.place)[0]
+        lucky = chance(ks, [np.unique(place[right]) for right in found.positives], place.max() + 1)
     rows = []
     for kind, ranking_QK in found.rankings.items():
         needed, there = max(ks) * (views_per_place or 1), ranking_QK.shape[1]
@@ -180,13 +191,24 @@ def judge(*, images, ranking, ks, config: str, radius_m: float, views_per_place,
     return pd.DataFrame(rows)
 
 
-def join(tables: dict, identities: list):
+def read_recalls(path):
+    """A table of recalls, to the last digit; names and fingerprints are text even if they look like numbers."""
+    text = ("dataset", "run", "descriptor", "rerank", "protocol", "config", "checkpoint", "version", "commit")
+    return pd.read_csv(path, dtype=dict.fromkeys(text, str))
+
+
+def join(paths: list, identities: list):
     """Join the recalls of a dataset's runs.
 
+    Args:
+        paths: their tables.
+        identities: for each the fingerprint of the recipe that the configuration has now.
+
     Raises:
-        BadInput: if one was made with a recipe that is not in the configuration any more.
+        BadInput: if one was made with another recipe.
     """
-    for path, table in tables.items():
-        if not set(table.config) <= set(identities):
-            raise BadInput(f"{path}: was made with another configuration; run `snakemake -R train` for that run")
-    return pd.concat(tables.values(), ignore_index=True)
+    tables = [read_recalls(path) for path in paths]
+    for path, table, identity in zip(paths, tables, identities, strict=True):
+        if set(table.config) != {identity}:
+            raise BadInput(f"{path}: was made with another configuration; run `snakemake -R evaluate`")
+    return pd.concat(tables, ignore_index=True)

@@ -45,7 +45,7 @@ def extract(out, *, table, checkpoint, whitening, kinds, shard: int, shards: int
     `whitening`; its attributes tell the sources.
     """
     model, attributes = load_checkpoint(checkpoint)
-    project = Whitening.load(whitening) if "whitened" in kinds else None
+    project = whitening_of(checkpoint, whitening) if "whitened" in kinds else None
     photos = Photos(table.path, model.image.height, model.image.width)
     arrays = {}
     for role in ROLES:
@@ -59,6 +59,20 @@ def extract(out, *, table, checkpoint, whitening, kinds, shard: int, shards: int
         "model": json.dumps(attributes, sort_keys=True),
     }
     files.write_h5(out, arrays, sources)
+
+
+def whitening_of(checkpoint, path) -> Whitening:
+    """Load the whitening of a checkpoint.
+
+    Raises:
+        BadInput: if it was fitted for another one.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if file.attrs["checkpoint"] != files.digest(checkpoint):
+            raise BadInput(f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R whiten`")
+    return Whitening.load(path)
 
 
 def whiten(out, *, table, checkpoint, trunk, settings: Whiten, seed: int, device, batch: int, workers: int):

@@ -17,6 +17,9 @@ import vprlib
 class BadInput(ValueError):
     """Something the user gave cannot be used; the message names it and says what to do, in one line."""
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(str(message).splitlines()))
+
 
 @contextmanager
 def atomic(path):
@@ -41,7 +44,7 @@ def atomic(path):
             os.fsync(written.fileno())
         partial.replace(path)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror or error}); the old file is kept") from error
+        raise BadInput(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         partial.unlink(missing_ok=True)
 

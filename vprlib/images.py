@@ -36,7 +36,7 @@ def decode(path, size):
             if upright.mode.startswith("I"):  # 16-bit grey
                 upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
             pixels_HWC = np.array(upright.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "cannot be decoded: truncated, or no photo"
         raise BadInput(f"{path}: {reason}") from error
     photo_CHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)

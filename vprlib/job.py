@@ -26,7 +26,7 @@ def job(snakemake):
         handlers=[logging.FileHandler(snakemake.log[0], mode="w"), logging.StreamHandler()],
     )
     logging.getLogger("faiss").setLevel(logging.WARNING)
-    os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)  # torch and faiss read it when they are imported
+    os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)  # for faiss, and for `device`
     subject = " ".join(f"{name} {value}" for name, value in snakemake.wildcards.items())
     try:
         yield parse(snakemake.config)
@@ -48,6 +48,9 @@ def device(config: Config):
     chosen = model.device(config.execution.device)
     if chosen.type == "cpu":
         keep_freed_memory()
+    else:  # the same job gives the same numbers
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # a CPU that computes has no core to spare for decoding, which is a hundredth of the work
     return chosen, int(os.environ["OMP_NUM_THREADS"]) if chosen.type == "cuda" else 0
 

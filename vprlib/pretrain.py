@@ -5,6 +5,7 @@ none of those that are trained or tested on. The loss is InfoNCE over the batch 
 both directions.
 """
 
+import logging
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -19,8 +20,9 @@ from vprlib import files
 from vprlib.config import Backbone, Image, Pretrain
 from vprlib.datasets import city
 from vprlib.images import normalise
-from vprlib.model import build_backbone, write_weights
+from vprlib.model import build_backbone, check_state, write_weights
 
+log = logging.getLogger(__name__)
 BLOCKS = 4  # of a pretraining city, a side
 
 
@@ -52,9 +54,11 @@ def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, devic
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-        print(f"pretrain: epoch {epoch + 1} of {settings.epochs}, loss {np.mean(losses):.4f}", flush=True)
+        log.info("epoch %d of %d, loss %.4f", epoch + 1, settings.epochs, np.mean(losses))
     described = {"backbone": backbone.model_dump(mode="json"), "pretrain": settings.model_dump(mode="json")}
-    write_weights(out, folded(network.eval()).state_dict(), described | files.provenance())
+    state = folded(network.eval()).state_dict()
+    check_state(build_backbone(backbone), state, out)
+    write_weights(out, state, described | files.provenance())
 
 
 def pairs(settings: Pretrain, height: int, width: int, workers: int) -> torch.Tensor:
@@ -95,27 +99,23 @@ def info_nce(x_BD, temperature: float):
     return F.cross_entropy(logits_BB, torch.arange(len(x_BD), device=x_BD.device).roll(half))
 
 
+class Normalised(nn.Sequential):
+    """A convolution and the batch normalisation that pretraining put behind it."""
+
+
 def with_batch_norm(module: nn.Module) -> nn.Module:
     """Put a batch normalisation behind every convolution of a network that has none, in place."""
     if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         return module
-    return _replace(module, nn.Conv2d, lambda conv: nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)))
+    return _replace(module, nn.Conv2d, lambda conv: Normalised(conv, nn.BatchNorm2d(conv.out_channels)))
 
 
 def folded(module: nn.Module) -> nn.Module:
     """Undo `with_batch_norm`: one convolution that computes what both do in evaluation."""
-    return _replace(module, nn.Sequential, lambda pair: fuse_conv_bn_eval(*pair) if _is_pair(pair) else pair)
-
-
-def _is_pair(sequence):
-    return len(sequence) == 2 and isinstance(sequence[0], nn.Conv2d) and isinstance(sequence[1], nn.BatchNorm2d)
+    return _replace(module, Normalised, lambda pair: fuse_conv_bn_eval(*pair))
 
 
 def _replace(module, kind, change):
     for name, child in module.named_children():
-        changed = change(child) if isinstance(child, kind) else child
-        if changed is child:
-            _replace(child, kind, change)
-        else:
-            setattr(module, name, changed) if not isinstance(module, nn.ModuleDict) else module.update({name: changed})
+        module.add_module(name, change(child) if isinstance(child, kind) else _replace(child, kind, change))
     return module

@@ -24,7 +24,7 @@ from vprlib.images import batches
 from vprlib.mining import select_tuples
 from vprlib.model import Descriptor, build, load_checkpoint, load_weights, save_checkpoint
 from vprlib.search import nearest
-from vprlib.trunk import source
+from vprlib.trunk import Activations, source
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10)
@@ -41,9 +41,8 @@ class Sources:
     teacher: Path | None = None
 
     def digests(self) -> dict:
-        """The files' hashes; of the trunk's cache only whether it is used, since the others define it."""
-        known = {name: files.digest(path) if path else "" for name, path in vars(self).items() if name != "trunk"}
-        return known | {"trunk": self.trunk is not None}
+        """The files' hashes, but the trunk's: the others define it."""
+        return {name: files.digest(path) if path else "" for name, path in vars(self).items() if name != "trunk"}
 
 
 @dataclass
@@ -104,6 +103,7 @@ def train(
         table = read_table(sources.images)
         model = initial(image, backbone, aggregator, sources, settings, generation)
         inputs = source(table, image, sources.trunk)
+        recipe |= {"radius_m": dataset.radius_m, "cached_trunk": isinstance(inputs, Activations)}
         run = Generation(model, dataset, table, inputs, settings, (seed, generation), job)
         run.resume(folder / "resume.pt", key=files.fingerprint(recipe | described))
         run.loop(folder)
@@ -134,7 +134,10 @@ def initial(image, backbone, aggregator, sources: Sources, settings: Train, gene
     model = build(image, backbone, aggregator)
     load_weights(model.backbone, sources.weights)
     if sources.centroids:
-        model.aggregator.initialise(*files.read_h5(sources.centroids, "centroids", "descriptors"))
+        try:
+            model.aggregator.initialise(*files.read_h5(sources.centroids, "centroids", "descriptors"))
+        except ValueError as error:
+            raise BadInput(f"{sources.centroids}: {error}") from error
     return model
 
 
@@ -155,6 +158,9 @@ class Generation:
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay_by)
         self.query, self.database = rows(table, "train", "query"), rows(table, "train", "database")
         self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
+        stored = len(rows(table, "val", "database"))
+        if self.val_positives and settings.best_by > stored:
+            raise BadInput(f"train.best_by: recall@{settings.best_by} of a val split of {stored} database images")
         if settings.epochs:
             self._pair()
 
@@ -180,7 +186,7 @@ class Generation:
         from torch.utils.tensorboard import SummaryWriter
 
         self.saved = time.monotonic()
-        with SummaryWriter(folder / "tensorboard", purge_step=self.progress.epoch) as board:
+        with SummaryWriter(folder / "tensorboard", purge_step=len(self.progress.history)) as board:
             if not self.progress.history:
                 self._finish_epoch(0, {}, board)
             while self.progress.epoch < self.settings.epochs and not self._exhausted():

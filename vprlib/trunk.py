@@ -46,6 +46,8 @@ def cache(out, *, table, weights, image: Image, backbone: Backbone, device, batc
         start = 0
         for photos_BCHW in batches(photos, chunks(rows, batch), workers=workers, desc="trunk"):
             found = network.trunk(normalise(photos_BCHW, image, device)).to(torch.float16).cpu().numpy()
+            if not np.isfinite(found).all():
+                raise BadInput("trunk: an activation is beyond float16; set cache_trunk: never")
             activations[start : start + len(found)] = found
             start += len(found)
     return None

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from vprlib import files
@@ -73,7 +73,7 @@ def look(path):
             return hashlib.sha256(content).hexdigest(), photo.size
     except FileNotFoundError:
         return "no such file"
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"cannot be decoded ({error})"
 
 

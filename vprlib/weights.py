@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import sys
 from urllib.error import URLError
 
 import torch
@@ -80,7 +81,9 @@ def download(name: str) -> dict:
 
     weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
     try:
-        return weights.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True)
+        return weights.get_state_dict(
+            progress=sys.stderr.isatty(), check_hash=True, map_location="cpu", weights_only=True
+        )
     except (URLError, OSError, RuntimeError) as error:
         raise BadInput(
             f"{weights.url}: cannot be downloaded ({error}); fetch it elsewhere and name it: "

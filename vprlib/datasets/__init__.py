@@ -6,6 +6,7 @@ from pathlib import Path
 from vprlib import registry
 from vprlib.datasets import csvfile
 from vprlib.datasets.base import Dataset
+from vprlib.files import BadInput
 
 
 def find(name: str, config) -> Dataset:
@@ -13,10 +14,15 @@ def find(name: str, config) -> Dataset:
 
     Raises:
         ValueError: if it knows none of that name.
+        BadInput: if it is rendered and `roots` wants it elsewhere.
     """
     if name in config.custom:
         own = config.custom[name]
         dataset = csvfile.dataset(Path(own.csv), own.radius_m, own.views_per_place, own.protocol)
     else:
         dataset = registry.load("dataset", name)
-    return replace(dataset, root=Path(config.roots[name])) if name in config.roots else dataset
+    if name not in config.roots:
+        return dataset
+    if dataset.render:
+        raise BadInput(f"config: roots.{name}: it is rendered into {dataset.root}; link that folder")
+    return replace(dataset, root=Path(config.roots[name]))

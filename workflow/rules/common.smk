@@ -1,7 +1,5 @@
 """What the rules share: the wildcards' values, and the few functions that give a job its files and params."""
 
-from vprlib import datasets
-
 MODEL = "results/models/{run}/seed{seed}/gen{gen}"
 EVALUATED = "results/{dataset}/{run}/seed{seed}/gen{gen}"
 
@@ -33,17 +31,21 @@ def of_run(*names):
 
 
 def dataset(name):
-    return datasets.find(name, cfg)
+    return catalogue[name]
 
 
 def raw_files(w):
     """What `index` reads: what `render` makes, or those of the published files that lie there.
 
-    A missing one is no missing input: the job itself says where to get it, and a dry run needs no data.
+    A missing one is no missing input: the job itself says where to get it, and a dry run needs no data. Once the
+    index is there, files that are gone (a disk not mounted) do not make it again.
     """
     declared = dataset(w.dataset)
     paths = [str(declared.root / name) for name in declared.files]
-    return paths[:1] if declared.render else [path for path in paths if os.path.exists(path)]
+    if declared.render:
+        return paths[:1]
+    indexed = os.path.exists(f"results/{w.dataset}/images.csv")
+    return [path for path in paths if indexed or os.path.exists(path)]
 
 
 def made_from(*names, clustered=False):
@@ -105,6 +107,22 @@ def identity(w):
     return cfg.runs[w.run].identity(int(w.gen))
 
 
+def generation(w):
+    """Param function: the `train` section of the wildcards' generation."""
+    return plain(cfg.runs[w.run].generation(int(w.gen)))
+
+
+def recipe(w):
+    """Param function: what a checkpoint says of itself and must agree with."""
+    return of_run("image", "backbone", "aggregator")(w) | {"train": generation(w)}
+
+
+def own_weights(w):
+    """The file that `backbone.file` names; a missing one is the job's to report."""
+    named = cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file
+    return [named] if named and os.path.exists(named) else []
+
+
 def evaluated_checkpoint(w):
     """The model of a generation that is evaluated."""
     return f"{MODEL.format(**w)}/{cfg.runs[w.run].extract.checkpoint}.safetensors"
@@ -141,6 +159,8 @@ def centroids_of(run, seed):
 def everything(w):
     """The targets of `all`."""
     finals = ["results/training.svg", "results/comparison.svg"]
+    trained_on = {run.train_set for run in cfg.runs.values()}
+    finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
     for name in cfg.datasets:
         finals += [
             f"results/{name}/{file}" for file in ("recalls.csv", "recalls.svg", "verification.json", "contact.png")

@@ -8,6 +8,7 @@ rule render:
         "logs/render/{dataset}.log",
     wildcard_constraints:
         dataset="|".join(name for name in cfg.dataset_names if dataset(name).render),
+    threads: 8
     params:
         size=plain(cfg.city),
     script:

@@ -57,6 +57,7 @@ rule evaluate:
     params:
         ks=cfg.evaluate.ks,
         judged=judged,
+        recipe=recipe,
         identity=identity,
     script:
         "../scripts/evaluate.py"
@@ -75,6 +76,6 @@ rule recalls:
     log:
         "logs/recalls/{dataset}.log",
     params:
-        identities=[cfg.runs[run].identity(gen) for run, gen in generations()],
+        identities=[cfg.runs[run].identity(gen) for run, gen in generations() for _ in cfg.seeds],
     script:
         "../scripts/recalls.py"

@@ -2,6 +2,8 @@
 
 
 rule weights:
+    input:
+        own_weights,
     output:
         "results/weights/{backbone}/{weights}.safetensors",
     log:
@@ -83,7 +85,7 @@ rule train:
         gpu=1,
     params:
         network=of_run("image", "backbone", "aggregator"),
-        train=lambda w: plain(cfg.runs[w.run].generation(int(w.gen))),
+        train=generation,
         judged=training_judged,
     script:
         "../scripts/train.py"

@@ -1,8 +1,7 @@
-import pandas as pd
-
+from vprlib.evaluate import read_recalls
 from vprlib.job import job
 from vprlib.plots import curves
 
 if __name__ == "__main__":
     with job(snakemake):
-        curves(snakemake.output[0], pd.read_csv(snakemake.input[0], dtype={"run": str}))
+        curves(snakemake.output[0], read_recalls(snakemake.input[0]))

@@ -10,6 +10,7 @@ if __name__ == "__main__":
             images=snakemake.input.images,
             ranking=snakemake.input.ranking,
             ks=snakemake.params.ks,
+            recipe=snakemake.params.recipe,
             config=snakemake.params.identity,
             **snakemake.params.judged,
         )
