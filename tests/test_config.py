@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -7,7 +8,23 @@ import yaml
 from pydantic import ValidationError
 
 from vprlib import registry
-from vprlib.config import overlay, parse
+from vprlib.config import (
+    Aggregator,
+    Backbone,
+    Centroids,
+    City,
+    Config,
+    Custom,
+    Execution,
+    Extract,
+    Image,
+    Pretrain,
+    Run,
+    Train,
+    Whiten,
+    overlay,
+    parse,
+)
 
 BASE = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"a": {}}}
 OWN = {"csv": "x.csv", "radius_m": 5}
@@ -154,3 +171,17 @@ def test_parsing_a_configuration_imports_nothing_heavy(repository):
     code = "import json, sys, vprlib.config; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "numpy", "scipy", "h5py", "snakemake"} & set(json.loads(done.stdout))
+
+
+def test_every_key_is_documented(repository):
+    text = (repository / "config/README.md").read_text()
+    sections = (Config, Run, Train, Image, Backbone, Aggregator, Centroids, Whiten, Extract, Custom, City, Pretrain)
+    keys = {key for section in (*sections, Execution) for key in section.model_fields}
+    assert not [key for key in sorted(keys) if not re.search(rf"`(\w*\.)?{key}[`.]|`### `{key}`", text)]
+
+
+def test_the_readme_is_finished(repository):
+    text = (repository / "README.md").read_text()
+    assert "@@" not in text
+    for path in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (repository / path).exists(), path
