@@ -154,6 +154,8 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, vi
     """
     found = searched(images=images, ranking=ranking, radius_m=radius_m, views_per_place=views_per_place)
     queries, database = len(found.query), len(found.database)
+    if not any(len(right) for right in found.positives):
+        raise BadInput(f"{images}: no query of the test split has a database image within {radius_m:g} m")
     trained = json.loads(found.sources["model"])
     other = [name for name, section in recipe.items() if trained[name] != section]
     if other:
@@ -178,7 +180,9 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, vi
     rows = []
     for kind, ranking_QK in found.rankings.items():
         needed, there = max(ks) * (views_per_place or 1), ranking_QK.shape[1]
-        if there < min(needed, database) or there < max(ks):
+        if max(ks) > database:
+            raise BadInput(f"evaluate.ks: recall@{max(ks)} of a database of {database} photos; leave that k out")
+        if there < min(needed, database):
             raise BadInput(
                 f"search.depth: recall@{max(ks)} needs {needed} candidates a query, {ranking} has {there} "
                 f"of {database} database images"

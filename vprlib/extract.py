@@ -83,6 +83,8 @@ def whiten(out, *, table, checkpoint, trunk, settings: Whiten, seed: int, device
     """
     model, _ = load_checkpoint(checkpoint)
     pool = np.flatnonzero(table.split == "train")
+    if len(pool) < 2:
+        raise BadInput("whiten: the training set has no train split; evaluate extract: {descriptors: [raw]}")
     some = np.sort(np.random.default_rng(seed).choice(pool, min(settings.images, len(pool)), replace=False))
     photos = source(table, model.image, trunk)
     descriptors = describe(model, photos, some, device=device, batch=batch, workers=workers, desc="whiten")

@@ -92,7 +92,7 @@ def curves(out, table):
             ax.plot(line.k, line.recall, **style, label=name)
             ax.fill_between(line.k, line.low, line.high, color=style["color"], linewidth=1, alpha=alpha)
         chance = rows.groupby("k").chance.mean()
-        ax.plot(chance, color=GREY, linestyle=":", marker="_", label=f"{chance.iloc[0]:.2f}  chance")
+        ax.plot(chance, color=GREY, linestyle=":", marker="_", label=f"{chance.iloc[0]:.1f}  chance")
         ax.set(xscale="log", xlabel="N, number of candidates", ylabel="recall@N (%)")
         fig.suptitle(title)
         ax.set(xlim=(ks[0] / 1.15, ks[-1] * 1.15), ylim=(0, min(102, 1.1 * rows[["high", "chance"]].max().max())))

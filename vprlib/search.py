@@ -37,6 +37,9 @@ def nearest(query_QD, database_ND, k: int, *, block: int | None = None) -> tuple
         for first in range(0, len(query_QD), QUERIES):
             some = slice(first, first + QUERIES)
             more, index = top(finite(query_QD[some], "a query"), rows, min(k, len(rows)))
+            if not start and more.shape[1] == k:
+                score[some], ranking[some] = more, index
+                continue
             both = np.concatenate([score[some], more], axis=1)
             order = np.argsort(-both, axis=1, kind="stable")[:, :k]  # of equals the earlier block comes first
             score[some] = np.take_along_axis(both, order, 1)

@@ -38,10 +38,11 @@ def verify(out, *, images, dataset: Dataset, name: str, threads: int):
         for (split, role), expected in dataset.counts.items()
         if counts[f"{split} {role}"] != expected
     ]
-    for problem in broken + wrong:
-        log.error("%s", problem)
     if broken or wrong:
-        raise BadInput(f"{(broken + wrong)[0]} ({len(broken)} broken photos, {len(wrong)} wrong counts)")
+        for problem in (broken + wrong)[1:]:
+            log.error("%s", problem)
+        first, *more = broken + wrong
+        raise BadInput(first + (f" (and {len(more)} more, in the log)" if more else ""))
     hashes = pd.Series([digest for digest, _ in looked], index=table.path)
     sizes = pd.Series([f"{width}x{height}" for _, (width, height) in looked]).value_counts()
     repeated = hashes[hashes.duplicated(keep=False)]

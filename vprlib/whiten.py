@@ -66,8 +66,8 @@ def fit(x_ND, dim: int) -> Whitening:
     count, width = x.shape
     if not 1 <= dim <= min(width, count - 1):
         raise files.BadInput(
-            f"whiten.dim: {dim} dimensions cannot be fitted to {count} descriptors of {width}; "
-            f"at most {min(width, count - 1)}"
+            f"whiten.dim: {dim} dimensions cannot be fitted to {count} descriptors of {width} values; "
+            f"at most {max(0, min(width, count - 1))} can"
         )
     if not np.isfinite(x).all():
         raise files.BadInput(f"whitening: descriptor {int(np.where(~np.isfinite(x).all(1))[0][0])} is not finite")

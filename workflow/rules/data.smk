@@ -23,7 +23,6 @@ rule index:
     log:
         "logs/index/{dataset}.log",
     params:
-        judged=judged,
         root=lambda w: str(dataset(w.dataset).root),
     script:
         "../scripts/index.py"

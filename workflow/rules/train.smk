@@ -10,7 +10,6 @@ rule weights:
         "logs/weights/{backbone}/{weights}.log",
     wildcard_constraints:
         weights=r"(?!pretrain\.safetensors)[^/]+",
-    retries: 2
     params:
         made_from=made_from("backbone"),
     script:

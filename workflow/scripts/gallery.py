@@ -13,5 +13,6 @@ if __name__ == "__main__":
             database=found.database,
             ranking_QK=found.shown,
             positives=found.positives,
-            title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards),
+            title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards)
+            + f"; a hit is within {judged['radius_m']:g} m",
         )
