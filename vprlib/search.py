@@ -6,7 +6,7 @@ from vprlib import files
 from vprlib.files import BadInput
 
 BLOCK = 1 << 25  # values of the database held as float32: 128 MB
-QUERIES = 4096  # ranked at once
+QUERIES = 1024  # ranked at once
 
 
 def nearest(query_QD, database_ND, k: int, *, block: int | None = None) -> tuple:
