@@ -93,6 +93,7 @@ class Train(Section):
 
     loss: Annotated[str, known("loss")] = "triplet"
     margin: PositiveFloat = Field(sqrt(0.1), description="of the triplet loss, L2 distance of unit vectors")
+    temperature: PositiveFloat | None = Field(None, description="of SARE on dot products; none: squared L2 distances")
     epochs: NonNegativeInt = Field(5, description="0 keeps the initial model")
     start: Literal["weights", "previous"] = Field("weights", description="where a later generation starts from")
     learning_rate: PositiveFloat = 1e-3

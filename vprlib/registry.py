@@ -19,6 +19,8 @@ FAMILIES = {
     },
     "loss": {
         "triplet": "vprlib.losses.triplet:triplet",
+        "sare_ind": "vprlib.losses.sare:sare_ind",
+        "sare_joint": "vprlib.losses.sare:sare_joint",
     },
     "dataset": {
         "city": "vprlib.datasets.city_sets:CITY",
