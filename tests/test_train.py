@@ -16,7 +16,7 @@ from vprlib import files
 from vprlib.config import Aggregator, Backbone, Image, Train
 from vprlib.datasets.csvfile import dataset
 from vprlib.model import build, load_checkpoint, write_weights
-from vprlib.train import Job, Sources, train
+from vprlib.train import Job, Sources, pick, train
 
 SECTIONS = {
     "image": Image(height=24, width=32),
@@ -189,3 +189,21 @@ def test_queries_without_positives_are_reported_by_number(root, tmp_path, caplog
 if __name__ == "__main__":
     torch.set_num_threads(1)
     run(Path(sys.argv[1]), Path(sys.argv[2]))
+
+
+def test_a_photo_that_occurs_twice_gets_the_same_gradient_in_every_run():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        make = torch.Generator().manual_seed(0)
+        x_BD = torch.randn(6, 4096, generator=make).requires_grad_()
+        positions_TI = torch.randint(6, (8, 12), generator=make)
+        weight_TID = torch.randn(8, 12, 4096, generator=make) * torch.logspace(-3, 3, 12)[:, None]
+        torch.testing.assert_close(pick(x_BD, positions_TI), x_BD[positions_TI], rtol=0, atol=0)
+        gradients = []
+        for _ in range(30):
+            (gradient,) = torch.autograd.grad((pick(x_BD, positions_TI) * weight_TID).sum(), x_BD)
+            gradients.append(gradient)
+        assert all(torch.equal(gradients[0], other) for other in gradients)
+    finally:
+        torch.set_num_threads(threads)

@@ -48,9 +48,10 @@ def device(config: Config):
     chosen = model.device(config.execution.device)
     if chosen.type == "cpu":
         keep_freed_memory()
-    else:  # the same job gives the same numbers
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    else:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.use_deterministic_algorithms(True, warn_only=True)  # the same job gives the same numbers
+    torch.utils.deterministic.fill_uninitialized_memory = False
     # a CPU that computes has no core to spare for decoding, which is a hundredth of the work
     return chosen, int(os.environ["OMP_NUM_THREADS"]) if chosen.type == "cuda" else 0
 

@@ -141,6 +141,15 @@ def initial(image, backbone, aggregator, sources: Sources, settings: Train, gene
     return model
 
 
+def pick(x_BD, positions_TI):
+    """x_BD[positions_TI], (T, I, D), whose gradient is summed in a fixed order.
+
+    The gradient of plain indexing adds by atomic operations from several threads, also on a CPU: a photo that occurs
+    twice in a step then gets another last digit in every run.
+    """
+    return x_BD.index_select(0, positions_TI.flatten()).unflatten(0, positions_TI.shape)
+
+
 class Generation:
     """A generation under way: the network, its optimiser, and the progress that a checkpoint holds."""
 
@@ -256,7 +265,7 @@ class Generation:
     def _step(self, batch_BCHW, positions_TI, rows_TI):
         """One update from T tuples of I photos (query, positive, negatives), each distinct photo described once."""
         x_BD = self.model.describe(batch_BCHW, self.job.device)
-        x_TID = x_BD[torch.from_numpy(positions_TI).to(x_BD.device)]
+        x_TID = pick(x_BD, torch.from_numpy(positions_TI).to(x_BD.device))
         loss, options = self.loss
         value = loss(x_TID[:, 0], x_TID[:, 1], x_TID[:, 2:], **options)
         if not torch.isfinite(value):
