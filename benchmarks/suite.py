@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, yields
-from vprlib.config import Aggregator, Backbone, Execution, Image, Search, Train
+from vprlib.config import Aggregator, Backbone, Evaluate, Execution, Image, Search, Train
 
 CPU = torch.device("cpu")
 
@@ -146,14 +146,14 @@ def search(full: bool):
     """The size of Pitts250k's test set, from float16 files as in the workflow, against the product in float32."""
     import h5py
 
-    from vprlib.evaluate import recall_at, suppress_views
+    from vprlib.evaluate import recall_at
     from vprlib.search import nearest
 
     rng = np.random.default_rng(0)
     queries, count, width, depth = 8280, 83_952, 4096 if full else 256, Search().depth
     query_QD, database_ND = unit_rows(rng, queries, width), unit_rows(rng, count, width)
     positives = [np.sort(rng.choice(count, 142, replace=False)) for _ in range(queries)]
-    place_N, ks = np.arange(count) // 24, (1, 5, 10, 20)
+    ks = Evaluate().ks
     rows, columns = 1024, 8192
     block = np.empty((rows, columns), np.float32)
     found = {}
@@ -173,19 +173,17 @@ def search(full: bool):
         file["query"], file["database"] = query_QD.astype(np.float16), database_ND.astype(np.float16)
         with PeakMemory() as peak:
             find()
-            recall_at(ks, suppress_views(found["ranking"], place_N, depth), positives)
-        limit, searched, judged, suppressed = race(
+            recall_at(ks, found["ranking"], positives)
+        limit, searched, judged = race(
             product,
             find,
             lambda: recall_at(ks, found["ranking"], positives),
-            lambda: suppress_views(found["ranking"], place_N, depth),
             rounds=2 if full else 5,
             device=CPU,
         )
     size = f"{queries} x {count}, D={width}, k={depth}"
     yield lasts("search", size, searched, limit)
     yield lasts("search + recall", size, searched + judged, limit, 1.3)
-    yield lasts("search + views + recall", size, searched + suppressed + judged, limit, 1.3)
     least = (query_QD.nbytes + queries * depth * 12) / 1e9
     yield Row("search memory", "limit: queries and result", peak.gb, "GB", least, target="<= 0.3 GB", ok=peak.gb <= 0.3)
 

@@ -213,7 +213,7 @@ class Custom(Section):
 
 
 class Search(Section):
-    depth: PositiveInt = Field(240, description="candidates kept a query")
+    depth: PositiveInt = Field(100, description="places kept a query")
 
 
 class Evaluate(Section):

@@ -1,6 +1,7 @@
 """Exact nearest neighbours by faiss."""
 
 import numpy as np
+import torch
 
 from vprlib import files
 from vprlib.files import BadInput
@@ -78,7 +79,9 @@ def finite(x_ND, whose: str) -> np.ndarray:
     Raises:
         BadInput: if a value is not finite.
     """
-    x_ND = np.ascontiguousarray(x_ND, np.float32)
+    x_ND = np.ascontiguousarray(x_ND)
+    if x_ND.dtype != np.float32:  # numpy asks the kernel for huge pages, which costs more than the conversion
+        x_ND = torch.from_numpy(x_ND).float().numpy()
     sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask
     if not np.isfinite(sums_N).all():
         raise BadInput(f"search: a descriptor of {whose} is not finite")

@@ -138,6 +138,11 @@ def judged(w):
     }
 
 
+def candidates(w):
+    """Param function: how many candidates a search keeps, so that `search.depth` places are among them."""
+    return cfg.search.depth * (dataset(w.dataset).views_per_place or 1)
+
+
 def generations():
     """Every (run, generation) of the configuration."""
     return [(name, gen) for name, run in cfg.runs.items() for gen in range(len(run.generations))]

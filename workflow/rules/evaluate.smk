@@ -41,7 +41,7 @@ rule search:
         "logs/search/{dataset}/{run}/seed{seed}/gen{gen}.log",
     threads: 8
     params:
-        depth=cfg.search.depth,
+        depth=candidates,
     script:
         "../scripts/search.py"
 
