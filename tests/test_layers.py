@@ -14,7 +14,7 @@ LAYERS = [
     {"whiten", "evaluate", "verify", "merge"},
     {"plots"},
     {"sheets"},
-    {"search"},
+    {"neighbours", "search"},
     {"mining", "images", "backbones", "aggregators", "losses"},
     {"model"},
     {"weights", "trunk", "pretrain"},

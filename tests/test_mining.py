@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.mining import draw, select_tuples
+from vprlib.mining import difficult_positives, draw, select_tuples
 
 
 @st.composite
@@ -92,3 +92,30 @@ def test_too_few_negatives_or_no_positive_is_refused(excluded, refused):
     with refused("query 1", "no positive"):
         nothing = np.array([], int)
         select_tuples(x[:2], x, [np.array([1]), nothing], [nothing, nothing], negatives=1, pool=9, generator=rng)
+
+
+@settings(deadline=None, derandomize=True)
+@given(scenes(), st.integers(1, 20), st.integers(1, 10), st.integers(0, 2**32))
+def test_difficult_positives_are_promoted_first_and_then_unchanged(scene, pool, count, seed):
+    """By the definition: list positions before and after, one photo at a time."""
+    query, database, positives, _ = scene
+    jaccard = np.random.default_rng(seed).choice([0.0, 0.25, 0.5, 1.0], (len(query), len(database)))
+    chosen = difficult_positives(query, database, positives, jaccard, pool=pool, count=count)
+    for number, own in enumerate(positives):
+        near = sorted(sorted(own), key=lambda i: dist(query[number], database[i]))[:pool]
+        after = sorted(near, key=lambda i: jaccard[number, i])
+        gain = {i: near.index(i) - after.index(i) for i in near}
+        promoted = sorted((i for i in after if gain[i] > 0), key=lambda i: -gain[i])
+        unchanged = [i for i in after if gain[i] == 0]
+        assert chosen[number].tolist() == (promoted + unchanged)[:count]
+        assert len(chosen[number])
+
+
+def test_without_another_ranking_the_difficult_positives_are_the_nearest():
+    """Generation 0 of the published code, where Jaccard is Euclid."""
+    rng = np.random.default_rng(0)
+    query, database = rng.standard_normal((3, 8)), rng.standard_normal((50, 8))
+    own = [rng.choice(50, 30, replace=False) for _ in range(3)]
+    chosen = difficult_positives(query, database, own, -query @ database.T, pool=20, count=10)
+    for number, found in enumerate(chosen):
+        assert found.tolist() == sorted(own[number], key=lambda i: -query[number] @ database[i])[:10]

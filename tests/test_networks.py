@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vprlib import registry, weights
-from vprlib.aggregators.netvlad import NetVLAD, normalised
+from vprlib.aggregators.netvlad import NetVLAD, region_descriptors, region_residuals
 from vprlib.config import Aggregator, Backbone, Image
 from vprlib.model import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
 
@@ -78,14 +78,23 @@ def test_alpha_makes_the_nearest_two_centroids_a_hundred_to_one():
         NetVLAD(3, clusters=1).initialise(centroids[:1], descriptors)
 
 
-def test_residuals_of_regions_add_up():
+def test_the_regions_are_the_map_its_halves_and_its_quarters():
     layer, x = NetVLAD(8, clusters=4), rand(2, 8, 6, 10)
-    top, bottom = x[:, :, :3], x[:, :, 3:]
-    quarters = [half[..., columns] for half in (top, bottom) for columns in (slice(5), slice(5, None))]
-    parts = [layer.residuals(part) for part in quarters]
-    torch.testing.assert_close(parts[0] + parts[1], layer.residuals(top), atol=1e-5, rtol=0)
-    torch.testing.assert_close(sum(parts), layer.residuals(x), atol=1e-5, rtol=0)
-    torch.testing.assert_close(normalised(sum(parts)), layer(x), atol=1e-5, rtol=0)
+    rows, columns = (slice(None, 3), slice(3, None)), (slice(None, 5), slice(5, None))
+    crops = [x, x[:, :, rows[0]], x[:, :, rows[1]], x[..., columns[0]], x[..., columns[1]]]
+    crops += [x[:, :, height][..., width] for height in rows for width in columns]
+    sums, descriptors = region_residuals(layer, x), region_descriptors(layer, x)
+    assert sums.shape == (2, 9, 4, 8)
+    assert descriptors.shape == (2, 9, layer.dim)
+    for number, crop in enumerate(crops):
+        torch.testing.assert_close(sums[:, number], layer.residuals(crop), atol=1e-5, rtol=0)
+        torch.testing.assert_close(descriptors[:, number], layer(crop), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (4, 3)])
+def test_a_map_of_odd_size_has_no_quarters(size):
+    with pytest.raises(ValueError, match=f"even.*{size[0]} x {size[1]}"):
+        region_residuals(NetVLAD(8, clusters=4), rand(1, 8, *size))
 
 
 @pytest.mark.parametrize("name", list(registry.FAMILIES["aggregator"]))

@@ -3,6 +3,9 @@
 import numpy as np
 
 from vprlib.files import BadInput
+from vprlib.neighbours import k_reciprocal_jaccard
+
+__all__ = ["difficult_positives", "draw", "k_reciprocal_jaccard", "select_tuples"]
 
 
 def select_tuples(
@@ -56,3 +59,29 @@ def draw(count: int, excluded, size: int, generator) -> np.ndarray:
     left = count - len(excluded)
     ranks = generator.choice(left, min(size, left), replace=False, shuffle=False)
     return ranks + np.searchsorted(excluded - np.arange(len(excluded)), ranks, side="right")
+
+
+def difficult_positives(query_QD, database_DD, positives, jaccard_QN, *, pool: int, count: int) -> list:
+    """SFRS's positives for soft labels: those that shared neighbourhoods rank higher than distance alone does.
+
+    Of a query's `pool` nearest positives, those whose rank by `jaccard_QN` is better than by distance, the largest
+    gain first, then those of unchanged rank; `count` at most (OpenIBL, DistributedRandomDiffTupleSampler).
+
+    Args:
+        query_QD, database_DD, positives: as `select_tuples`.
+        jaccard_QN: (Q, N) float.
+
+    Returns:
+        Q int64 arrays of database indices, none empty. Of equal distances the lower index, of equal gains the better
+        rank by `jaccard_QN` comes first.
+    """
+    chosen = []
+    for query, own in enumerate(positives):
+        own = np.sort(own)
+        product = database_DD[own] @ query_QD[query]
+        nearest = own[np.argsort(-product, kind="stable")[:pool]]
+        before = np.argsort(jaccard_QN[query, nearest], kind="stable")  # of each new rank the old one
+        gain = before - np.arange(len(nearest))
+        promoted = np.argsort(-gain, kind="stable")
+        chosen.append(nearest[before[promoted[gain[promoted] >= 0]]][:count])
+    return chosen

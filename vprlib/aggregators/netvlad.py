@@ -62,6 +62,36 @@ class NetVLAD(nn.Module):
         return normalised(self.residuals(x_BCHW))
 
 
+REGIONS = 9
+
+
+def region_residuals(netvlad: NetVLAD, x_BCHW):
+    """(B, 9, K, C) residual sums of the whole map, its halves and its quarters, un-normalised (SFRS, section 3.2).
+
+    Order: whole, top, bottom, left, right, then the quarters row by row. Sums add, so only the quarters are computed.
+
+    Raises:
+        ValueError: if H or W is odd.
+    """
+    height, width = x_BCHW.shape[2:]
+    if height % 2 or width % 2:
+        raise ValueError(f"quarters need a feature map of even height and width, this one is {height} x {width}")
+    quarters_BCIHJW = x_BCHW.unflatten(3, (2, width // 2)).unflatten(2, (2, height // 2))
+    quarters_QCHW = quarters_BCIHJW.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+    quarters_B4KC = netvlad.residuals(quarters_QCHW).unflatten(0, (-1, 4))
+    top_left, top_right, bottom_left, bottom_right = quarters_B4KC.unbind(1)
+    top, bottom, left, right = (
+        top_left + top_right, bottom_left + bottom_right, top_left + bottom_left, top_right + bottom_right
+    )  # fmt: skip
+    sums_B5KC = torch.stack([top + bottom, top, bottom, left, right], dim=1)
+    return torch.cat([sums_B5KC, quarters_B4KC], dim=1)
+
+
+def region_descriptors(netvlad: NetVLAD, x_BCHW):
+    """(B, 9, K*C) descriptors of the regions, each normalised as a whole image's is; order as `region_residuals`."""
+    return normalised(region_residuals(netvlad, x_BCHW))
+
+
 def normalised(residuals_BKC):
     """Residual sums (..., K, C) -> descriptors (..., K*C): unit length per cluster, then as a whole."""
     return F.normalize(F.normalize(residuals_BKC, dim=-1).flatten(-2), dim=-1)

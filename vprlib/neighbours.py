@@ -1,0 +1,138 @@
+"""k-reciprocal neighbours: who is near whom, both ways (Zhong et al., CVPR 2017).
+
+Two images are alike when they share neighbours that are neighbours of each other. Neighbour sets are sparse matrices
+here: their intersections and unions are sparse products, so no (M, M) matrix of floats is ever there.
+"""
+
+import numpy as np
+import torch
+from scipy import sparse
+
+MEMORY = 256 << 20  # bytes of distances, or of pairs, held at once
+
+
+def k_reciprocal_jaccard(
+    query_QD, database_DD, k1: int, k2: int, weight: float, *, rows=None, device="cpu", memory: int = MEMORY
+) -> np.ndarray:
+    """Distances of queries to the database by the Jaccard distance of their k-reciprocal neighbours (Zhong, eq. 7-12).
+
+    Neighbours are looked for among queries and database together. The original distance is the squared Euclidean,
+    divided by its largest value in each row, as in the authors' code; OpenIBL (`ibl/utils/rerank.py`) hands that code
+    distances that are squared already, so its weights fall with the fourth power, which we do not follow.
+
+    Args:
+        query_QD: (Q, D) float, unit rows.
+        database_DD: (N, D) float, unit rows.
+        k1: neighbours an image has, itself not counted.
+        k2: an image's neighbourhood is averaged over itself and its k2 - 1 nearest; 1 leaves it.
+        weight: of the original distance; the Jaccard distance has 1 - weight.
+        rows: the queries that distances are wanted for; by default all.
+        device: where products are computed.
+        memory: bytes that the working set may take above input, output and neighbour lists; at least a row's.
+
+    Returns:
+        (len(rows), N) float32, in [0, 1]. Of equally near neighbours the lower index counts first, queries first.
+    """
+    x_MD = torch.cat([torch.as_tensor(np.asarray(part), dtype=torch.float32) for part in (query_QD, database_DD)])
+    x_MD = x_MD.to(device)
+    count, queries = len(x_MD), len(query_QD)
+    k2 = min(k2, count)
+    near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory)
+    whole, half = (reciprocal(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
+    v = encode(x_MD, expanded(whole, half, memory).tocoo(), largest_M, memory)
+    if k2 != 1:
+        mean = np.full(count * k2, 1 / k2)
+        v = sparse.csr_matrix((mean, near_MK[:, :k2].ravel(), np.arange(0, count * k2 + 1, k2)), (count, count)) @ v
+    rows = np.arange(queries) if rows is None else np.asarray(rows)
+    result = np.empty((len(rows), count - queries), np.float32)
+    stored, size = v[queries:].tocsc(), max(1, memory // (32 * (count - queries)))
+    for start in range(0, len(rows), size):
+        some = rows[start : start + size]
+        shared = overlap(v[some], stored, memory)
+        original = squared(x_MD[torch.as_tensor(some, device=x_MD.device)] @ x_MD[queries:].T).cpu().numpy()
+        jaccard = 1 - shared / (2 - shared)
+        result[start : start + size] = (1 - weight) * jaccard + weight * original / largest_M[some, None]
+    return result
+
+
+def squared(product):
+    """Squared Euclidean distances of unit vectors from their dot products."""
+    return (2 - 2 * product.double()).clamp_min(0)
+
+
+def nearest_and_farthest(x_MD, k: int, memory: int) -> tuple:
+    """Each row's k nearest rows, (M, k) int64, itself among them; and the squared distance of its farthest, (M,)."""
+    count = len(x_MD)
+    size = min(count, max(1, memory // (12 * count)))
+    near_MK, least_M = np.empty((count, k), np.int64), torch.empty(count)
+    held_BM = x_MD.new_empty(size, count)  # one block for all
+    for start in range(0, count, size):
+        some = x_MD[start : start + size]
+        similar_BM = torch.mm(some, x_MD.T, out=held_BM[: len(some)])
+        near_MK[start : start + size] = top(similar_BM, k).cpu().numpy()
+        least_M[start : start + size] = similar_BM.amin(1).cpu()
+    return near_MK, squared(least_M).clamp_min(1e-12).numpy()  # zero for a set of equal images
+
+
+def top(similar_BM, k: int):
+    """The columns of each row's k largest values, the largest first, of equals the lower column first: (B, k)."""
+    value_BK, index_BK = similar_BM.topk(k, dim=1)
+    index_BK, order = index_BK.sort(dim=1)
+    order = value_BK.gather(1, order).sort(dim=1, descending=True, stable=True).indices
+    index_BK = index_BK.gather(1, order)
+    tied = ((similar_BM >= value_BK[:, -1:]).sum(1) > k).nonzero()[:, 0]  # topk does not say which of them it keeps
+    index_BK[tied] = similar_BM[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    return index_BK
+
+
+def reciprocal(near_MK) -> sparse.csr_matrix:
+    """Ones where two rows are among each other's neighbours."""
+    count, k = near_MK.shape
+    ones = np.ones(near_MK.size, np.int32)
+    listed = sparse.csr_matrix((ones, near_MK.ravel(), np.arange(0, near_MK.size + 1, k)), (count, count))
+    return listed.multiply(listed.T).tocsr()
+
+
+def expanded(whole, half, memory: int) -> sparse.csr_matrix:
+    """Neighbourhoods with those of their members that lie in them by more than two thirds (Zhong et al., eq. 5)."""
+    sizes = np.asarray(half.sum(1)).ravel()
+    most = max(1, int(whole.sum(1).max()) * int(sizes.max()))  # entries that a row's product can have
+    size, parts = max(1, memory // (32 * most)), []
+    for start in range(0, whole.shape[0], size):
+        own = whole[start : start + size]
+        common = own.multiply(own @ half.T).tocoo()  # (i, c): how many of c's half neighbourhood are in i's whole one
+        grown = common.data > 2 / 3 * sizes[common.col]
+        joined = sparse.csr_matrix((common.data[grown], (common.row[grown], common.col[grown])), own.shape)
+        parts.append(joined @ half + own)
+    return sparse.vstack(parts, format="csr")
+
+
+def encode(x_MD, pairs, largest_M, memory: int) -> sparse.csr_matrix:
+    """Each row's neighbourhood as weights exp(-original distance), of sum 1 (eq. 7)."""
+    weights, size = np.empty(pairs.nnz), max(1, memory // (3 * x_MD[0].nbytes))
+    for start in range(0, pairs.nnz, size):
+        some = slice(start, start + size)
+        left, right = (torch.as_tensor(end[some], device=x_MD.device) for end in (pairs.row, pairs.col))
+        product = (x_MD.index_select(0, left) * x_MD.index_select(0, right)).sum(1)
+        weights[some] = np.exp(-squared(product).cpu().numpy() / largest_M[pairs.row[some]])
+    sums = np.bincount(pairs.row, weights, minlength=len(x_MD))
+    return sparse.csr_matrix((weights / sums[pairs.row], (pairs.row, pairs.col)), pairs.shape)
+
+
+def overlap(asked, stored, memory: int) -> np.ndarray:
+    """sum_l min(asked[b, l], stored[n, l]), (B, N), of (B, M) and (N, M) sparse matrices; `stored` by columns."""
+    asked = asked.tocoo()
+    height, width = asked.shape[0], stored.shape[0]
+    result = np.zeros(height * width)
+    lengths = np.diff(stored.indptr)[asked.col]  # stored rows that hold the column of each asked entry
+    ends = np.cumsum(lengths)
+    start, most = 0, max(1, memory // 64)
+    while start < asked.nnz:
+        stop = max(start + 1, int(np.searchsorted(ends, (ends[start - 1] if start else 0) + most, side="right")))
+        some, many = slice(start, stop), lengths[start:stop]
+        owner = np.repeat(np.arange(len(many)), many)
+        place = np.arange(len(owner)) + np.repeat(stored.indptr[asked.col[some]] - (np.cumsum(many) - many), many)
+        least = np.minimum(asked.data[some][owner], stored.data[place])
+        np.add.at(result, asked.row[some][owner].astype(np.int64) * width + stored.indices[place], least)
+        start = stop
+    return result.reshape(height, width)
