@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
 
@@ -94,6 +95,12 @@ def yields(name, size, amount, measured: Times, limit: Times, least: float, *, u
     ratio, cpu = limit.over(measured)
     judged = {"target": f">= {least:g} x", "ok": ratio >= least}
     return Row(name, size, amount / measured.wall, unit, amount / limit.wall, ratio, cpu, **judged)
+
+
+def unit_rows(rng, count: int, width: int) -> np.ndarray:
+    x = rng.standard_normal((count, width), np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
 
 
 class PeakMemory:

@@ -11,16 +11,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, yields
+from benchmarks import training
+from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, unit_rows, yields
 from vprlib.config import Aggregator, Backbone, Evaluate, Execution, Image, Search, Train
 
 CPU = torch.device("cpu")
-
-
-def unit_rows(rng, count: int, width: int) -> np.ndarray:
-    x = rng.standard_normal((count, width), np.float32)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    return x
 
 
 def write_photos(folder, count: int, height: int, width: int) -> list:
@@ -234,4 +229,6 @@ def whiten(full: bool):
     yield Row("whitening error", "max |covariance - 1|; limit: eps", error, "", eps, target="<= 1e-5", ok=error <= 1e-5)
 
 
-SUITE = {run.__name__: run for run in (machine, netvlad, search, mining, whiten, extract_small, extract)}
+RUNS = (machine, netvlad, training.regions, search, mining, training.neighbourhoods, whiten, extract_small, extract)
+RUNS += (training.step, training.describing, training.sfrs, training.projection)
+SUITE = {run.__name__: run for run in RUNS}

@@ -18,8 +18,10 @@ from vprlib.config import (
     Execution,
     Extract,
     Image,
+    Jitter,
     Pretrain,
     Run,
+    Soft,
     Train,
     Whiten,
     overlay,
@@ -27,6 +29,7 @@ from vprlib.config import (
 )
 
 BASE = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"a": {}}}
+SFRS = {"loss": "sare_ind", "temperature": 0.07, "regions": True, "soft": {"weight": 0.5}}
 OWN = {"csv": "x.csv", "radius_m": 5}
 
 
@@ -87,6 +90,15 @@ BAD = {
     "unknown device": (changed(execution={"device": "gpu"}), "execution.device", "cuda", "'gpu'"),
     "own weights without a file": (base(backbone={"weights": "mine"}), "base.backbone", "`file`"),
     "a name that is taken": (changed(custom={"city": OWN}), "custom.city", "taken"),
+    "soft labels without a teacher": (base(train=SFRS), "generations.0", "no teacher", "soft.weight"),
+    "soft labels without a temperature": (base(train=SFRS | {"temperature": None}), "base.train", "temperature"),
+    "regions for the triplet loss": (base(train={"regions": True}), "base.train", "regions", "SARE"),
+    "regions of a pooled map": (
+        base(train={"loss": "sare_ind", "regions": True}, aggregator={"name": "gem"}),
+        "generations.0",
+        "'gem'",
+    ),
+    "misspelt inner key": (base(train={"soft": {"wight": 1}}), "base.train.soft.wight", "weight"),
     "shared centroids": (two_runs(aggregator={"clusters": 8}), "runs.a", "runs.b", "clusters", "backbone.label"),
     "shared weights": (two_runs(backbone={"options": {"width": 0.5}}), "runs.a", "runs.b", "backbone", "label"),
 }
@@ -167,6 +179,19 @@ def test_the_configurations_that_are_shipped_parse(repository, path):
     assert {"netvlad" if "netvlad" in config.runs else "tiny_netvlad"} <= set(config.runs)
 
 
+def test_the_paper_s_sfrs_is_four_generations(repository):
+    run = parse(yaml.safe_load((repository / "config/config.yaml").read_text())).runs["sfrs"]
+    generations = [run.generation(number) for number in range(4)]
+    assert [one.epochs for one in generations] == [1, 5, 5, 5]
+    assert [one.soft.weight for one in generations] == [0, 0.5, 0.5, 0.5]
+    assert [one.soft.temperature for one in generations[1:]] == [0.07, 0.06, 0.05]
+    assert [one.regions for one in generations] == [False, True, True, True]
+    assert {(one.loss, one.temperature, one.start, one.teacher) for one in generations} == {
+        ("sare_ind", 0.07, "weights", "last")
+    }
+    assert generations[0].jitter.model_dump() == {"brightness": 0.7, "contrast": 0.7, "saturation": 0.7, "hue": 0.5}
+
+
 def test_parsing_a_configuration_imports_nothing_heavy(repository):
     code = "import json, sys, vprlib.config; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
@@ -175,7 +200,22 @@ def test_parsing_a_configuration_imports_nothing_heavy(repository):
 
 def test_every_key_is_documented(repository):
     text = (repository / "config/README.md").read_text()
-    sections = (Config, Run, Train, Image, Backbone, Aggregator, Centroids, Whiten, Extract, Custom, City, Pretrain)
+    sections = (
+        Config,
+        Run,
+        Train,
+        Soft,
+        Jitter,
+        Image,
+        Backbone,
+        Aggregator,
+        Centroids,
+        Whiten,
+        Extract,
+        Custom,
+        City,
+        Pretrain,
+    )
     keys = {key for section in (*sections, Execution) for key in section.model_fields}
     assert not [key for key in sorted(keys) if not re.search(rf"`(\w*\.)?{key}[`.]|`### `{key}`", text)]
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from vprlib.images import Photos, batches, chunks, decode, normalise
+from vprlib.config import Jitter
+from vprlib.images import Photos, batches, chunks, decode, jittered, normalise
 
 
 def channels_first(image):
@@ -118,3 +119,32 @@ def test_batches_come_in_the_order_asked_for_and_errors_in_one_line(workers, tmp
     assert torch.equal(torch.get_rng_state(), state)
     with refused("none.png: no such file"):
         list(batches(photos, [[0], [4]], workers=workers))
+
+
+def test_jitter_is_torchvision_s_in_a_random_order_and_each_photo_s_own():
+    from torchvision.transforms.v2 import functional as colours
+
+    photos = torch.randint(256, (3, 3, 8, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    settings = Jitter(brightness=0.7, contrast=0.6, saturation=0.5, hue=0.4)
+    found = jittered(photos, settings, [(0, n) for n in range(3)], "cpu")
+    for number, photo in enumerate(photos):
+        rng = np.random.default_rng((0, number))
+        expected = photo.float() / 255
+        for name in rng.permutation(["brightness", "contrast", "saturation", "hue"]):
+            reach = getattr(settings, name)
+            low, high = (-reach, reach) if name == "hue" else (1 - reach, 1 + reach)
+            expected = getattr(colours, f"adjust_{name}")(expected, rng.uniform(low, high))
+        torch.testing.assert_close(found[number], 255 * expected, rtol=0, atol=0)
+    alone = jittered(photos[1:2], settings, [(0, 1)], "cpu")
+    torch.testing.assert_close(alone[0], found[1], rtol=0, atol=0)
+    assert not torch.equal(jittered(photos[1:2], settings, [(0, 7)], "cpu"), alone)
+    assert 0 <= found.min() <= found.max() <= 255
+
+
+def test_a_jitter_of_one_kind_leaves_the_others():
+    photos = torch.randint(256, (1, 3, 8, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    brighter = jittered(photos, Jitter(brightness=0.5), [(0, 3)], "cpu")
+    scale = np.random.default_rng((0, 3))
+    scale.permutation(1)
+    torch.testing.assert_close(brighter, (photos * scale.uniform(0.5, 1.5)).clamp(0, 255).float(), atol=1e-3, rtol=0)
+    assert not Jitter()

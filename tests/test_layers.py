@@ -16,11 +16,13 @@ LAYERS = [
     {"sheets"},
     {"neighbours", "search"},
     {"mining", "images", "backbones", "aggregators", "losses"},
-    {"model"},
-    {"weights", "trunk", "pretrain"},
-    {"cluster", "extract"},
+    {"model", "parallel"},
+    {"weights", "trunk", "pretrain", "objective"},
+    {"cluster", "extract", "refresh"},
+    {"generation"},
     {"train"},
     {"job"},
+    {"launch"},
     {"scripts"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

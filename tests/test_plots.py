@@ -23,8 +23,8 @@ def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("r
 
 def history(epochs, val=True):
     epoch = np.arange(epochs + 1)
-    table = pd.DataFrame({"epoch": epoch, "learning_rate": 1e-3, "loss": 0.1 / (1 + epoch), "violating": 0.5})
-    table.loc[0, ["learning_rate", "loss", "violating"]] = np.nan
+    table = pd.DataFrame({"epoch": epoch, "learning_rate": 1e-3, "loss_hard": 0.1 / (1 + epoch), "violating": 0.5})
+    table.loc[0, ["learning_rate", "loss_hard", "violating"]] = np.nan
     return table.assign(**{f"val_recall@{k}": 0.1 * np.log(2 + epoch) for k in (1, 5, 10)}) if val else table
 
 
@@ -137,23 +137,32 @@ def test_training_shows_the_histories(tmp_path):
     histories |= {"untrained seed 0 gen 0": history(0), "no_val seed 0 gen 0": history(4, val=False)}
     (first, again), fig = written(tmp_path, lambda out: plots.training(out, histories))
     assert first == again
-    grid = np.array(fig.axes).reshape(len(plots.PANELS), 2)
-    loss, recall = grid[0, 1].lines[0], grid[1, 1].lines[0]
-    np.testing.assert_array_equal(loss.get_ydata(), history(4).loss)
+    labels = [label for column, label in plots.PANELS.items() if column != "loss_soft"]
+    grid = np.array(fig.axes).reshape(len(labels), 2)
+    loss, recall = grid[0, 1].lines[0], grid[2, 1].lines[0]
+    np.testing.assert_array_equal(loss.get_ydata(), history(4).loss_hard)
     np.testing.assert_allclose(recall.get_ydata(), 100 * history(4)["val_recall@1"])
     np.testing.assert_array_equal(recall.get_xdata(), range(5))
-    level = data_lines(grid[1, 0])["untrained"]
+    level = data_lines(grid[2, 0])["untrained"]
     np.testing.assert_allclose(level.get_ydata(), 100 * history(0)["val_recall@1"][0])
     assert level.get_linestyle() == "--"
     legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == ["a", "untrained", "no_val (no val split)"]
-    assert [ax.get_ylabel() for ax in grid[:, 0]] == list(plots.PANELS.values())
+    assert [ax.get_ylabel() for ax in grid[:, 0]] == labels
     assert "epoch" in grid[-1, 0].get_xlabel()
+
+
+def test_the_soft_loss_has_a_panel_where_there_is_one(tmp_path):
+    taught = history(3).assign(loss_soft=[np.nan, 3, 2, 1])
+    fig = plots.training(tmp_path / "a.svg", {"sfrs seed 0 gen 0": history(1), "sfrs seed 0 gen 1": taught})
+    grid = np.array(fig.axes).reshape(len(plots.PANELS), 2)
+    np.testing.assert_array_equal(grid[1, 1].lines[0].get_ydata(), taught.loss_soft)
+    assert grid[1, 0].texts[0].get_text() == "no values"
 
 
 def test_training_says_where_nothing_was_measured(tmp_path):
     fig = plots.training(tmp_path / "a.svg", {"vlad seed 0 gen 0": history(0, val=False)})
-    assert [ax.texts[0].get_text() for ax in fig.axes] == ["no values"] * 4
+    assert [ax.texts[0].get_text() for ax in fig.axes] == ["no values"] * 5
 
 
 def test_clusters_counts_the_nearest_words(tmp_path):

@@ -1,46 +1,21 @@
-"""Run as a program, `test_train.py ROOT FOLDER`, it trains on the mini dataset of ROOT: the process that is killed."""
-
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import mini
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mini import OUTPUTS, SETTINGS, SOFT, run
 
 from vprlib import files
-from vprlib.config import Aggregator, Backbone, Image, Train
-from vprlib.datasets.csvfile import dataset
-from vprlib.model import build, load_checkpoint, write_weights
-from vprlib.train import Job, Sources, pick, train
-
-SECTIONS = {
-    "image": Image(height=24, width=32),
-    "backbone": Backbone(options={"width": 1 / 16}),
-    "aggregator": Aggregator(clusters=4),
-}
-SETTINGS = {"epochs": 4, "negatives": 2, "negative_pool": 3, "tuples_per_step": 2, "queries_per_refresh": 4}
-SETTINGS |= {"learning_rate": 0.05, "decay_every": 3, "best_by": 1}
-OUTPUTS = ("last.safetensors", "best.safetensors", "history.csv")
-
-
-def run(root, folder, *, seed=0, generation=0, teacher=None, **settings):
-    sources = {name: root / file for name, file in (("images", "images.csv"), ("weights", "w"), ("centroids", "c.h5"))}
-    train(
-        folder=folder,
-        dataset=dataset(root / "own.csv", 10.0, None, "10 m"),
-        sources=Sources(**sources, teacher=teacher),
-        **SECTIONS,
-        settings=Train(**SETTINGS | settings),
-        generation=generation,
-        seed=seed,
-        job=Job(torch.device("cpu"), batch=4, workers=0, checkpoint_minutes=1e-9),
-    )
-    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+from vprlib.config import Train
+from vprlib.model import load_checkpoint, write_weights
+from vprlib.objective import pick
 
 
 def state_of(path):
@@ -58,23 +33,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, photo):
-    """12 tiny photos a role: 7 places of train and 5 of val, 50 m apart; the last train query is far from all."""
-    root, rows = tmp_path_factory.mktemp("mini"), ["path,split,role,east,north"]
-    for place in range(12):
-        for number, role in enumerate(("database", "query")):
-            name = f"{role}_{place}.png"
-            photo(root / name, seed=100 * number + place // 2)
-            east = 50 * place + 3 * number + 30 * (role == "query" and place == 6)
-            rows.append(f"{name},{'train' if place < 7 else 'val'},{role},{east},0")
-    (root / "own.csv").write_text("\n".join(rows))
-    files.write_csv(root / "images.csv", dataset(root / "own.csv", 10.0, None, "10 m").table())
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        write_weights(root / "w", build(**SECTIONS).backbone.state_dict(), {})
-    rng = np.random.default_rng(0)
-    descriptors = rng.normal(size=(50, 32)).astype(np.float32)
-    files.write_h5(root / "c.h5", {"centroids": descriptors[:4] / 2, "descriptors": descriptors})
-    return root
+    return mini.make(tmp_path_factory.mktemp("mini"), photo)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +57,7 @@ def test_a_history_tells_every_epoch_and_best_is_the_first_with_the_highest_reca
     np.testing.assert_allclose(history.learning_rate[1:], [0.05, 0.05, 0.05, 0.025])
     assert history.loss[1:].between(0, 1).all()
     assert history.violating[1:].between(0, 1).all()
-    assert list(history.columns[4:]) == ["val_recall@1", "val_recall@5"]  # its database has 5 photos
+    assert list(history.columns[-2:]) == ["val_recall@1", "val_recall@5"]  # its database has 5 photos
     best, last = (load_checkpoint(folder / f"{name}.safetensors")[1] for name in ("best", "last"))
     assert last["epoch"] == 4
     assert best["epoch"] == 1 + int(np.argmax(history["val_recall@1"][1:]))
@@ -108,9 +67,7 @@ def test_a_history_tells_every_epoch_and_best_is_the_first_with_the_highest_reca
 
 def test_only_what_lies_behind_the_cut_is_trained(root, undisturbed):
     model, _ = load_checkpoint(undisturbed[1] / "last.safetensors")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        before = build(**SECTIONS).backbone.state_dict()
+    before = mini.initial().backbone.state_dict()
     for name, tensor in model.backbone.state_dict().items():
         assert torch.equal(tensor, before[name]) == (int(name.split(".")[1]) < 24), name
 
@@ -119,7 +76,7 @@ def test_only_what_lies_behind_the_cut_is_trained(root, undisturbed):
 def test_a_killed_training_goes_on_to_the_same_bytes(root, undisturbed, tmp_path, repository, refused, epoch):
     """Stopped in the middle of an epoch it holds its folder; killed there, another process finishes its work."""
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, root, tmp_path]
+    command = [sys.executable, mini.__file__, root, tmp_path, "{}"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             reached, patience = False, time.monotonic() + 120
@@ -151,17 +108,22 @@ def test_the_state_of_another_recipe_is_not_resumed(root, undisturbed, tmp_path,
     assert "another recipe" in caplog.text
 
 
-def test_a_loss_that_is_no_number_ends_training_with_where(root, tmp_path, refused):
-    with refused("loss is nan", "epoch 1", "step 2", root / "query_", "train.learning_rate"):
+def test_a_loss_that_is_no_number_ends_training_with_where_and_what_is_left(root, tmp_path, refused):
+    photos = root / "query_", root / "database_"
+    with refused("epoch 1/4, part 1/2, step 2", "loss is nan", "train.learning_rate", "resume.pt holds", *photos):
         run(root, tmp_path, learning_rate=1e30)
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_a_network_that_knows_nothing_is_not_trained(root, tmp_path, refused):
+    with refused("train.gate", "before training", "chance is 0.200", "weights or centroids"):
+        run(root, tmp_path, gate=0.9)
     assert not (tmp_path / "last.safetensors").exists()
 
 
 def test_no_epochs_keep_the_initial_network(root, tmp_path):
     run(root, tmp_path, epochs=0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build(**SECTIONS)
+    model = mini.initial()
     model.aggregator.initialise(*files.read_h5(root / "c.h5", "centroids", "descriptors"))
     for name in ("last", "best"):
         state = state_of(tmp_path / f"{name}.safetensors")
@@ -186,9 +148,98 @@ def test_queries_without_positives_are_reported_by_number(root, tmp_path, caplog
     assert "1 of 7 queries have no positive within 10 m" in caplog.text
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    run(Path(sys.argv[1]), Path(sys.argv[2]))
+@pytest.fixture(scope="module")
+def taught(root, undisturbed, tmp_path_factory):
+    """A generation with SFRS's losses, after the undisturbed one."""
+    folder = tmp_path_factory.mktemp("taught")
+    return run(root, folder, generation=1, teacher=undisturbed[1] / "last.safetensors", **SOFT), folder
+
+
+def test_the_teacher_is_a_file_and_its_hash_stands_in_the_checkpoint(undisturbed, taught):
+    attributes = load_checkpoint(taught[1] / "last.safetensors")[1]
+    assert attributes["sources"]["teacher"] == files.digest(undisturbed[1] / "last.safetensors")
+    history = pd.read_csv(taught[1] / "history.csv")
+    assert (history.loss_soft[1:] > 0).all()
+    np.testing.assert_allclose(history.loss, history.loss_hard + 0.5 * history.loss_soft)
+
+
+def test_another_teacher_teaches_something_else(root, undisturbed, taught, tmp_path):
+    teacher = undisturbed[1] / "best.safetensors"
+    assert teacher.read_bytes() != (undisturbed[1] / "last.safetensors").read_bytes()
+    assert run(root, tmp_path, generation=1, teacher=teacher, **SOFT) != taught[0]
+
+
+def test_a_teacher_with_another_trunk_is_refused(root, undisturbed, tmp_path, refused):
+    model, attributes = load_checkpoint(undisturbed[1] / "last.safetensors")
+    with torch.no_grad():
+        model.backbone.layers["0"].weight += 1
+    kept = {name: attributes[name] for name in ("image", "backbone", "aggregator")}
+    write_weights(tmp_path / "other.safetensors", model.state_dict(), kept)
+    with refused("other.safetensors", "frozen layers"):
+        run(root, tmp_path / "out", generation=1, teacher=tmp_path / "other.safetensors", **SOFT)
+
+
+@pytest.mark.parametrize(
+    "how", [{"mining": "partial"}, {"mining": "random"}, {"jitter": {"brightness": 0.7, "hue": 0.5}}]
+)
+def test_the_other_ways_of_training_repeat_too(root, undisturbed, tmp_path, how):
+    first = run(root, tmp_path / "a", epochs=2, **how)
+    assert run(root, tmp_path / "b", epochs=2, **how) == first
+    assert first != run(root, tmp_path / "c", epochs=2)
+
+
+@pytest.mark.parametrize("recipe", [{}, SOFT])
+def test_small_chunks_change_only_the_last_digits(root, undisturbed, tmp_path, recipe):
+    teacher = {"generation": 1, "teacher": undisturbed[1] / "last.safetensors"} if recipe else {}
+    losses = []
+    for chunk in (1, 64):
+        run(root, tmp_path / str(chunk), epochs=2, chunk=chunk, **teacher, **recipe)
+        losses.append(pd.read_csv(tmp_path / str(chunk) / "history.csv").loss[1:])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", [{}, SOFT])
+def test_two_processes_have_the_losses_of_one(root, undisturbed, tmp_path, recipe):
+    """With the same global batch; the last step of a part has one tuple, so that one process has none."""
+    teacher = {"generation": 1, "teacher": undisturbed[1] / "last.safetensors"} if recipe else {}
+    both = []
+    for processes in (1, 2):
+        run(root, tmp_path / str(processes), tuples_per_step=3, processes=processes, **teacher, **recipe)
+        both.append(pd.read_csv(tmp_path / str(processes) / "history.csv"))
+    np.testing.assert_allclose(both[0].loss[1:], both[1].loss[1:], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(both[0], both[1], atol=1e-4)
+
+
+def test_an_error_in_one_of_two_processes_is_one_line(root, tmp_path, refused):
+    with refused("loss is nan", "train.learning_rate"):
+        run(root, tmp_path, processes=2, learning_rate=1e30)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sigterm_saves_and_leaves_and_the_rest_is_done_later(root, undisturbed, tmp_path, repository, processes):
+    teacher = undisturbed[1] / "last.safetensors"
+    arguments = {"generation": 1, "teacher": teacher, "epochs": 16, "patience": 16, **SOFT}
+    program = started(repository, root, tmp_path, processes, **arguments)
+    while not (tmp_path / "resume.pt").exists():
+        time.sleep(0.01)
+        assert program.poll() is None
+    program.terminate()
+    assert program.wait(timeout=10) == 128 + signal.SIGTERM
+    assert "ended by SIGTERM" in (tmp_path / "log").read_text()
+    left = torch.load(tmp_path / "resume.pt", weights_only=True)["progress"]
+    assert left["epoch"] < 16
+    again = started(repository, root, tmp_path, processes, **arguments)
+    assert again.wait(timeout=300) == 0
+    whole = started(repository, root, tmp_path / "whole", processes, **arguments)
+    assert whole.wait(timeout=300) == 0
+    for name in OUTPUTS:
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def started(repository, root, folder, processes, **settings):
+    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, mini.__file__, root, folder, json.dumps(settings, default=str), str(processes)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def test_a_photo_that_occurs_twice_gets_the_same_gradient_in_every_run():

@@ -88,21 +88,52 @@ class Centroids(Section):
     iterations: PositiveInt = 100
 
 
+class Jitter(Section):
+    """Random changes of the colours of the photos that are trained on (torchvision's ColorJitter); 0 leaves them."""
+
+    brightness: NonNegativeFloat = 0
+    contrast: NonNegativeFloat = 0
+    saturation: NonNegativeFloat = 0
+    hue: float = Field(0, ge=0, le=0.5)
+
+    def __bool__(self):
+        return any(self.model_dump().values())
+
+
+class Soft(Section):
+    """SFRS's soft labels: what the teacher says of the regions of a query's difficult positives."""
+
+    weight: NonNegativeFloat = Field(0, description="of the soft loss beside the hard one; 0: no soft labels")
+    temperature: PositiveFloat = Field(0.07, description="of the teacher; the student has the loss's")
+    positives: PositiveInt = Field(10, description="difficult positives a query, at most")
+    pool: PositiveInt = Field(20, description="nearest positives that they are chosen from")
+    k1: PositiveInt = Field(20, description="neighbours of the k-reciprocal Jaccard distance that chooses them")
+    k2: PositiveInt = Field(1, description="neighbours that an image's neighbourhood is averaged over")
+    euclid: float = Field(0.1, ge=0, le=1, description="weight of the squared Euclidean distance in it")
+
+
 class Train(Section):
     """One generation of training; what changes here trains it again."""
 
     loss: Annotated[str, known("loss")] = "triplet"
     margin: PositiveFloat = Field(sqrt(0.1), description="of the triplet loss, L2 distance of unit vectors")
     temperature: PositiveFloat | None = Field(None, description="of SARE on dot products; none: squared L2 distances")
-    epochs: NonNegativeInt = Field(5, description="0 keeps the initial model")
+    regions: bool = Field(False, description="a negative is its region most similar to the query (SFRS)")
+    soft: Soft = Soft()
+    teacher: Literal["last", "best"] = Field("last", description="which model of the generation before is the teacher")
     start: Literal["weights", "previous"] = Field("weights", description="where a later generation starts from")
+    gate: float = Field(0.1, ge=0, lt=1, description="how far above chance, of the way to 1, val recall must start")
+    epochs: NonNegativeInt = Field(5, description="0 keeps the initial model")
     learning_rate: PositiveFloat = 1e-3
     momentum: NonNegativeFloat = 0.9
     weight_decay: NonNegativeFloat = 1e-3
     decay_every: PositiveInt = Field(5, description="epochs between two decays of the learning rate")
     decay_by: PositiveFloat = 0.5
+    jitter: Jitter = Jitter()
+    precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="of the convolutions; auto: bf16 on a GPU")
     tuples_per_step: PositiveInt = 4
     negatives: PositiveInt = 10
+    mining: Literal["full", "partial", "random"] = Field("full", description="which photos negatives are looked for in")
     negative_pool: PositiveInt = Field(1000, description="random candidates a query, joined with its last negatives")
     queries_per_refresh: PositiveInt = Field(1000, description="queries mined and trained between two refreshes")
     positive_m: PositiveFloat = Field(10, description="a positive lies at most this far, metres")
@@ -115,6 +146,19 @@ class Train(Section):
         if self.positive_m > self.negative_m:
             raise ValueError(f"positive_m {self.positive_m:g} must not exceed negative_m {self.negative_m:g}")
         return self
+
+    @model_validator(mode="after")
+    def regions_have_a_similarity(self):
+        if self.regions and self.loss == "triplet":
+            raise ValueError("regions need a SARE loss, not 'triplet'")
+        if self.soft.weight and self.temperature is None:
+            raise ValueError("soft labels need the student's `temperature` (SFRS: 0.07)")
+        return self
+
+    @property
+    def by_region(self) -> bool:
+        """Whether the loss looks at regions of photos."""
+        return self.regions or self.soft.weight > 0
 
 
 class Whiten(Section):
@@ -147,9 +191,13 @@ class Run(Section):
     def generations_are_recipes(self):
         for number in range(len(self.generations)):
             try:
-                self.generation(number)
+                settings = self.generation(number)
             except ValidationError as errors:
                 raise ValueError(_explain(Train, errors.errors()[0], f"generations.{number}.")) from None
+            if settings.by_region and self.aggregator.name != "netvlad":
+                raise ValueError(f"generations.{number}: regions are NetVLAD's, not those of {self.aggregator.name!r}")
+            if settings.soft.weight and not number:
+                raise ValueError("generations.0: has no teacher, so soft.weight must be 0")
         return self
 
     def generation(self, number: int) -> Train:
@@ -224,8 +272,11 @@ class Execution(Section):
     """How jobs run; nothing here changes a result, so nothing here makes a job run again."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    processes: PositiveInt = Field(1, description="that train one network on a machine; on GPUs, one for each")
     checkpoint_minutes: PositiveFloat = 10
     batch: PositiveInt = Field(16, description="images in a forward pass without gradients")
+    chunk: PositiveInt = Field(64, description="images in a pass with gradients; a step adds up as many as it needs")
+    compile: bool = Field(False, description="translate the trained layers by torch.compile")
 
 
 class Config(Section):

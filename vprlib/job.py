@@ -20,10 +20,11 @@ def job(snakemake):
     the code and leaves its traceback in the log.
     """
     Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
+    Path(snakemake.log[0]).write_text("")
     logging.basicConfig(
         level=logging.INFO,
         format="%(message)s",
-        handlers=[logging.FileHandler(snakemake.log[0], mode="w"), logging.StreamHandler()],
+        handlers=[logging.FileHandler(snakemake.log[0]), logging.StreamHandler()],
     )
     logging.getLogger("faiss").setLevel(logging.WARNING)
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)  # for faiss, and for `device`
@@ -38,14 +39,20 @@ def job(snakemake):
         sys.exit(1)
 
 
-def device(config: Config):
-    """The device that `execution.device` asks for, and how many processes should decode photos for it."""
+def device(config: Config, local_rank: int | None = None):
+    """The device that `execution.device` asks for, and how many processes should decode photos for it.
+
+    With a rank, that of several processes on this machine, each has its own GPU.
+    """
     import torch
 
     from vprlib import model
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     chosen = model.device(config.execution.device)
+    if chosen.type == "cuda" and local_rank is not None:
+        chosen = torch.device("cuda", local_rank)
+        torch.cuda.set_device(chosen)
     if chosen.type == "cpu":
         keep_freed_memory()
     else:

@@ -36,15 +36,23 @@ class Descriptor(nn.Module):
         return self.aggregator(self.backbone(x_BCHW))
 
     def describe(self, batch_BCHW, device):
-        """Descriptors of a batch as its source yields it."""
-        return self.aggregator(features(self.backbone, batch_BCHW, self.image, device))
+        """Descriptors of a batch as its source yields it; in float32 from the aggregator on, also under autocast."""
+        x_BCHW = features(self.backbone, batch_BCHW, self.image, device)
+        with torch.autocast(device.type, enabled=False):
+            return self.aggregator(x_BCHW.float())
 
 
 def features(backbone, batch_BCHW, image: Image, device):
     """Local features of a batch as its source yields it: uint8 photos, or float16 activations of the trunk."""
-    if batch_BCHW.dtype == torch.uint8:
-        return backbone(normalise(batch_BCHW, image, device))
-    return backbone.head(batch_BCHW.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last))
+    return backbone.head(activations(backbone, batch_BCHW, image, device))
+
+
+def activations(backbone, batch_BCHW, image: Image, device):
+    """The trunk's activations of a batch: of float16 ones the copy in float32, of photos in [0, 255] the trunk's."""
+    if batch_BCHW.dtype == torch.float16:
+        x_BCHW = batch_BCHW.to(device, non_blocking=True)
+        return x_BCHW.to(torch.float32, memory_format=torch.channels_last)
+    return backbone.trunk(normalise(batch_BCHW, image, device))
 
 
 def device(name: str) -> torch.device:

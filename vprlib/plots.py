@@ -19,8 +19,8 @@ DASHES = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 1)))
 DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
 BOXES = {"solid": "#E69F00", "dashed": "#56B4E9", "dotted": "#FFFFFF"}
 FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line or a bar
-PANELS = {"loss": "loss", "val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (%)"}
-PANELS["learning_rate"] = "learning rate"
+PANELS = {"loss_hard": "loss", "loss_soft": "soft loss", "violating": "violating\nnegatives (%)"}
+PANELS |= {"val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (%)", "learning_rate": "learning rate"}
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "axes.titlelocation": "left"}
 STYLE |= {"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
 STYLE |= {"axes.grid": True, "grid.color": "#E0E0E0", "grid.linewidth": 0.5, "lines.linewidth": 1.2}
@@ -125,22 +125,24 @@ def comparison(out, tables):
 
 
 def training(out, histories: dict):
-    """Draw loss, val recalls and learning rate over the epochs from tables of `train` by `<run> seed <n> gen <n>`."""
+    """Draw losses, val recalls and learning rate over the epochs from tables of `train` by `<run> seed <n> gen <n>`."""
     names = [re.fullmatch(r"(.+) seed \d+ gen (\d+)", label).groups() for label in histories]
     runs = list(dict.fromkeys(run for run, _ in names))
     gens = sorted({int(gen) for _, gen in names})
+    soft = any("loss_soft" in table and table.loss_soft.notna().any() for table in histories.values())
+    panels = {column: label for column, label in PANELS.items() if soft or column != "loss_soft"}
     handles = {}
-    with figure(out, max(COLUMN, 0.6 + 1.6 * len(gens)), 1.3 * len(PANELS) + LINE * (len(runs) + 3)) as fig:
-        grid = fig.subplots(len(PANELS), len(gens), squeeze=False, sharex="col", sharey="row")
+    with figure(out, max(COLUMN, 0.6 + 1.6 * len(gens)), 1.3 * len(panels) + LINE * (len(runs) + 3)) as fig:
+        grid = fig.subplots(len(panels), len(gens), squeeze=False, sharex="col", sharey="row")
         for (run, gen), table in zip(names, histories.values(), strict=True):
             style = look(runs.index(run)) | ({"linestyle": DASHES[1], "marker": ""} if len(table) == 1 else {})
             style["label"] = wrapped(run + ("" if "val_recall@1" in table else " (no val split)"), COLUMN - 0.65)
-            for ax, column in zip(grid[:, gens.index(int(gen))], PANELS, strict=True):
-                values = table.get(column, table.epoch * np.nan) * (100 if "recall" in column else 1)
+            for ax, column in zip(grid[:, gens.index(int(gen))], panels, strict=True):
+                values = table.get(column, table.epoch * np.nan) * (100 if "%" in panels[column] else 1)
                 line = ax.plot(table.epoch, values, **style)[0] if len(table) > 1 else ax.axhline(values[0], **style)
                 handles[run] = line
         for (row, column), ax in np.ndenumerate(grid):
-            ax.set(xlabel="epoch (0: before training)", ylabel=list(PANELS.values())[row])
+            ax.set(xlabel="epoch (0: before training)", ylabel=list(panels.values())[row])
             ax.set_title("" if row else f"generation {gens[column]}", loc="center")
             ax.label_outer()
             ax.xaxis.get_major_locator().set_params(integer=True)

@@ -84,9 +84,10 @@ def centroids(w):
 
 
 def teacher(w):
-    """The previous generation's last model; the first generation has no teacher."""
+    """The previous generation's model, the last or the best; the first generation has no teacher."""
     gen = int(w.gen)
-    return f"results/models/{w.run}/seed{w.seed}/gen{gen - 1}/last.safetensors" if gen else []
+    chosen = cfg.runs[w.run].generation(gen).teacher
+    return f"results/models/{w.run}/seed{w.seed}/gen{gen - 1}/{chosen}.safetensors" if gen else []
 
 
 def training_images(w):

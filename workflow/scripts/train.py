@@ -2,14 +2,17 @@ from pathlib import Path
 
 from vprlib.config import Aggregator, Backbone, Image, Train
 from vprlib.datasets import find
-from vprlib.job import device, job
-from vprlib.train import Job, Sources, train
+from vprlib.job import job
+from vprlib.launch import launch
+from vprlib.train import Sources, train
 
 if __name__ == "__main__":
     with job(snakemake) as config:
         network = snakemake.params.network
-        chosen, workers = device(config)
-        train(
+        launch(
+            config,
+            snakemake.log[0],
+            train,
             folder=Path(snakemake.output.last).parent,
             dataset=find(config.runs[snakemake.wildcards.run].train_set, config),
             sources=Sources(**{name: path for name, path in snakemake.input.items() if path}),
@@ -19,5 +22,4 @@ if __name__ == "__main__":
             settings=Train(**snakemake.params.train),
             generation=int(snakemake.wildcards.gen),
             seed=int(snakemake.wildcards.seed),
-            job=Job(chosen, config.execution.batch, workers, config.execution.checkpoint_minutes),
         )

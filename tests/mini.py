@@ -1,0 +1,88 @@
+"""The smallest training there is: 12 photos a role. Run as a program, `mini.py ROOT FOLDER SETTINGS [PROCESSES]`, it
+is the process that is killed."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vprlib import files
+from vprlib.config import Aggregator, Backbone, Image, Train, parse
+from vprlib.datasets.csvfile import dataset
+from vprlib.launch import launch
+from vprlib.model import build, write_weights
+from vprlib.train import Sources, train
+
+SECTIONS = {
+    "image": Image(height=32, width=64),
+    "backbone": Backbone(options={"width": 1 / 16}),
+    "aggregator": Aggregator(clusters=4),
+}
+SETTINGS = {"epochs": 4, "negatives": 2, "negative_pool": 3, "tuples_per_step": 2, "queries_per_refresh": 4}
+SETTINGS |= {"learning_rate": 0.05, "decay_every": 3, "best_by": 1, "gate": 0}
+SOFT = {"loss": "sare_ind", "temperature": 0.07, "regions": True, "soft": {"weight": 0.5}}
+OUTPUTS = ("last.safetensors", "best.safetensors", "history.csv")
+
+
+def run(root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=64, **settings):
+    """Train, and return what it leaves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = {name: root / file for name, file in (("images", "images.csv"), ("weights", "w"), ("centroids", "c.h5"))}
+    execution = {"device": "cpu", "batch": 4, "checkpoint_minutes": 1e-9, "processes": processes, "chunk": chunk}
+    os.environ["OMP_NUM_THREADS"] = "1"
+    launch(
+        parse({"datasets": ["city"], "runs": {"mini": {"train_set": "city"}}, "execution": execution}),
+        folder / "log",
+        train,
+        folder=folder,
+        dataset=dataset(root / "own.csv", 10.0, None, "10 m"),
+        sources=Sources(**sources, teacher=teacher),
+        **SECTIONS,
+        settings=Train(**SETTINGS | settings),
+        generation=generation,
+        seed=seed,
+    )
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def make(root, photo):
+    """12 tiny photos a role: 7 places of train and 5 of val, 50 m apart; the last train query is far from all."""
+    rows = ["path,split,role,east,north"]
+    for place in range(12):
+        for number, role in enumerate(("database", "query")):
+            name = f"{role}_{place}.png"
+            photo(root / name, seed=100 * number + place // 2)
+            east = 50 * place + 3 * number + 30 * (role == "query" and place == 6)
+            rows.append(f"{name},{'train' if place < 7 else 'val'},{role},{east},0")
+    (root / "own.csv").write_text("\n".join(rows))
+    files.write_csv(root / "images.csv", dataset(root / "own.csv", 10.0, None, "10 m").table())
+    write_weights(root / "w", initial().backbone.state_dict(), {})
+    rng = np.random.default_rng(0)
+    descriptors = rng.normal(size=(50, 32)).astype(np.float32)
+    files.write_h5(root / "c.h5", {"centroids": descriptors[:4] / 2, "descriptors": descriptors})
+    return root
+
+
+def initial():
+    """A random network whose features are not all alike, as torch's own start makes them in 13 layers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(**SECTIONS)
+        for layer in model.backbone.layers.values():
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                torch.nn.init.zeros_(layer.bias)
+    return model
+
+
+if __name__ == "__main__":
+    settings = json.loads(sys.argv[3])
+    if settings.get("teacher"):
+        settings["teacher"] = Path(settings["teacher"])
+    Path(sys.argv[2]).mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=Path(sys.argv[2]) / "log", level=logging.INFO)
+    run(Path(sys.argv[1]), Path(sys.argv[2]), processes=int((*sys.argv, 1)[4]), **settings)

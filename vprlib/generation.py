@@ -1,0 +1,388 @@
+"""A generation of training under way: mine, step, validate; and the state that a killed job goes on from."""
+
+import io
+import logging
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from vprlib import evaluate, files
+from vprlib.config import Train
+from vprlib.datasets.base import Dataset, rows
+from vprlib.extract import describe
+from vprlib.files import BadInput
+from vprlib.geometry import within
+from vprlib.images import Photos, batches, jittered
+from vprlib.model import Descriptor, activations
+from vprlib.objective import Objective, Tuple, half
+from vprlib.parallel import Group
+from vprlib.refresh import mine
+from vprlib.search import nearest
+
+log = logging.getLogger(__name__)
+KS = (1, 5, 10)
+QUANTILES = (10, 50, 90)
+
+
+@dataclass
+class Job:
+    """How to compute; nothing here changes a result but in its last digits."""
+
+    device: torch.device
+    batch: int  # photos in a pass without gradients
+    workers: int  # processes that read and decode
+    checkpoint_minutes: float
+    chunk: int = 64  # photos in a pass with gradients
+    compile: bool = False
+    group: Group = field(default_factory=Group)
+
+
+@dataclass
+class Progress:
+    """Where a generation stands; saved whole, so that a killed job goes on to the same bytes."""
+
+    epoch: int = 0  # finished epochs
+    refresh: int = 0  # finished refreshes of the running epoch
+    step: int = 0  # finished steps of the running refresh
+    tuples: list = field(default_factory=list)  # of the running refresh
+    negatives: dict = field(default_factory=dict)  # query -> its last negatives
+    told: list = field(default_factory=list)  # of each tuple of the running epoch: Cost.told_TS
+    history: list = field(default_factory=list)
+    best: dict = field(default_factory=dict)  # epoch, recall, state
+
+
+class Generation:
+    """The networks, the optimiser, and the progress that a checkpoint holds.
+
+    In several processes each has all of it and the same numbers; the first one writes.
+    """
+
+    def __init__(
+        self, model: Descriptor, teacher, dataset: Dataset, table, inputs, settings: Train, seeds: tuple, job: Job
+    ):
+        self.model, self.settings, self.seeds, self.job = model.to(job.device), settings, seeds, job
+        self.table, self.inputs = table, inputs
+        self.shown = Photos(table.path, *model.image.size) if settings.jitter else inputs  # to the training step
+        self.objective = Objective(model, teacher.to(job.device) if teacher else None, settings, job.compile)
+        self.progress = Progress()
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.SGD(
+            self.trained, lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay_by)
+        self.query, self.database = rows(table, "train", "query"), rows(table, "train", "database")
+        self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
+        self.val_database = len(rows(table, "val", "database"))
+        if self.val_positives and settings.best_by > self.val_database:
+            raise BadInput(
+                f"train.best_by: recall@{settings.best_by} of a val split of {self.val_database} database images"
+            )
+        if settings.epochs:
+            self._pair()
+
+    def _pair(self):
+        """Who may be whose positive, and who is nobody's negative."""
+        if not len(self.query):
+            raise BadInput(
+                "train: the training set has no train split; use train.epochs: 0 to keep the initial network"
+            )
+        where = [self.table.loc[some, ["east", "north"]] for some in (self.query, self.database)]
+        self.positives = within(*where, self.settings.positive_m)
+        self.excluded = within(*where, self.settings.negative_m)
+        self.usable = np.flatnonzero([len(found) > 0 for found in self.positives])
+        dropped = len(self.query) - len(self.usable)
+        if not len(self.usable):
+            raise BadInput(f"train.positive_m: no query has a database image within {self.settings.positive_m:g} m")
+        if dropped:
+            log.info("%d of %d queries have no positive within %g m and are not trained on",
+                     dropped, len(self.query), self.settings.positive_m)  # fmt: skip
+
+    def loop(self, folder: Path):
+        """Train to the last epoch, or until `patience` epochs brought no better one."""
+        self.saved = time.monotonic()
+        with self._leaving_on_sigterm(), board(folder, self.job.group.rank, len(self.progress.history)) as self.board:
+            if not self.progress.history:
+                self._finish_epoch({})
+            self._gate()
+            while self.progress.epoch < self.settings.epochs and not self._exhausted():
+                self._epoch()
+
+    def _exhausted(self) -> bool:
+        best = self.progress.best["epoch"]
+        return bool(self.val_positives) and self.progress.epoch - max(best, 1) >= self.settings.patience
+
+    def _gate(self):
+        """Stop before an epoch is lost on a network that knows nothing."""
+        k, least = self.settings.best_by, self.settings.gate
+        if not (self.val_positives and self.settings.epochs and least) or self.progress.epoch:
+            return
+        lucky = evaluate.chance([k], self.val_positives, self.val_database)[k]
+        recall = self.progress.history[0][f"val_recall@{k}"]
+        if recall < lucky + least * (1 - lucky):
+            raise BadInput(
+                f"train.gate: before training, val recall@{k} is {recall:.3f} and chance is {lucky:.3f}: weights or "
+                f"centroids were likely not loaded; check them, or lower train.gate from {least:g}"
+            )
+
+    def _epoch(self):
+        epoch, start = self.progress.epoch, time.monotonic()
+        order = np.random.default_rng([*self.seeds, epoch]).permutation(self.usable)
+        parts = np.array_split(order, -(-len(order) // self.settings.queries_per_refresh))
+        stepping = 0
+        for refresh in range(self.progress.refresh, len(parts)):
+            desc = f"epoch {epoch + 1}/{self.settings.epochs}, part {refresh + 1}/{len(parts)}"
+            if not self.progress.tuples:
+                self._mine(parts[refresh], desc)
+            stepping -= time.monotonic()
+            done = len(self.progress.told)
+            self._steps(desc)
+            stepping += time.monotonic()
+            done = len(self.progress.told) - done
+            with self._undivided():
+                self.progress.refresh, self.progress.step, self.progress.tuples = refresh + 1, 0, []
+            self.board.add_scalar("tuples_per_second", done / max(stepping, 1e-9), epoch + 1)
+        self.board.add_scalar("seconds", time.monotonic() - start, epoch + 1)
+        self._finish_epoch(self._summary())
+
+    def _summary(self) -> dict:
+        """What the tuples of an epoch told: their losses, and quantiles of their distances."""
+        told_TS = np.array(self.progress.told)
+        hard, soft, positive_T, negative_TN = told_TS[:, 0], told_TS[:, 1], told_TS[:, 2], told_TS[:, 3:]
+        weight = self.settings.soft.weight
+        row = {"learning_rate": self.optimiser.param_groups[0]["lr"]}
+        row |= {"loss": float((hard + weight * soft).mean()), "loss_hard": float(hard.mean())}
+        row |= {"loss_soft": float(soft.mean()) if weight else None}
+        row |= {"violating": float((negative_TN < positive_T[:, None]).mean())}
+        for name, distances in (("positive", positive_T), ("negative", negative_TN)):
+            values = np.percentile(distances, QUANTILES)
+            row |= {f"{name}_p{q}": float(value) for q, value in zip(QUANTILES, values, strict=True)}
+        return row
+
+    def _mine(self, queries, desc: str):
+        """Mine the tuples of some queries with the network of the moment."""
+        progress, photos = self.progress, {"query": self.query, "database": self.database}
+        try:
+            with torch.autocast(self.job.device.type, torch.bfloat16, enabled=half(self.settings, self.job.device)):
+                tuples = mine(
+                    queries,
+                    settings=self.settings,
+                    describe=lambda role, some: self._describe(photos[role][some], f"{desc}: {role}"),
+                    positives=self.positives,
+                    excluded=self.excluded,
+                    database=len(self.database),
+                    known=progress.negatives,
+                    generator=np.random.default_rng([*self.seeds, progress.epoch, progress.refresh]),
+                    device=self.job.device,
+                )
+        except BadInput as error:
+            raise BadInput(f"{desc}: {error}") from error
+        with self._undivided():
+            progress.negatives.update({one.query: one.negatives for one in tuples})
+            progress.tuples = [list(one) for one in tuples]
+
+    def _steps(self, desc: str):
+        """Train on the tuples of this refresh that are left, `tuples_per_step` at a time."""
+        size, tuples = self.settings.tuples_per_step, [self._rows(*one) for one in self.progress.tuples]
+        steps = [tuples[start : start + size] for start in range(0, len(tuples), size)][self.progress.step :]
+        passes = [packed(self.job.group.share(step), self.job.chunk) for step in steps]
+        wanted = [distinct(some) for parts in passes for some in parts]
+        loader = iter(batches(self.shown, wanted, workers=self.job.workers))
+        for step, parts in zip(tqdm(steps, desc=desc, disable=None, unit="step"), passes, strict=True):
+            self._step(desc, step, parts, loader)
+            if time.monotonic() - self.saved > self.job.checkpoint_minutes * 60:
+                self._save()
+
+    def _rows(self, query, positive, negatives, difficult) -> Tuple:
+        """A tuple by the rows of the image table."""
+        own = (self.database[some].tolist() for some in (negatives, difficult))
+        return Tuple(int(self.query[query]), int(self.database[positive]), *own)
+
+    def _step(self, desc: str, step: list, parts: list, loader):
+        """One update from the tuples of a step, this process' share of them in one or more passes."""
+        self.optimiser.zero_grad()
+        told = [torch.zeros(0, 3 + self.settings.negatives)]
+        for some in parts:
+            photos = distinct(some)
+            place = {row: number for number, row in enumerate(photos)}
+            own = [Tuple(place[q], place[p], [place[n] for n in ns], [place[d] for d in ds]) for q, p, ns, ds in some]
+            cost = self.objective(self._trunk(next(loader), photos), own)
+            (cost.loss * (len(some) / len(step))).backward()
+            told.append(cost.told_TS.cpu())
+        for parameter in self.trained:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        self.job.group.add([parameter.grad for parameter in self.trained])
+        told_TS = self.job.group.gather(torch.cat(told).numpy(), len(step))
+        bad = np.flatnonzero(~np.isfinite(told_TS[:, :2]).all(1))
+        if len(bad):
+            self._refuse(desc, step[bad[0]], told_TS[bad[0], :2].sum())
+        with self._undivided():
+            self.optimiser.step()
+            self.progress.told += told_TS.tolist()
+            self.progress.step += 1
+
+    def _refuse(self, desc: str, one: Tuple, loss: float):
+        """End on a loss that is no number.
+
+        Raises:
+            BadInput: with the step, the tuple's photos, and what is left to go on from.
+        """
+        photos = ", ".join(self.table.path[[one.query, one.positive, *one.negatives, *one.difficult]])
+        kept = f"{self.path} holds the last good state" if self.path.exists() else "nothing was saved yet"
+        raise BadInput(
+            f"{desc}, step {self.progress.step + 1}: the loss is {loss}; lower train.learning_rate ({kept}); "
+            f"the query, its positive and the others: {photos}"
+        )
+
+    def _trunk(self, batch_BCHW, photos: list):
+        """The trunk's activations of a batch; with jitter, of photos that are changed anew in each step."""
+        job, progress, backbone = self.job, self.progress, self.model.backbone
+        if self.settings.jitter:
+            moment = (*self.seeds, progress.epoch, progress.refresh, progress.step)
+            seeds = [(*moment, row) for row in photos]
+            batch_BCHW = jittered(batch_BCHW, self.settings.jitter, seeds, job.device)
+        with torch.no_grad(), torch.autocast(job.device.type, torch.bfloat16, enabled=half(self.settings, job.device)):
+            parts = [activations(backbone, part, self.model.image, job.device) for part in batch_BCHW.split(job.batch)]
+        return (torch.cat(parts) if len(parts) > 1 else parts[0]).float()
+
+    def _describe(self, some, desc: str):
+        job = self.job
+        part = describe(
+            self.model, self.inputs, job.group.share(some), device=job.device, batch=job.batch, workers=job.workers,
+            desc=desc,
+        )  # fmt: skip
+        return job.group.gather(part, len(some))
+
+    def _finish_epoch(self, row: dict):
+        """Measure the network on the val split, add a row to the history, keep the network if it is the best."""
+        recalls = self._validate()
+        epoch = self.progress.epoch + bool(row)  # the first row is of the network before training
+        row = dict.fromkeys(COLUMNS) | {"epoch": epoch} | row
+        row |= {f"val_recall@{k}": recall for k, recall in recalls.items()}
+        score = recalls.get(self.settings.best_by, epoch)
+        with self._undivided():
+            best = self.progress.best
+            self.progress.history.append(row)
+            if not best or best["epoch"] == 0 or score > best["score"]:
+                state = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+                self.progress.best = {"epoch": epoch, "score": score, "state": state}
+            if epoch:
+                self.schedule.step()
+                self.progress.epoch, self.progress.refresh, self.progress.told = epoch, 0, []
+                self._save()
+        for name, value in row.items():
+            if value is not None and name != "epoch":
+                self.board.add_scalar(name, value, epoch)
+        log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items() if value is not None))
+
+    def _validate(self) -> dict:
+        if not self.val_positives:
+            return {}
+        query_QD = self._describe(rows(self.table, "val", "query"), "val: queries")
+        database_DD = self._describe(rows(self.table, "val", "database"), "val: database")
+        ks = sorted({*KS, self.settings.best_by})
+        ranking, _ = nearest(query_QD, database_DD, max(ks))
+        return evaluate.recall_at([k for k in ks if k <= ranking.shape[1]], ranking, self.val_positives)
+
+    @contextmanager
+    def _leaving_on_sigterm(self):
+        """Save and leave when the system wants the machine back, at once or after the running step."""
+        self.whole, self.asked = True, False
+
+        def leave(*_):
+            self.asked = True
+            if self.whole:
+                self._leave()
+
+        before = signal.signal(signal.SIGTERM, leave)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    @contextmanager
+    def _undivided(self):
+        """A change of state that is saved whole or not at all."""
+        self.whole = False
+        yield
+        self.whole = True
+        if self.asked:
+            self._leave()
+
+    def _leave(self):
+        if self.progress.history:
+            self._save()
+        log.warning("ended by SIGTERM in epoch %d, after part %d, step %d; run it again to go on",
+                    self.progress.epoch + 1, self.progress.refresh, self.progress.step)  # fmt: skip
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def resume(self, path: Path, key: str):
+        """Go on from `path` if it was saved for the same recipe and sources; remember where to save."""
+        self.path, self.key = path, key
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged file makes of the reader
+            raise BadInput(f"{path}: is damaged ({type(error).__name__}); remove it to train from the start") from error
+        if state["key"] != key:
+            log.info("%s belongs to another recipe or other sources and is not used", path)
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.progress = Progress(**state["progress"])
+        log.info("resumed after epoch %d, part %d, step %d",
+                 self.progress.epoch, self.progress.refresh, self.progress.step)  # fmt: skip
+
+    def _save(self):
+        self.saved = time.monotonic()
+        if self.job.group.rank:
+            return
+        parts = {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        content = io.BytesIO()  # torch.save to a full disk ends with an error that does not name the file
+        torch.save({"key": self.key, "progress": vars(self.progress)} | state, content)
+        files.write_bytes(self.path, content.getbuffer())
+
+
+COLUMNS = ("epoch", "learning_rate", "loss", "loss_hard", "loss_soft", "violating")
+COLUMNS += tuple(f"{name}_p{q}" for name in ("positive", "negative") for q in QUANTILES)
+
+
+def distinct(tuples) -> list:
+    """The photos of tuples, each once."""
+    return sorted({row for q, p, negatives, difficult in tuples for row in (q, p, *negatives, *difficult)})
+
+
+def packed(tuples, most: int) -> list:
+    """Cut tuples into runs of at most `most` distinct photos, or of one tuple."""
+    runs = []
+    for one in tuples:
+        if runs and len(distinct([*runs[-1], one])) <= most:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
+
+
+@contextmanager
+def board(folder: Path, rank: int, step: int):
+    """TensorBoard's writer, in the first process; the others tell nobody."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    if rank:
+        yield Silent()
+    else:
+        with SummaryWriter(folder / "tensorboard", purge_step=step) as writer:
+            yield writer
+
+
+class Silent:
+    def add_scalar(self, *_):
+        pass

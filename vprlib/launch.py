@@ -1,0 +1,94 @@
+"""A training in one process, or in several that torch's elastic launcher starts on this machine."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import torch
+
+from vprlib.config import Config
+from vprlib.files import BadInput
+from vprlib.generation import Job
+from vprlib.job import device
+from vprlib.parallel import Group
+
+PR_SET_PDEATHSIG = 1
+
+
+def launch(config: Config, log: str, function, **arguments):
+    """Call function(**arguments, job=...) in `execution.processes` processes.
+
+    They meet over a file, and their messages stay on the loopback interface: nothing listens on another one.
+
+    Raises:
+        BadInput: what one of them raised; or there are fewer GPUs than processes.
+        RuntimeError: if one ended otherwise; its traceback is in the log.
+    """
+    processes = config.execution.processes
+    if processes == 1:
+        return function(**arguments, job=here(config))
+    gpus = torch.cuda.device_count() if config.execution.device != "cpu" else 0
+    if 0 < gpus < processes:
+        raise BadInput(f"execution.processes: {processes}, but torch sees {gpus} GPUs")
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    threads = max(1, int(os.environ["OMP_NUM_THREADS"]) // processes)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+        os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # the launcher's own would listen on all interfaces
+        settings = LaunchConfig(
+            min_nodes=1, max_nodes=1, nproc_per_node=processes, max_restarts=0, start_method="spawn",
+            run_id="vprlib", rdzv_backend="c10d", rdzv_endpoint=f"{folder}/rendezvous",
+            rdzv_configs={"store_type": "file"}, local_addr="127.0.0.1", monitor_interval=0.1,
+        )  # fmt: skip
+        try:
+            elastic_launch(settings, worker)(config, log, folder, function, arguments)
+        except ChildFailedError as error:
+            told = sorted(Path(folder).glob("error.*"))
+            if told:
+                raise BadInput(told[0].read_text()) from None
+            raise RuntimeError(
+                f"a training process ended with status {error.get_first_failure()[1].exitcode}"
+            ) from None
+        except SignalException as error:
+            raise SystemExit(128 + error.sigval) from None
+    return None
+
+
+def worker(config: Config, log: str, folder: str, function, arguments: dict):
+    """One of the processes: join the others, then call the function."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if sys.platform == "linux":  # whoever starts us and dies takes us along: we save, and leave
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    handlers = [logging.FileHandler(log), logging.StreamHandler()]
+    logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(message)s", handlers=handlers)
+    logging.getLogger("faiss").setLevel(logging.WARNING)
+    try:
+        job = here(config, int(os.environ["LOCAL_RANK"]))
+        backend, meeting = "gloo" if job.device.type == "cpu" else "nccl", f"file://{folder}/store"
+        torch.distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
+        job.group = Group(rank, size, job.device)
+        function(**arguments, job=job)
+    except (BadInput, OSError) as error:
+        Path(folder, f"error.{rank}").write_text(str(error))
+        os._exit(1)  # without waiting for the others
+    except Exception:
+        logging.error("process %d of %d: %s", rank, size, traceback.format_exc())
+        os._exit(1)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def here(config: Config, local_rank: int | None = None) -> Job:
+    """How this process computes."""
+    chosen, workers = device(config, local_rank)
+    execution = config.execution
+    return Job(chosen, execution.batch, workers, execution.checkpoint_minutes, execution.chunk, execution.compile)
