@@ -4,17 +4,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
-from torchvision.transforms.v2 import functional as colours
 from tqdm import tqdm
 
 from vprlib.files import BadInput
 
-CHANGES = {
-    "brightness": colours.adjust_brightness,
-    "contrast": colours.adjust_contrast,
-    "saturation": colours.adjust_saturation,
-    "hue": colours.adjust_hue,
-}
+COLOURS = ("brightness", "contrast", "saturation", "hue")
 
 
 class Photos(torch.utils.data.Dataset):
@@ -90,10 +84,15 @@ def jittered(photos_BCHW, settings, seeds: list, device):
         settings: config's `train.jitter`.
         seeds: B sequences of integers.
     """
+    from torchvision.transforms.v2 import functional
+
     x_BCHW = photos_BCHW.to(device, non_blocking=True).float() / 255
     changes = {
-        name: (change, (-reach, reach) if name == "hue" else (max(0, 1 - reach), 1 + reach))
-        for name, change in CHANGES.items()
+        name: (
+            getattr(functional, f"adjust_{name}"),
+            (-reach, reach) if name == "hue" else (max(0, 1 - reach), 1 + reach),
+        )
+        for name in COLOURS
         if (reach := getattr(settings, name))
     }
     result = []

@@ -1,7 +1,8 @@
 """Exact nearest neighbours by faiss."""
 
+import mmap
+
 import numpy as np
-import torch
 
 from vprlib import files
 from vprlib.files import BadInput
@@ -80,8 +81,11 @@ def finite(x_ND, whose: str) -> np.ndarray:
         BadInput: if a value is not finite.
     """
     x_ND = np.ascontiguousarray(x_ND)
-    if x_ND.dtype != np.float32:  # numpy asks the kernel for huge pages, which costs more than the conversion
-        x_ND = torch.from_numpy(x_ND).float().numpy()
+    if x_ND.dtype != np.float32 and x_ND.size:
+        # memory of our own: numpy asks the kernel for huge pages, and waiting for them takes longer than converting
+        held_ND = np.frombuffer(mmap.mmap(-1, 4 * x_ND.size), np.float32).reshape(x_ND.shape)
+        held_ND[:] = x_ND
+        x_ND = held_ND
     sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask
     if not np.isfinite(sums_N).all():
         raise BadInput(f"search: a descriptor of {whose} is not finite")

@@ -1,0 +1,104 @@
+"""What a step computes, and how often."""
+
+import mini
+import pytest
+import torch
+
+from vprlib.aggregators.netvlad import region_descriptors
+from vprlib.config import Train
+from vprlib.losses.sare import sare_ind
+from vprlib.losses.sfrs import hard_loss, soft_loss
+from vprlib.model import activations
+from vprlib.objective import Objective, Tuple
+
+SFRS = Train(**mini.SOFT)
+
+
+def networks():
+    student, teacher = mini.initial(), mini.initial().requires_grad_(False)
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for model in (student, teacher):
+            for parameter in model.aggregator.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=random))
+    return student, teacher
+
+
+def photos(count):
+    return torch.randint(256, (count, 3, 32, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def through_the_trunk(model, batch_BCHW):
+    with torch.no_grad():
+        return activations(model.backbone, batch_BCHW, model.image, torch.device("cpu"))
+
+
+TUPLES = [Tuple(0, 1, [2, 3, 4], [5, 1]), Tuple(6, 1, [2, 7, 0], [5])]
+
+
+def test_the_loss_of_sfrs_is_the_sum_of_its_parts():
+    """A tuple and a photo at a time, with two whole networks."""
+    student, teacher = networks()
+    batch_BCHW = photos(8)
+    found = Objective(student, teacher, SFRS)(through_the_trunk(student, batch_BCHW), TUPLES)
+    with torch.no_grad():
+        x, t = (
+            [region_descriptors(model.aggregator, model.backbone.head(through_the_trunk(model, photo[None])))[0]
+             for photo in batch_BCHW]
+            for model in (student, teacher)
+        )  # fmt: skip
+        for row, (q, p, negatives, difficult) in enumerate(TUPLES):
+            hard = hard_loss(x[q][0], x[p][0], torch.stack([x[n] for n in negatives]), sare_ind, 0.07)
+            student_M, teacher_M = (torch.cat([own[d] @ own[q][0] for d in difficult]) for own in (x, t))
+            soft = soft_loss(student_M, teacher_M, 0.07, SFRS.soft.temperature)
+            distances = torch.stack([(x[q][0] - x[other][0]).norm() for other in (p, *negatives)])
+            torch.testing.assert_close(found.told_TS[row, :2], torch.stack([hard, soft]), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(found.told_TS[row, 2:], distances, atol=1e-3, rtol=0)
+    hard, soft = found.told_TS[:, :2].mean(0)
+    torch.testing.assert_close(found.loss.detach(), hard + 0.5 * soft)
+
+
+def test_a_step_passes_the_trunk_once_and_the_teacher_only_what_it_is_asked():
+    student, teacher = networks()
+    passed = {"trunk": 0, "student": 0, "teacher": 0}
+
+    def count(name):
+        return lambda layer, x, y: passed.update({name: passed[name] + len(y)})
+
+    student.backbone.layers["0"].register_forward_hook(count("trunk"))
+    teacher.backbone.layers["0"].register_forward_hook(count("trunk"))
+    student.backbone.layers["24"].register_forward_hook(count("student"))
+    teacher.backbone.layers["24"].register_forward_hook(count("teacher"))
+    one = [Tuple(0, 1, list(range(2, 12)), list(range(12, 22)))]
+    objective = Objective(student, teacher, SFRS)
+    objective(through_the_trunk(student, photos(22)), one).loss.backward()
+    assert passed == {"trunk": 22, "student": 22, "teacher": 11}
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_soft_labels_alone_leave_the_hard_loss_to_whole_photos():
+    student, teacher = networks()
+    trunk = through_the_trunk(student, photos(8))
+    soft = Train(**mini.SOFT | {"regions": False})
+    plain = Train(loss="sare_ind", temperature=0.07)
+    found, expected = Objective(student, teacher, soft)(trunk, TUPLES), Objective(student, None, plain)(trunk, TUPLES)
+    torch.testing.assert_close(found.told_TS[:, 0].mean(), expected.loss.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_tuple_s_loss_does_not_depend_on_the_others():
+    student, teacher = networks()
+    objective, trunk = Objective(student, teacher, SFRS), through_the_trunk(student, photos(8))
+    together = objective(trunk, TUPLES).told_TS
+    for row, one in enumerate(TUPLES):
+        torch.testing.assert_close(objective(trunk, [one]).told_TS[0], together[row], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", [Train(), SFRS])
+def test_bfloat16_is_near(recipe):
+    student, teacher = networks()
+    trunk = through_the_trunk(student, photos(8))
+    half = recipe.model_copy(update={"precision": "bf16"})
+    exact, near = (Objective(student, teacher, one)(trunk, TUPLES) for one in (recipe, half))
+    assert near.loss.dtype == torch.float32
+    assert near.loss != exact.loss
+    torch.testing.assert_close(near.told_TS, exact.told_TS, atol=0.1, rtol=0.1)
