@@ -28,7 +28,7 @@ SOFT = {"loss": "sare_ind", "temperature": 0.07, "regions": True, "soft": {"weig
 OUTPUTS = ("last.safetensors", "best.safetensors", "history.csv")
 
 
-def run(root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=64, **settings):
+def run(root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=64, height=32, **settings):
     """Train, and return what it leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = {name: root / file for name, file in (("images", "images.csv"), ("weights", "w"), ("centroids", "c.h5"))}
@@ -41,7 +41,7 @@ def run(root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=
         folder=folder,
         dataset=dataset(root / "own.csv", 10.0, None, "10 m"),
         sources=Sources(**sources, teacher=teacher),
-        **SECTIONS,
+        **SECTIONS | {"image": Image(height=height, width=64)},
         settings=Train(**SETTINGS | settings),
         generation=generation,
         seed=seed,

@@ -111,6 +111,12 @@ class Soft(Section):
     k2: PositiveInt = Field(1, description="neighbours that an image's neighbourhood is averaged over")
     euclid: float = Field(0.1, ge=0, le=1, description="weight of the squared Euclidean distance in it")
 
+    @model_validator(mode="after")
+    def chosen_of_the_pool(self):
+        if self.positives > self.pool:
+            raise ValueError(f"positives {self.positives} are chosen from a pool of {self.pool}; raise pool")
+        return self
+
 
 class Train(Section):
     """One generation of training; what changes here trains it again."""
@@ -269,7 +275,7 @@ class Evaluate(Section):
 
 
 class Execution(Section):
-    """How jobs run; nothing here changes a result, so nothing here makes a job run again."""
+    """How jobs run. It changes results in their last digits only, so nothing here makes a job run again."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     processes: PositiveInt = Field(1, description="that train one network on a machine; on GPUs, one for each")

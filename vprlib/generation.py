@@ -1,8 +1,6 @@
-"""A generation of training under way: mine, step, validate; and the state that a killed job goes on from."""
+"""A generation of training under way: mine, step, validate."""
 
-import io
 import logging
-import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from vprlib import evaluate, files
+from vprlib import evaluate
 from vprlib.config import Train
 from vprlib.datasets.base import Dataset, rows
 from vprlib.extract import describe
@@ -20,14 +18,16 @@ from vprlib.files import BadInput
 from vprlib.geometry import within
 from vprlib.images import Photos, batches, jittered
 from vprlib.model import Descriptor, activations
-from vprlib.objective import Objective, Tuple, half
+from vprlib.objective import Objective, Tuple, distinct, half, packed
 from vprlib.parallel import Group
+from vprlib.progress import Kept
 from vprlib.refresh import mine
 from vprlib.search import nearest
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10)
 QUANTILES = (10, 50, 90)
+ORDERED, MINED, JITTERED = 1, 2, 3  # what a random stream is for; trailing zeros alone would not tell streams apart
 
 
 @dataclass
@@ -43,20 +43,6 @@ class Job:
     group: Group = field(default_factory=Group)
 
 
-@dataclass
-class Progress:
-    """Where a generation stands; saved whole, so that a killed job goes on to the same bytes."""
-
-    epoch: int = 0  # finished epochs
-    refresh: int = 0  # finished refreshes of the running epoch
-    step: int = 0  # finished steps of the running refresh
-    tuples: list = field(default_factory=list)  # of the running refresh
-    negatives: dict = field(default_factory=dict)  # query -> its last negatives
-    told: list = field(default_factory=list)  # of each tuple of the running epoch: Cost.told_TS
-    history: list = field(default_factory=list)
-    best: dict = field(default_factory=dict)  # epoch, recall, state
-
-
 class Generation:
     """The networks, the optimiser, and the progress that a checkpoint holds.
 
@@ -70,18 +56,24 @@ class Generation:
         self.table, self.inputs = table, inputs
         self.shown = Photos(table.path, *model.image.size) if settings.jitter else inputs  # to the training step
         self.objective = Objective(model, teacher.to(job.device) if teacher else None, settings, job.compile)
-        self.progress = Progress()
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.SGD(
             self.trained, lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay_by)
+        parts = {"model": model, "optimiser": self.optimiser, "schedule": self.schedule}
+        self.kept = Kept(parts, writes=not job.group.rank)
+        self.progress = self.kept.progress
         self.query, self.database = rows(table, "train", "query"), rows(table, "train", "database")
         self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
         self.val_database = len(rows(table, "val", "database"))
         if self.val_positives and settings.best_by > self.val_database:
             raise BadInput(
                 f"train.best_by: recall@{settings.best_by} of a val split of {self.val_database} database images"
+            )
+        if job.group.size > settings.tuples_per_step:
+            raise BadInput(
+                f"execution.processes: {job.group.size} cannot share train.tuples_per_step {settings.tuples_per_step}"
             )
         if settings.epochs:
             self._pair()
@@ -105,8 +97,10 @@ class Generation:
 
     def loop(self, folder: Path):
         """Train to the last epoch, or until `patience` epochs brought no better one."""
-        self.saved = time.monotonic()
-        with self._leaving_on_sigterm(), board(folder, self.job.group.rank, len(self.progress.history)) as self.board:
+        with (
+            self.kept.leaving_on_sigterm(),
+            board(folder, self.job.group.rank, len(self.progress.history)) as self.board,
+        ):
             if not self.progress.history:
                 self._finish_epoch({})
             self._gate()
@@ -132,21 +126,17 @@ class Generation:
 
     def _epoch(self):
         epoch, start = self.progress.epoch, time.monotonic()
-        order = np.random.default_rng([*self.seeds, epoch]).permutation(self.usable)
+        order = np.random.default_rng([ORDERED, *self.seeds, epoch]).permutation(self.usable)
         parts = np.array_split(order, -(-len(order) // self.settings.queries_per_refresh))
-        stepping = 0
         for refresh in range(self.progress.refresh, len(parts)):
             desc = f"epoch {epoch + 1}/{self.settings.epochs}, part {refresh + 1}/{len(parts)}"
             if not self.progress.tuples:
                 self._mine(parts[refresh], desc)
-            stepping -= time.monotonic()
-            done = len(self.progress.told)
-            self._steps(desc)
-            stepping += time.monotonic()
-            done = len(self.progress.told) - done
-            with self._undivided():
+            since, photos = time.monotonic(), self._steps(desc)
+            speed = photos / max(time.monotonic() - since, 1e-9)
+            with self.kept.undivided():
                 self.progress.refresh, self.progress.step, self.progress.tuples = refresh + 1, 0, []
-            self.board.add_scalar("tuples_per_second", done / max(stepping, 1e-9), epoch + 1)
+            self.board.add_scalar("images_per_second", speed, epoch * len(parts) + refresh + 1)
         self.board.add_scalar("seconds", time.monotonic() - start, epoch + 1)
         self._finish_epoch(self._summary())
 
@@ -167,27 +157,33 @@ class Generation:
     def _mine(self, queries, desc: str):
         """Mine the tuples of some queries with the network of the moment."""
         progress, photos = self.progress, {"query": self.query, "database": self.database}
+        device, bf16 = self.job.device, half(self.settings, self.job.device)
+
+        def described(role, some):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                return self._describe(photos[role][some], f"{desc}: {role}")
+
         try:
-            with torch.autocast(self.job.device.type, torch.bfloat16, enabled=half(self.settings, self.job.device)):
-                tuples = mine(
-                    queries,
-                    settings=self.settings,
-                    describe=lambda role, some: self._describe(photos[role][some], f"{desc}: {role}"),
-                    positives=self.positives,
-                    excluded=self.excluded,
-                    database=len(self.database),
-                    known=progress.negatives,
-                    generator=np.random.default_rng([*self.seeds, progress.epoch, progress.refresh]),
-                    device=self.job.device,
-                )
+            tuples = mine(
+                queries,
+                settings=self.settings,
+                describe=described,
+                positives=self.positives,
+                excluded=self.excluded,
+                database=len(self.database),
+                known=progress.negatives,
+                generator=np.random.default_rng([MINED, *self.seeds, progress.epoch, progress.refresh]),
+                device=device,
+                group=self.job.group,
+            )
         except BadInput as error:
             raise BadInput(f"{desc}: {error}") from error
-        with self._undivided():
+        with self.kept.undivided():
             progress.negatives.update({one.query: one.negatives for one in tuples})
             progress.tuples = [list(one) for one in tuples]
 
-    def _steps(self, desc: str):
-        """Train on the tuples of this refresh that are left, `tuples_per_step` at a time."""
+    def _steps(self, desc: str) -> int:
+        """Train on the tuples of this refresh that are left, `tuples_per_step` at a time: their number of photos."""
         size, tuples = self.settings.tuples_per_step, [self._rows(*one) for one in self.progress.tuples]
         steps = [tuples[start : start + size] for start in range(0, len(tuples), size)][self.progress.step :]
         passes = [packed(self.job.group.share(step), self.job.chunk) for step in steps]
@@ -195,8 +191,9 @@ class Generation:
         loader = iter(batches(self.shown, wanted, workers=self.job.workers))
         for step, parts in zip(tqdm(steps, desc=desc, disable=None, unit="step"), passes, strict=True):
             self._step(desc, step, parts, loader)
-            if time.monotonic() - self.saved > self.job.checkpoint_minutes * 60:
-                self._save()
+            if self.kept.minutes > self.job.checkpoint_minutes:
+                self.kept.save()
+        return sum(2 + len(one.negatives) + len(one.difficult) for step in steps for one in step)
 
     def _rows(self, query, positive, negatives, difficult) -> Tuple:
         """A tuple by the rows of the image table."""
@@ -220,22 +217,25 @@ class Generation:
         told_TS = self.job.group.gather(torch.cat(told).numpy(), len(step))
         bad = np.flatnonzero(~np.isfinite(told_TS[:, :2]).all(1))
         if len(bad):
-            self._refuse(desc, step[bad[0]], told_TS[bad[0], :2].sum())
-        with self._undivided():
+            self._refuse(desc, step[bad[0]], f"the loss is {told_TS[bad[0], :2].sum()}")
+        if not all(torch.isfinite(parameter.grad).all() for parameter in self.trained):
+            self._refuse(desc, step[0], "the gradient is not finite")
+        with self.kept.undivided():
             self.optimiser.step()
             self.progress.told += told_TS.tolist()
             self.progress.step += 1
 
-    def _refuse(self, desc: str, one: Tuple, loss: float):
-        """End on a loss that is no number.
+    def _refuse(self, desc: str, one: Tuple, what: str):
+        """End on a number that is none.
 
         Raises:
-            BadInput: with the step, the tuple's photos, and what is left to go on from.
+            BadInput: with the step, the tuple's photos, and the last good network.
         """
         photos = ", ".join(self.table.path[[one.query, one.positive, *one.negatives, *one.difficult]])
-        kept = f"{self.path} holds the last good state" if self.path.exists() else "nothing was saved yet"
+        best = self.progress.best["epoch"]
         raise BadInput(
-            f"{desc}, step {self.progress.step + 1}: the loss is {loss}; lower train.learning_rate ({kept}); "
+            f"{desc}, step {self.progress.step + 1}: {what}; lower train.learning_rate, which trains from the start "
+            f"(the best network so far is that of epoch {best}, train.epochs: {best} would end there); "
             f"the query, its positive and the others: {photos}"
         )
 
@@ -243,7 +243,7 @@ class Generation:
         """The trunk's activations of a batch; with jitter, of photos that are changed anew in each step."""
         job, progress, backbone = self.job, self.progress, self.model.backbone
         if self.settings.jitter:
-            moment = (*self.seeds, progress.epoch, progress.refresh, progress.step)
+            moment = (JITTERED, *self.seeds, progress.epoch, progress.refresh, progress.step)
             seeds = [(*moment, row) for row in photos]
             batch_BCHW = jittered(batch_BCHW, self.settings.jitter, seeds, job.device)
         with torch.no_grad(), torch.autocast(job.device.type, torch.bfloat16, enabled=half(self.settings, job.device)):
@@ -260,12 +260,12 @@ class Generation:
 
     def _finish_epoch(self, row: dict):
         """Measure the network on the val split, add a row to the history, keep the network if it is the best."""
-        recalls = self._validate()
         epoch = self.progress.epoch + bool(row)  # the first row is of the network before training
+        recalls = self._validate(epoch)
         row = dict.fromkeys(COLUMNS) | {"epoch": epoch} | row
         row |= {f"val_recall@{k}": recall for k, recall in recalls.items()}
         score = recalls.get(self.settings.best_by, epoch)
-        with self._undivided():
+        with self.kept.undivided():
             best = self.progress.best
             self.progress.history.append(row)
             if not best or best["epoch"] == 0 or score > best["score"]:
@@ -274,101 +274,27 @@ class Generation:
             if epoch:
                 self.schedule.step()
                 self.progress.epoch, self.progress.refresh, self.progress.told = epoch, 0, []
-                self._save()
+                self.kept.save()
         for name, value in row.items():
             if value is not None and name != "epoch":
                 self.board.add_scalar(name, value, epoch)
         log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items() if value is not None))
 
-    def _validate(self) -> dict:
+    def _validate(self, epoch: int) -> dict:
         if not self.val_positives:
             return {}
-        query_QD = self._describe(rows(self.table, "val", "query"), "val: queries")
-        database_DD = self._describe(rows(self.table, "val", "database"), "val: database")
+        try:
+            query_QD = self._describe(rows(self.table, "val", "query"), "val: queries")
+            database_DD = self._describe(rows(self.table, "val", "database"), "val: database")
+        except BadInput as error:
+            raise BadInput(f"after epoch {epoch}, {error}") from error
         ks = sorted({*KS, self.settings.best_by})
         ranking, _ = nearest(query_QD, database_DD, max(ks))
         return evaluate.recall_at([k for k in ks if k <= ranking.shape[1]], ranking, self.val_positives)
 
-    @contextmanager
-    def _leaving_on_sigterm(self):
-        """Save and leave when the system wants the machine back, at once or after the running step."""
-        self.whole, self.asked = True, False
-
-        def leave(*_):
-            self.asked = True
-            if self.whole:
-                self._leave()
-
-        before = signal.signal(signal.SIGTERM, leave)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    @contextmanager
-    def _undivided(self):
-        """A change of state that is saved whole or not at all."""
-        self.whole = False
-        yield
-        self.whole = True
-        if self.asked:
-            self._leave()
-
-    def _leave(self):
-        if self.progress.history:
-            self._save()
-        log.warning("ended by SIGTERM in epoch %d, after part %d, step %d; run it again to go on",
-                    self.progress.epoch + 1, self.progress.refresh, self.progress.step)  # fmt: skip
-        raise SystemExit(128 + signal.SIGTERM)
-
-    def resume(self, path: Path, key: str):
-        """Go on from `path` if it was saved for the same recipe and sources; remember where to save."""
-        self.path, self.key = path, key
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged file makes of the reader
-            raise BadInput(f"{path}: is damaged ({type(error).__name__}); remove it to train from the start") from error
-        if state["key"] != key:
-            log.info("%s belongs to another recipe or other sources and is not used", path)
-            return
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.progress = Progress(**state["progress"])
-        log.info("resumed after epoch %d, part %d, step %d",
-                 self.progress.epoch, self.progress.refresh, self.progress.step)  # fmt: skip
-
-    def _save(self):
-        self.saved = time.monotonic()
-        if self.job.group.rank:
-            return
-        parts = {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule}
-        state = {name: part.state_dict() for name, part in parts.items()}
-        content = io.BytesIO()  # torch.save to a full disk ends with an error that does not name the file
-        torch.save({"key": self.key, "progress": vars(self.progress)} | state, content)
-        files.write_bytes(self.path, content.getbuffer())
-
 
 COLUMNS = ("epoch", "learning_rate", "loss", "loss_hard", "loss_soft", "violating")
 COLUMNS += tuple(f"{name}_p{q}" for name in ("positive", "negative") for q in QUANTILES)
-
-
-def distinct(tuples) -> list:
-    """The photos of tuples, each once."""
-    return sorted({row for q, p, negatives, difficult in tuples for row in (q, p, *negatives, *difficult)})
-
-
-def packed(tuples, most: int) -> list:
-    """Cut tuples into runs of at most `most` distinct photos, or of one tuple."""
-    runs = []
-    for one in tuples:
-        if runs and len(distinct([*runs[-1], one])) <= most:
-            runs[-1].append(one)
-        else:
-            runs.append([one])
-    return runs
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from vprlib.job import device
 from vprlib.parallel import Group
 
 PR_SET_PDEATHSIG = 1
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def launch(config: Config, log: str, function, **arguments):
@@ -32,6 +33,8 @@ def launch(config: Config, log: str, function, **arguments):
     processes = config.execution.processes
     if processes == 1:
         return function(**arguments, job=here(config))
+    if ":" in config.execution.device:
+        raise BadInput(f"execution.device: {config.execution.device} is one GPU, for {processes} processes; use cuda")
     gpus = torch.cuda.device_count() if config.execution.device != "cpu" else 0
     if 0 < gpus < processes:
         raise BadInput(f"execution.processes: {processes}, but torch sees {gpus} GPUs")
@@ -48,8 +51,9 @@ def launch(config: Config, log: str, function, **arguments):
             run_id="vprlib", rdzv_backend="c10d", rdzv_endpoint=f"{folder}/rendezvous",
             rdzv_configs={"store_type": "file"}, local_addr="127.0.0.1", monitor_interval=0.1,
         )  # fmt: skip
+        handlers = {number: signal.getsignal(number) for number in HANDLED}
         try:
-            elastic_launch(settings, worker)(config, log, folder, function, arguments)
+            elastic_launch(settings, worker)(config, log, folder, os.getpid(), function, arguments)
         except ChildFailedError as error:
             told = sorted(Path(folder).glob("error.*"))
             if told:
@@ -59,14 +63,19 @@ def launch(config: Config, log: str, function, **arguments):
             ) from None
         except SignalException as error:
             raise SystemExit(128 + error.sigval) from None
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)  # the launcher leaves its own
     return None
 
 
-def worker(config: Config, log: str, folder: str, function, arguments: dict):
+def worker(config: Config, log: str, folder: str, parent: int, function, arguments: dict):
     """One of the processes: join the others, then call the function."""
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if sys.platform == "linux":  # whoever starts us and dies takes us along: we save, and leave
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before
+        os._exit(1)
     handlers = [logging.FileHandler(log), logging.StreamHandler()]
     logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(message)s", handlers=handlers)
     logging.getLogger("faiss").setLevel(logging.WARNING)
@@ -79,8 +88,12 @@ def worker(config: Config, log: str, folder: str, function, arguments: dict):
     except (BadInput, OSError) as error:
         Path(folder, f"error.{rank}").write_text(str(error))
         os._exit(1)  # without waiting for the others
+    except SystemExit:
+        Path(folder, "left").touch()
+        raise
     except Exception:
-        logging.error("process %d of %d: %s", rank, size, traceback.format_exc())
+        if not [*Path(folder).glob("error.*"), *Path(folder).glob("left")]:  # another has told why it is not there
+            logging.error("process %d of %d: %s", rank, size, traceback.format_exc())
         os._exit(1)
     finally:
         if torch.distributed.is_initialized():

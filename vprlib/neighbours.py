@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from vprlib.parallel import Group
+
 MEMORY = 256 << 20  # bytes of distances, or of pairs, held at once
 
 
 def k_reciprocal_jaccard(
-    query_QD, database_DD, k1: int, k2: int, weight: float, *, rows=None, device="cpu", memory: int = MEMORY
+    query_QD, database_DD, k1: int, k2: int, weight: float, *, rows=None, device="cpu", memory: int = MEMORY, group=None
 ) -> np.ndarray:
     """Distances of queries to the database by the Jaccard distance of their k-reciprocal neighbours (Zhong, eq. 7-12).
 
@@ -27,23 +29,28 @@ def k_reciprocal_jaccard(
         k2: an image's neighbourhood is averaged over itself and its k2 - 1 nearest; 1 leaves it.
         weight: of the original distance; the Jaccard distance has 1 - weight.
         rows: the queries that distances are wanted for; by default all.
-        device: where products are computed.
-        memory: bytes that the working set may take above input, output and neighbour lists; at least a row's.
+        device: where products are computed; a GPU on which the descriptors do not fit leaves it to the CPU.
+        memory: bytes that the working set may take above a float32 copy of the descriptors, the output and the
+            neighbour lists; at least a row's.
+        group: a `parallel.Group` whose processes share the work, all with the same arguments.
 
     Returns:
         (len(rows), N) float32, in [0, 1]. Of equally near neighbours the lower index counts first, queries first.
     """
     x_MD = torch.cat([torch.as_tensor(np.asarray(part), dtype=torch.float32) for part in (query_QD, database_DD)])
-    x_MD = x_MD.to(device)
+    device, group = torch.device(device), group or Group()
+    if device.type == "cpu" or x_MD.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        x_MD = x_MD.to(device)
     count, queries = len(x_MD), len(query_QD)
     k2 = min(k2, count)
-    near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory)
+    near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory, group)
     whole, half = (reciprocal(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
     v = encode(x_MD, expanded(whole, half, memory).tocoo(), largest_M, memory)
     if k2 != 1:
         mean = np.full(count * k2, 1 / k2)
         v = sparse.csr_matrix((mean, near_MK[:, :k2].ravel(), np.arange(0, count * k2 + 1, k2)), (count, count)) @ v
-    rows = np.arange(queries) if rows is None else np.asarray(rows)
+    asked = np.arange(queries) if rows is None else np.asarray(rows)
+    rows = group.share(asked)
     result = np.empty((len(rows), count - queries), np.float32)
     stored, size = v[queries:].tocsc(), max(1, memory // (32 * (count - queries)))
     for start in range(0, len(rows), size):
@@ -52,7 +59,7 @@ def k_reciprocal_jaccard(
         original = squared(x_MD[torch.as_tensor(some, device=x_MD.device)] @ x_MD[queries:].T).cpu().numpy()
         jaccard = 1 - shared / (2 - shared)
         result[start : start + size] = (1 - weight) * jaccard + weight * original / largest_M[some, None]
-    return result
+    return group.gather(result, len(asked))
 
 
 def squared(product):
@@ -60,18 +67,19 @@ def squared(product):
     return (2 - 2 * product.double()).clamp_min(0)
 
 
-def nearest_and_farthest(x_MD, k: int, memory: int) -> tuple:
+def nearest_and_farthest(x_MD, k: int, memory: int, group: Group) -> tuple:
     """Each row's k nearest rows, (M, k) int64, itself among them; and the squared distance of its farthest, (M,)."""
-    count = len(x_MD)
+    count, own_RD = len(x_MD), group.share(x_MD)
     size = min(count, max(1, memory // (12 * count)))
-    near_MK, least_M = np.empty((count, k), np.int64), torch.empty(count)
+    near_RK, least_R = np.empty((len(own_RD), k), np.int64), np.empty(len(own_RD), np.float32)
     held_BM = x_MD.new_empty(size, count)  # one block for all
-    for start in range(0, count, size):
-        some = x_MD[start : start + size]
+    for start in range(0, len(own_RD), size):
+        some = own_RD[start : start + size]
         similar_BM = torch.mm(some, x_MD.T, out=held_BM[: len(some)])
-        near_MK[start : start + size] = top(similar_BM, k).cpu().numpy()
-        least_M[start : start + size] = similar_BM.amin(1).cpu()
-    return near_MK, squared(least_M).clamp_min(1e-12).numpy()  # zero for a set of equal images
+        near_RK[start : start + size] = top(similar_BM, k).cpu().numpy()
+        least_R[start : start + size] = similar_BM.amin(1).cpu().numpy()
+    largest_M = squared(torch.from_numpy(group.gather(least_R, count))).clamp_min(1e-12)  # zero for equal images
+    return group.gather(near_RK, count), largest_M.numpy()
 
 
 def top(similar_BM, k: int):

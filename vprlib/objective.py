@@ -21,6 +21,22 @@ class Tuple(NamedTuple):
     difficult: list  # positives with soft labels, none without a teacher
 
 
+def distinct(tuples) -> list:
+    """The photos of tuples, each once."""
+    return sorted({row for q, p, negatives, difficult in tuples for row in (q, p, *negatives, *difficult)})
+
+
+def packed(tuples, most: int) -> list:
+    """Cut tuples into runs of at most `most` distinct photos, or of one tuple."""
+    runs = []
+    for one in tuples:
+        if runs and len(distinct([*runs[-1], one])) <= most:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
+
+
 class Cost(NamedTuple):
     """Of T tuples: means, and a row of numbers each."""
 

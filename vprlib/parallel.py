@@ -23,6 +23,11 @@ class Group:
         """This process' part of a sequence."""
         return items[self.rank :: self.size]
 
+    def meet(self):
+        """Wait for all."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
     def add(self, tensors: list):
         """Replace each tensor by its sum over the processes: one message for all of them."""
         if self.size > 1 and tensors:

@@ -8,7 +8,19 @@ from vprlib.mining import difficult_positives, draw, k_reciprocal_jaccard, selec
 from vprlib.objective import Tuple
 
 
-def mine(queries, *, settings: Train, describe, positives, excluded, database: int, known: dict, generator, device):
+def mine(
+    queries,
+    *,
+    settings: Train,
+    describe,
+    positives,
+    excluded,
+    database: int,
+    known: dict,
+    generator,
+    device,
+    group=None,
+):
     """The tuples of some queries, with the network of the moment.
 
     `full` describes the whole database; `partial` the queries' positives, `negative_pool` random photos and the last
@@ -24,7 +36,7 @@ def mine(queries, *, settings: Train, describe, positives, excluded, database: i
         database: number of database photos of the split.
         known: query -> its last negatives.
         generator: numpy Generator.
-        device: where the neighbourhoods are computed.
+        device, group: where the neighbourhoods are computed, and by whom.
 
     Returns:
         A list of Tuple.
@@ -57,7 +69,7 @@ def mine(queries, *, settings: Train, describe, positives, excluded, database: i
     difficult = [[]] * len(queries)
     if soft.weight:
         jaccard_QN = k_reciprocal_jaccard(
-            query_QD, database_DD, soft.k1, soft.k2, soft.euclid, rows=queries, device=device
+            query_QD, database_DD, soft.k1, soft.k2, soft.euclid, rows=queries, device=device, group=group
         )
         found = difficult_positives(asked_QD, database_DD, near, jaccard_QN, pool=soft.pool, count=soft.positives)
         difficult = [some[own].tolist() for own in found]

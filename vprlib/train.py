@@ -67,12 +67,15 @@ def train(
     with locked(folder, job.group.rank):
         table = read_table(sources.images)
         model = initial(image, backbone, aggregator, sources, settings, generation)
+        if settings.by_region:
+            check_quarters(model)
         teacher = teacher_of(model, sources.teacher) if settings.soft.weight else None
         inputs = source(table, image, sources.trunk)
         recipe |= {"radius_m": dataset.radius_m, "cached_trunk": isinstance(inputs, Activations)}
         recipe |= {"bfloat16": half(settings, job.device)}
         run = Generation(model, teacher, dataset, table, inputs, settings, (seed, generation), job)
-        run.resume(folder / "resume.pt", key=files.fingerprint(recipe | described))
+        run.kept.resume(folder / "resume.pt", key=files.fingerprint(recipe | described))
+        job.group.meet()  # or the first may end, and remove what the others are to resume
         run.loop(folder)
         if job.group.rank:
             return
@@ -109,6 +112,22 @@ def initial(image, backbone, aggregator, sources: Sources, settings: Train, gene
         except ValueError as error:
             raise BadInput(f"{sources.centroids}: {error}") from error
     return model
+
+
+def check_quarters(model: Descriptor):
+    """Refuse a network whose local features cannot be cut into quarters.
+
+    Raises:
+        BadInput: with the size that they have.
+    """
+    with torch.no_grad():
+        height, width = model.backbone(torch.zeros(1, 3, *model.image.size)).shape[2:]
+    if height % 2 or width % 2:
+        stride = model.backbone.stride
+        raise BadInput(
+            f"image: {model.image.height} x {model.image.width} gives {height} x {width} local features, and SFRS's "
+            f"quarters need even numbers; change an odd side by about {stride} pixels"
+        )
 
 
 def teacher_of(student: Descriptor, path) -> Descriptor:

@@ -62,9 +62,6 @@ class NetVLAD(nn.Module):
         return normalised(self.residuals(x_BCHW))
 
 
-REGIONS = 9
-
-
 def region_residuals(netvlad: NetVLAD, x_BCHW):
     """(B, 9, K, C) residual sums of the whole map, its halves and its quarters, un-normalised (SFRS, section 3.2).
 

@@ -2,6 +2,7 @@
 
 MODEL = "results/models/{run}/seed{seed}/gen{gen}"
 EVALUATED = "results/{dataset}/{run}/seed{seed}/gen{gen}"
+TRAINING_GPUS = 1 if cfg.execution.device == "cpu" else cfg.execution.processes
 
 
 wildcard_constraints:

@@ -81,7 +81,7 @@ rule train:
         "logs/train/{run}/seed{seed}/gen{gen}.log",
     threads: 8
     resources:
-        gpu=1,
+        gpu=TRAINING_GPUS,
     params:
         network=of_run("image", "backbone", "aggregator"),
         train=generation,
