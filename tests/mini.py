@@ -28,7 +28,9 @@ SOFT = {"loss": "sare_ind", "temperature": 0.07, "regions": True, "soft": {"weig
 OUTPUTS = ("last.safetensors", "best.safetensors", "history.csv")
 
 
-def run(root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=64, height=32, **settings):
+def run(
+    root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=64, height=32, by_region=False, **settings
+):
     """Train, and return what it leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = {name: root / file for name, file in (("images", "images.csv"), ("weights", "w"), ("centroids", "c.h5"))}
@@ -45,6 +47,7 @@ def run(root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=
         settings=Train(**SETTINGS | settings),
         generation=generation,
         seed=seed,
+        by_region=by_region,
     )
     return {name: (folder / name).read_bytes() for name in OUTPUTS}
 

@@ -93,6 +93,13 @@ BAD = {
     "soft labels without a teacher": (base(train=SFRS), "generations.0", "no teacher", "soft.weight"),
     "soft labels without a temperature": (base(train=SFRS | {"temperature": None}), "base.train", "temperature"),
     "more soft labels than the pool": (base(train={"soft": {"positives": 30}}), "base.train.soft", "30", "20"),
+    "more processes than tuples": (
+        changed(execution={"processes": 5}),
+        "execution.processes",
+        "5",
+        "4 tuples",
+        "runs.a",
+    ),
     "regions for the triplet loss": (base(train={"regions": True}), "base.train", "regions", "SARE"),
     "regions of a pooled map": (
         base(train={"loss": "sare_ind", "regions": True}, aggregator={"name": "gem"}),

@@ -118,7 +118,7 @@ def test_a_loss_that_is_no_number_ends_training_with_where_and_what_is_left(root
 
 
 def test_a_network_that_knows_nothing_is_not_trained(root, tmp_path, refused):
-    with refused("train.gate", "before training", "chance is 0.200", "weights or centroids"):
+    with refused("train.gate", "before training", "below 0.920", "chance is 0.200", "weights or centroids"):
         run(root, tmp_path, gate=0.9)
     assert not (tmp_path / "last.safetensors").exists()
 
@@ -175,10 +175,33 @@ def test_a_teacher_with_another_trunk_is_refused(root, undisturbed, tmp_path, re
     model, attributes = load_checkpoint(undisturbed[1] / "last.safetensors")
     with torch.no_grad():
         model.backbone.layers["0"].weight += 1
-    kept = {name: attributes[name] for name in ("image", "backbone", "aggregator")}
-    write_weights(tmp_path / "other.safetensors", model.state_dict(), kept)
+    write_weights(tmp_path / "other.safetensors", model.state_dict(), attributes)
     with refused("other.safetensors", "frozen layers"):
         run(root, tmp_path / "out", generation=1, teacher=tmp_path / "other.safetensors", **SOFT)
+
+
+def test_a_map_that_has_no_quarters_is_refused_before_anything_is_described(root, tmp_path, refused):
+    with refused("image: 48 x 64 gives 3 x 4", "even"):
+        run(root, tmp_path, height=48, by_region=True)
+    assert not (tmp_path / "resume.pt").exists()
+
+
+def test_a_damaged_state_is_not_used(root, undisturbed, tmp_path, refused):
+    with pytest.raises(ValueError, match="loss"):
+        run(root, tmp_path, learning_rate=1e30)
+    content = bytearray((tmp_path / "resume.pt").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "resume.pt").write_bytes(content)
+    with refused("resume.pt", "is damaged", "remove it"):
+        run(root, tmp_path)
+
+
+@pytest.mark.parametrize(("generation", "seed", "wrong"), [(2, 0, "generation is 0"), (1, 5, "seed is 0")])
+def test_a_teacher_that_is_not_the_generation_before_is_refused(
+    root, undisturbed, tmp_path, refused, generation, seed, wrong
+):
+    with refused("last.safetensors", wrong, "remove the file"):
+        run(root, tmp_path, generation=generation, seed=seed, teacher=undisturbed[1] / "last.safetensors", **SOFT)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ class Train(Section):
     @model_validator(mode="after")
     def regions_have_a_similarity(self):
         if self.regions and self.loss == "triplet":
-            raise ValueError("regions need a SARE loss, not 'triplet'")
+            raise ValueError("regions need a SARE loss (sare_ind, sare_joint), not 'triplet'")
         if self.soft.weight and self.temperature is None:
             raise ValueError("soft labels need the student's `temperature` (SFRS: 0.07)")
         return self
@@ -201,9 +201,14 @@ class Run(Section):
             except ValidationError as errors:
                 raise ValueError(_explain(Train, errors.errors()[0], f"generations.{number}.")) from None
             if settings.by_region and self.aggregator.name != "netvlad":
-                raise ValueError(f"generations.{number}: regions are NetVLAD's, not those of {self.aggregator.name!r}")
+                raise ValueError(
+                    f"generations.{number}: regions are those of the aggregator 'netvlad', not of "
+                    f"{self.aggregator.name!r}; set regions: false and soft.weight: 0"
+                )
             if settings.soft.weight and not number:
-                raise ValueError("generations.0: has no teacher, so soft.weight must be 0")
+                raise ValueError(
+                    "generations.0: has no teacher, so its soft.weight must be 0; set `soft` in the later ones"
+                )
         return self
 
     def generation(self, number: int) -> Train:
@@ -215,6 +220,11 @@ class Run(Section):
         if not 0 <= number < len(self.generations):
             raise BadInput(f"the run has generations 0 to {len(self.generations) - 1}, not {number}")
         return Train.model_validate(overlay(self.train.model_dump(), self.generations[number]))
+
+    @property
+    def by_region(self) -> bool:
+        """Whether any generation looks at regions of photos."""
+        return any(self.generation(number).by_region for number in range(len(self.generations)))
 
     def identity(self, generation: int) -> str:
         """A fingerprint of all that a generation's numbers depend on in this recipe."""
@@ -316,6 +326,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def a_step_is_shared(self):
+        for name, run in self.runs.items():
+            least = min(run.generation(number).tuples_per_step for number in range(len(run.generations)))
+            if self.execution.processes > least:
+                raise ValueError(
+                    f"execution.processes: {self.execution.processes} cannot share the {least} tuples of a step of "
+                    f"runs.{name}; lower it, or raise train.tuples_per_step"
+                )
+        return self
+
+    @model_validator(mode="after")
     def shared_files_are_shared(self):
         """Runs that name the same weights or centroids file must agree on all that it depends on."""
         owners = {}
@@ -410,7 +431,7 @@ def _validate(section: type[Section], raw: dict, prefix: str):
 
 
 def _explain(section: type[Section], error: dict, prefix: str) -> str:
-    key = prefix + ".".join(str(part) for part in error["loc"])
+    key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
     if error["type"] == "extra_forbidden":
         fields = _section_at(section, error["loc"][:-1]).model_fields
         return f"{key}: unknown key; {registry.suggestion(str(error['loc'][-1]), fields)}"

@@ -71,10 +71,6 @@ class Generation:
             raise BadInput(
                 f"train.best_by: recall@{settings.best_by} of a val split of {self.val_database} database images"
             )
-        if job.group.size > settings.tuples_per_step:
-            raise BadInput(
-                f"execution.processes: {job.group.size} cannot share train.tuples_per_step {settings.tuples_per_step}"
-            )
         if settings.epochs:
             self._pair()
 
@@ -118,10 +114,12 @@ class Generation:
             return
         lucky = evaluate.chance([k], self.val_positives, self.val_database)[k]
         recall = self.progress.history[0][f"val_recall@{k}"]
-        if recall < lucky + least * (1 - lucky):
+        needed = lucky + least * (1 - lucky)
+        if recall < needed:
             raise BadInput(
-                f"train.gate: before training, val recall@{k} is {recall:.3f} and chance is {lucky:.3f}: weights or "
-                f"centroids were likely not loaded; check them, or lower train.gate from {least:g}"
+                f"train.gate: before training, val recall@{k} is {recall:.3f}, below {needed:.3f} (chance is "
+                f"{lucky:.3f}): weights or centroids were likely not loaded; check them, or lower train.gate from "
+                f"{least:g}"
             )
 
     def _epoch(self):

@@ -4,6 +4,7 @@ import io
 import logging
 import signal
 import time
+import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,9 @@ class Kept:
         if not path.exists():
             return
         try:
+            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+                if archive.testzip():
+                    raise ValueError("checksum")
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes of the reader
             raise BadInput(f"{path}: is damaged ({type(error).__name__}); remove it to train from the start") from error

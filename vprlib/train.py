@@ -45,6 +45,7 @@ def train(
     generation: int,
     seed: int,
     job: Job,
+    by_region: bool = False,
 ):
     """Train a generation and write `last.safetensors`, `best.safetensors` and `history.csv` into `folder`.
 
@@ -52,6 +53,8 @@ def train(
     `queries_per_refresh` of them, photos are described by the network of the moment and tuples mined (NetVLAD, OpenIBL
     `examples/netvlad_img.py`). Row 0 of the history is the initial network. `best` is the trained epoch with the
     highest val recall; without a val split it is the last.
+
+    `by_region` tells that a later generation will look at regions, so that a size without quarters is refused now.
 
     A later generation's teacher, for SFRS's soft labels, is a file. OpenIBL (`examples/netvlad_img_sfrs.py`) keeps it
     in memory only: a resumed run there continues with an untrained student as its own teacher.
@@ -67,8 +70,10 @@ def train(
     with locked(folder, job.group.rank):
         table = read_table(sources.images)
         model = initial(image, backbone, aggregator, sources, settings, generation)
-        if settings.by_region:
+        if settings.by_region or by_region:
             check_quarters(model)
+        if generation:
+            check_teacher(sources.teacher, generation, seed, described)
         teacher = teacher_of(model, sources.teacher) if settings.soft.weight else None
         inputs = source(table, image, sources.trunk)
         recipe |= {"radius_m": dataset.radius_m, "cached_trunk": isinstance(inputs, Activations)}
@@ -127,6 +132,22 @@ def check_quarters(model: Descriptor):
         raise BadInput(
             f"image: {model.image.height} x {model.image.width} gives {height} x {width} local features, and SFRS's "
             f"quarters need even numbers; change an odd side by about {stride} pixels"
+        )
+
+
+def check_teacher(path, generation: int, seed: int, described: dict):
+    """Refuse a teacher that is not the generation before.
+
+    Raises:
+        BadInput: with what it is.
+    """
+    theirs = load_checkpoint(path)[1]
+    expected = described | {"generation": generation - 1, "seed": seed}
+    wrong = [name for name in expected if theirs.get(name) != expected[name]]
+    if wrong:
+        raise BadInput(
+            f"{path}: its {wrong[0]} is {theirs.get(wrong[0])}, the teacher's must be {expected[wrong[0]]}; "
+            f"remove the file, and the generation before is trained again"
         )
 
 

@@ -8,13 +8,11 @@ from vprlib.train import Sources, train
 
 if __name__ == "__main__":
     with job(snakemake) as config:
-        network = snakemake.params.network
+        network, run = snakemake.params.network, config.runs[snakemake.wildcards.run]
         launch(
-            config,
-            snakemake.log[0],
-            train,
+            *(config, snakemake.log[0], train),
             folder=Path(snakemake.output.last).parent,
-            dataset=find(config.runs[snakemake.wildcards.run].train_set, config),
+            dataset=find(run.train_set, config),
             sources=Sources(**{name: path for name, path in snakemake.input.items() if path}),
             image=Image(**network["image"]),
             backbone=Backbone(**network["backbone"]),
@@ -22,4 +20,5 @@ if __name__ == "__main__":
             settings=Train(**snakemake.params.train),
             generation=int(snakemake.wildcards.gen),
             seed=int(snakemake.wildcards.seed),
+            by_region=run.by_region,
         )
