@@ -102,3 +102,16 @@ def test_bfloat16_is_near(recipe):
     assert near.loss.dtype == torch.float32
     assert near.loss != exact.loss
     torch.testing.assert_close(near.told_TS, exact.told_TS, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.slow
+def test_compiled_layers_compute_the_same():
+    losses, gradients = [], []
+    for compiled in (False, True):
+        student, teacher = networks()
+        cost = Objective(student, teacher, SFRS, compiled)(through_the_trunk(student, photos(8)), TUPLES)
+        cost.loss.backward()
+        losses.append(cost.loss.detach())
+        gradients.append([parameter.grad for parameter in student.parameters() if parameter.requires_grad])
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients)
