@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import time
 import mini
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from mini import OUTPUTS, SETTINGS, SOFT, run
@@ -260,6 +262,17 @@ def test_sigterm_saves_and_leaves_and_the_rest_is_done_later(root, undisturbed, 
     assert whole.wait(timeout=300) == 0
     for name in OUTPUTS:
         assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_several_processes_listen_on_the_loopback_interface_only(root, tmp_path, repository):
+    program, heard = started(repository, root, tmp_path, 2), set()
+    while program.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            for process in (own := psutil.Process(program.pid), *own.children(recursive=True)):
+                heard |= {one.laddr.ip for one in process.net_connections() if one.status == psutil.CONN_LISTEN}
+        time.sleep(0.02)
+    assert program.returncode == 0
+    assert heard == {"127.0.0.1"}
 
 
 def started(repository, root, folder, processes, **settings):
