@@ -92,14 +92,10 @@ def describing(full: bool):
     whole, stored = Stored(photos(batch)), Stored(cached(batch))
     options = {"device": DEVICE, "batch": batch}
 
-    def half():
-        with torch.autocast(DEVICE.type, torch.bfloat16):
-            describe(model, stored, range(batch), **options)
-
     limit, taken, halved = race(
         lambda: describe(model, whole, range(batch), **options),
         lambda: describe(model, stored, range(batch), **options),
-        half,
+        lambda: describe(model, stored, range(batch), bf16=True, **options),
         rounds=5 if full else 3,
     )
     for name, times in (("mined photo, cached", taken), ("mined photo, cached, bf16", halved)):

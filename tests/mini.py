@@ -12,10 +12,12 @@ import torch
 
 from vprlib import files
 from vprlib.config import Aggregator, Backbone, Image, Train, parse
+from vprlib.datasets.base import read_table
 from vprlib.datasets.csvfile import dataset
 from vprlib.launch import launch
 from vprlib.model import build, write_weights
 from vprlib.train import Sources, train
+from vprlib.trunk import cache
 
 SECTIONS = {
     "image": Image(height=32, width=64),
@@ -29,11 +31,23 @@ OUTPUTS = ("last.safetensors", "best.safetensors", "history.csv")
 
 
 def run(
-    root, folder, *, seed=0, generation=0, teacher=None, processes=1, chunk=64, height=32, by_region=False, **settings
+    root,
+    folder,
+    *,
+    seed=0,
+    generation=0,
+    teacher=None,
+    processes=1,
+    chunk=64,
+    height=32,
+    by_region=False,
+    cached=False,
+    **settings,
 ):
     """Train, and return what it leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = {name: root / file for name, file in (("images", "images.csv"), ("weights", "w"), ("centroids", "c.h5"))}
+    sources["trunk"] = root / "trunk.h5" if cached else None
     execution = {"device": "cpu", "batch": 4, "checkpoint_minutes": 1e-9, "processes": processes, "chunk": chunk}
     os.environ["OMP_NUM_THREADS"] = "1"
     launch(
@@ -64,6 +78,9 @@ def make(root, photo):
     (root / "own.csv").write_text("\n".join(rows))
     files.write_csv(root / "images.csv", dataset(root / "own.csv", 10.0, None, "10 m").table())
     write_weights(root / "w", initial().backbone.state_dict(), {})
+    compute = {"device": torch.device("cpu"), "batch": 4, "workers": 0}
+    seen = {"image": SECTIONS["image"], "backbone": SECTIONS["backbone"]}
+    cache(root / "trunk.h5", table=read_table(root / "images.csv"), weights=root / "w", **seen, **compute)
     rng = np.random.default_rng(0)
     descriptors = rng.normal(size=(50, 32)).astype(np.float32)
     files.write_h5(root / "c.h5", {"centroids": descriptors[:4] / 2, "descriptors": descriptors})

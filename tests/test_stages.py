@@ -59,6 +59,8 @@ def test_cached_activations_describe_like_the_photos_do(tmp_path, table, model, 
     assert (
         np.linalg.norm(through - direct, axis=1) < np.linalg.norm(direct - np.roll(direct, 1, axis=0), axis=1)
     ).all()
+    halved = describe(model, cached, some, bf16=True, **COMPUTE)
+    assert 0 < np.abs(halved - direct).max() < 0.1
     with pytest.raises(KeyError):
         cached[12]  # a test photo is not cached
 

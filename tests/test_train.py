@@ -207,7 +207,15 @@ def test_a_teacher_that_is_not_the_generation_before_is_refused(
 
 
 @pytest.mark.parametrize(
-    "how", [{"mining": "partial"}, {"mining": "random"}, {"jitter": {"brightness": 0.7, "hue": 0.5}}]
+    "how",
+    [
+        {"mining": "partial"},
+        {"mining": "random"},
+        {"jitter": {"brightness": 0.7, "hue": 0.5}},
+        {"cached": True},
+        {"cached": True, "precision": "bf16"},
+        {"cached": True, "precision": "bf16", "jitter": {"contrast": 0.7, "saturation": 0.5}},
+    ],
 )
 def test_the_other_ways_of_training_repeat_too(root, undisturbed, tmp_path, how):
     first = run(root, tmp_path / "a", epochs=2, **how)

@@ -16,11 +16,22 @@ from vprlib.whiten import Whitening, fit
 
 
 @torch.inference_mode()
-def describe(model: Descriptor, source, rows, *, device, batch: int, workers: int = 0, desc: str | None = None):
+def describe(
+    model: Descriptor,
+    source,
+    rows,
+    *,
+    device,
+    batch: int,
+    workers: int = 0,
+    desc: str | None = None,
+    bf16: bool = False,
+):
     """Descriptors of some rows of an image table, in their order: (n, dim) float32 array, unit rows.
 
     Args:
         source: Photos or a trunk's Activations, indexed by row number.
+        bf16: compute convolutions in bfloat16.
 
     Raises:
         BadInput: a photo cannot be decoded, or its descriptor is not finite.
@@ -29,7 +40,7 @@ def describe(model: Descriptor, source, rows, *, device, batch: int, workers: in
     result = np.empty((len(rows), model.dim), np.float32)
     start = 0
     for batch_BCHW in batches(source, chunks(rows, batch), workers=workers, desc=desc):
-        x_BD = model.describe(batch_BCHW, device).float().cpu().numpy()
+        x_BD = model.describe(batch_BCHW, device, bf16).float().cpu().numpy()
         result[start : start + len(x_BD)] = x_BD
         start += len(x_BD)
     bad = np.flatnonzero(~np.isfinite(result).all(1))

@@ -156,16 +156,11 @@ class Generation:
         """Mine the tuples of some queries with the network of the moment."""
         progress, photos = self.progress, {"query": self.query, "database": self.database}
         device, bf16 = self.job.device, half(self.settings, self.job.device)
-
-        def described(role, some):
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                return self._describe(photos[role][some], f"{desc}: {role}")
-
         try:
             tuples = mine(
                 queries,
                 settings=self.settings,
-                describe=described,
+                describe=lambda role, some: self._describe(photos[role][some], f"{desc}: {role}", bf16),
                 positives=self.positives,
                 excluded=self.excluded,
                 database=len(self.database),
@@ -248,11 +243,11 @@ class Generation:
             parts = [activations(backbone, part, self.model.image, job.device) for part in batch_BCHW.split(job.batch)]
         return (torch.cat(parts) if len(parts) > 1 else parts[0]).float()
 
-    def _describe(self, some, desc: str):
+    def _describe(self, some, desc: str, bf16: bool = False):
         job = self.job
         part = describe(
             self.model, self.inputs, job.group.share(some), device=job.device, batch=job.batch, workers=job.workers,
-            desc=desc,
+            desc=desc, bf16=bf16,
         )  # fmt: skip
         return job.group.gather(part, len(some))
 

@@ -35,11 +35,11 @@ class Descriptor(nn.Module):
     def forward(self, x_BCHW):
         return self.aggregator(self.backbone(x_BCHW))
 
-    def describe(self, batch_BCHW, device):
-        """Descriptors of a batch as its source yields it; in float32 from the aggregator on, also under autocast."""
-        x_BCHW = features(self.backbone, batch_BCHW, self.image, device)
-        with torch.autocast(device.type, enabled=False):
-            return self.aggregator(x_BCHW.float())
+    def describe(self, batch_BCHW, device, bf16: bool = False):
+        """Descriptors of a batch as its source yields it; convolutions in bfloat16 if so asked, the rest in float32."""
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            x_BCHW = features(self.backbone, batch_BCHW, self.image, device)
+        return self.aggregator(x_BCHW.float())
 
 
 def features(backbone, batch_BCHW, image: Image, device):
