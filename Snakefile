@@ -1,10 +1,12 @@
 import os
 import sys
+from dataclasses import asdict
 
 from snakemake.utils import min_version
 
 from vprlib import config as configuration
 from vprlib import datasets
+from vprlib.datasets.base import EVERYWHERE
 from vprlib.files import BadInput
 
 min_version("9.11")

@@ -12,7 +12,7 @@ import torch
 
 from vprlib import files
 from vprlib.config import Aggregator, Backbone, Image, Train, parse
-from vprlib.datasets.base import read_table
+from vprlib.datasets.base import Protocol, read_table
 from vprlib.datasets.csvfile import dataset
 from vprlib.launch import launch
 from vprlib.model import build, write_weights
@@ -55,7 +55,7 @@ def run(
         folder / "log",
         train,
         folder=folder,
-        dataset=dataset(root / "own.csv", 10.0, None, "10 m"),
+        dataset=dataset(root / "own.csv", Protocol("10 m", radius=10)),
         sources=Sources(**sources, teacher=teacher),
         **SECTIONS | {"image": Image(height=height, width=64)},
         settings=Train(**SETTINGS | settings),
@@ -76,7 +76,7 @@ def make(root, photo):
             east = 50 * place + 3 * number + 30 * (role == "query" and place == 6)
             rows.append(f"{name},{'train' if place < 7 else 'val'},{role},{east},0")
     (root / "own.csv").write_text("\n".join(rows))
-    files.write_csv(root / "images.csv", dataset(root / "own.csv", 10.0, None, "10 m").table())
+    files.write_csv(root / "images.csv", dataset(root / "own.csv", Protocol("10 m", radius=10)).table())
     write_weights(root / "w", initial().backbone.state_dict(), {})
     compute = {"device": torch.device("cpu"), "batch": 4, "workers": 0}
     seen = {"image": SECTIONS["image"], "backbone": SECTIONS["backbone"]}

@@ -7,10 +7,10 @@ from scipy.io import savemat
 
 from vprlib.config import parse
 from vprlib.datasets import dbstruct, find
-from vprlib.datasets.base import Dataset
+from vprlib.datasets.base import Dataset, Protocol
 from vprlib.datasets.csvfile import dataset
 from vprlib.datasets.pitts import PITTS30K
-from vprlib.datasets.tokyo import panorama, tokyo
+from vprlib.datasets.tokyo import TOKYO247, panorama, tokyo
 from vprlib.files import BadInput
 from vprlib.geometry import within
 
@@ -95,7 +95,7 @@ def test_twelve_consecutive_views_are_a_place_of_tokyo():
 
 def own(root, *rows, header=CSV, views=None) -> Dataset:
     (root / "own.csv").write_text("\n".join([header, *rows, ""]))
-    return dataset(root / "own.csv", 10.0, views, "own")
+    return dataset(root / "own.csv", Protocol("own", radius=10, views_per_place=views))
 
 
 def test_a_csv_dataset_becomes_a_table(tmp_path):
@@ -106,8 +106,31 @@ def test_a_csv_dataset_becomes_a_table(tmp_path):
     assert [found.tolist() for found in declared.positives(table, "test")] == [[0]]
 
 
+def test_other_columns_of_a_csv_are_conditions(tmp_path):
+    table = own(
+        tmp_path,
+        *(f"{row},{light}" for row, light in zip(GOOD, ("day", "day", "night"), strict=True)),
+        header=f"{CSV},light",
+    ).table()
+    assert table.light.tolist() == ["day", "day", "night"]
+    assert list(table.columns)[-2:] == ["time", "light"]
+
+
+def test_a_protocol_is_chosen_by_its_name():
+    raw = {"datasets": ["tokyo247"], "runs": {"a": {"train_set": "city"}}}
+    first, every = TOKYO247.protocols
+    assert (first.views_per_place, every.views_per_place) == (12, None)
+    assert find("tokyo247", parse(raw)).protocols == (first,)
+    chosen = parse(raw | {"protocols": {"tokyo247": [every.name]}})
+    assert find("tokyo247", chosen).protocols == (every,)
+    with pytest.raises(
+        BadInput, match=f"protocols.tokyo247: unknown protocol '25 m, all view'.*did you mean '{every.name}'"
+    ):
+        find("tokyo247", parse(raw | {"protocols": {"tokyo247": ["25 m, all view"]}}))
+
+
 BAD_ROWS = {
-    "unknown column": (GOOD, f"{CSV},yaw", "'yaw'", "heading"),
+    "misspelt column": (GOOD, f"{CSV},headin", "'headin'", "'heading'"),
     "missing column": (GOOD, "path,split,role,east", "'north'"),
     "no coordinate": ([*GOOD, "n.png,test,query,,0"], CSV, "n.png", "east", "nan"),
     "infinite coordinate": ([*GOOD, "n.png,test,query,0,inf"], CSV, "n.png", "north", "inf"),
@@ -126,7 +149,7 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize(("rows", "header", "fragments"), [(r, h, f) for r, h, *f in BAD_ROWS.values()], ids=BAD_ROWS)
 def test_a_csv_that_cannot_be_used_is_refused_by_its_first_bad_row(tmp_path, refused, rows, header, fragments):
-    if header.endswith("yaw"):
+    if header.endswith("headin"):
         rows = [f"{row},0" for row in rows]
     with refused(tmp_path / "own.csv", *fragments):
         own(tmp_path, *rows, header=header).table()
@@ -146,7 +169,7 @@ def test_suppressing_views_needs_the_place_of_each_database_image(tmp_path, refu
 
 def test_a_missing_file_comes_with_how_to_get_it(tmp_path, refused):
     with refused(tmp_path / "none.csv", "no such file", "Write this CSV"):
-        dataset(tmp_path / "none.csv", 5.0, None, "own").table()
+        dataset(tmp_path / "none.csv", Protocol("own", radius=5)).table()
     config = parse({"datasets": ["pitts30k"], "runs": {"a": {"train_set": "pitts30k"}}, "roots": {"pitts30k": "/none"}})
     with refused("/none/datasets/pitts30k_train.mat", "ask its authors", "roots"):
         find("pitts30k", config).table()
@@ -161,7 +184,7 @@ def test_datasets_are_found_by_name_and_moved_by_roots(tmp_path):
     assert str(find("tokyo247", config).root) == "/elsewhere"
     with pytest.raises(BadInput, match=r"roots\.city: it is rendered into data/city"):
         find("city", parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"city": "/elsewhere"}}))
-    assert find("pitts30k", config) is PITTS30K
+    assert find("pitts30k", config) == PITTS30K
     with pytest.raises(ValueError, match="did you mean 'pitts30k'"):
         find("pits30k", config)
 
@@ -187,7 +210,7 @@ def test_tokyo_247_has_its_published_positives(real_data, tmp_path):
     struct = {"qImage": cells([f"{n}.jpg" for n in range(315)]), "utmQ": query.T, "utmDb": database.T}
     savemat(tmp_path / "t.mat", {"dbStruct": struct | {"dbImage": cells([f"{n}.jpg" for n in range(75_984)])}})
     folders = {"database": "images", "query": "queries"}
-    declared = tokyo("t.mat", folders, root=tmp_path, radius_m=25.0, protocol="25 m", access="ask")
+    declared = tokyo("t.mat", folders, radius=25, root=tmp_path, access="ask")
     table = declared.table()
     counts = np.array([len(found) for found in declared.positives(table, "test")])
     assert counts.mean() == pytest.approx(118.3, abs=0.05)

@@ -7,6 +7,7 @@ from matplotlib.colors import same_color
 from PIL import Image
 
 from vprlib import evaluate, plots, sheets
+from vprlib.datasets.base import Protocol
 from vprlib.files import write_h5
 
 
@@ -72,16 +73,27 @@ def test_curves_show_the_table(tmp_path):
     np.testing.assert_allclose(lines["chance"].get_ydata(), [1, 5, 10])
     assert "recall@N" in ax.get_ylabel()
     assert ax.get_xlabel()
-    title = fig.get_suptitle()
+    title = fig.subfigs[0].get_suptitle()
     assert "city" in title
     assert "1,300 queries" in title
     assert "480 database" in title
     assert "10 m" in title
 
 
+def test_protocols_share_no_panel(tmp_path):
+    near, far = recalls(), recalls(runs=("vlad",)).assign(protocol="99 m", queries=7, recall=0.5)
+    fig = plots.curves(tmp_path / "a.svg", pd.concat([near, far]))
+    titles = [part.get_suptitle() for part in fig.subfigs]
+    assert ["10 m" in titles[0], "99 m" in titles[1], "7 queries" in titles[1]] == [True] * 3
+    assert [len(part.axes[0].lines) for part in fig.subfigs] == [4 + 1, 2 + 1]
+    assert set(data_lines(fig.axes[1])["vlad, raw 256-D"].get_ydata()) == {50}
+    bars = plots.comparison(tmp_path / "b.svg", [pd.concat([near, far])])
+    assert [len(ax.patches) for ax in bars.axes] == [4, 2]
+
+
 def test_curves_legend_is_sorted_by_recall_at_1(tmp_path):
     fig = plots.curves(tmp_path / "a.svg", recalls(runs=[f"run{i}" for i in range(12)], seeds=3))
-    values = [float(text.get_text().split()[0]) for text in fig.legends[0].get_texts()]
+    values = [float(text.get_text().split()[0]) for text in fig.subfigs[0].legends[0].get_texts()]
     assert len(values) == 12 * 2 + 1
     assert values == sorted(values, reverse=True)
     looks = {(line.get_color(), line.get_marker(), str(line.get_linestyle())) for line in fig.axes[0].lines}
@@ -193,10 +205,10 @@ def searched(photos, tmp_path, kinds, views=None):
     place = np.arange(12, 18) % 4
     ranking = np.stack([place, place + 4, (place + 1) % 4, np.full(6, -1)], axis=1)
     photos.to_csv(tmp_path / "images.csv", index=False)
-    arrays = {f"{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)}
-    write_h5(tmp_path / "ranking.h5", arrays | {f"{kind}/dim": 2 for kind in kinds})
+    arrays = {f"all/{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)}
+    write_h5(tmp_path / "ranking.h5", arrays | {f"all/{kind}/dim": 2 for kind in kinds})
     paths = {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"}
-    found = evaluate.searched(**paths, radius_m=10, views_per_place=views)
+    found = evaluate.searched(**paths, protocol=Protocol("10 m", radius=10, views_per_place=views))
     return {
         "query": found.query,
         "database": found.database,

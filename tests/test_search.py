@@ -1,7 +1,9 @@
 import json
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +49,19 @@ def test_unit_rows_come_as_a_full_sort_brings_them(queries, count, k):
         assert moved.mean() < 0.01
 
 
+FILES = {"database": "database.h5", "queries": "queries.h5", "images": "images.csv"}
+
+
+@contextmanager
+def opened(ranking, described):
+    with (
+        h5py.File(ranking) as found,
+        h5py.File(described["database"]) as file,
+        h5py.File(described["queries"]) as asked,
+    ):
+        yield found, file, asked
+
+
 @pytest.fixture
 def described(tmp_path):
     rng = np.random.default_rng(1)
@@ -55,14 +70,17 @@ def described(tmp_path):
             kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 16), ("whitened", 4))
         }
         files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "abc", "model": json.dumps({"epoch": 1})})
-    return tmp_path / "database.h5", tmp_path / "queries.h5"
+    rows = {"split": "test", "role": ["query"] * 7 + ["database"] * 50, "city": [*"abcabcd", *"ab" * 25]}
+    pd.DataFrame(rows | {"place": None, "time": None}).to_csv(tmp_path / "images.csv", index=False)
+    return {name: tmp_path / file for name, file in FILES.items()}
 
 
 def test_half_precision_files_are_searched_kind_by_kind(described, tmp_path):
-    database, queries = described
-    search(tmp_path / "ranking.h5", database=database, queries=queries, depth=9)
-    with h5py.File(tmp_path / "ranking.h5") as found, h5py.File(database) as file, h5py.File(queries) as asked:
-        assert dict(found.attrs) == {"checkpoint": "abc", "model": '{"epoch": 1}'}
+    search(tmp_path / "ranking.h5", **described, depth=9, scopes=["all"])
+    with opened(tmp_path / "ranking.h5", described) as (results, file, asked):
+        assert dict(results.attrs) == {"checkpoint": "abc", "model": '{"epoch": 1}'}
+        assert set(results) == {"all"}
+        found = results["all"]
         assert set(found) == {"raw", "whitened"}
         for kind, dim in (("raw", 16), ("whitened", 4)):
             expected, scores = by_sorting(asked[kind][:], file[kind][:], 9)
@@ -71,6 +89,25 @@ def test_half_precision_files_are_searched_kind_by_kind(described, tmp_path):
             assert found[kind]["dim"][()] == dim
             blocked, _ = nearest(asked[kind][:], file[kind], 9, block=11)
             np.testing.assert_array_equal(blocked, expected)
+
+
+def test_a_search_bounded_by_a_column_ranks_each_part_alone(described, tmp_path):
+    search(tmp_path / "ranking.h5", **described, depth=30, scopes=["all", "city"])
+    table = pd.read_csv(described["images"])
+    part = {role: table.city[table.role == role].to_numpy() for role in ("query", "database")}
+    with opened(tmp_path / "ranking.h5", described) as (results, file, asked):
+        found = results["city/raw"]
+        for q, city in enumerate(part["query"]):
+            rows = np.flatnonzero(part["database"] == city)
+            ranking, scores = (
+                by_sorting(asked["raw"][q : q + 1], file["raw"][:][rows], 30) if len(rows) else ([[]], [[]])
+            )
+            kept = len(ranking[0])
+            assert kept == (25 if city in "ab" else 0)
+            np.testing.assert_array_equal(found["ranking"][q, :kept], rows[np.array(ranking[0], int)])
+            np.testing.assert_allclose(found["score"][q, :kept], scores[0], atol=1e-4)
+            assert (found["ranking"][q, kept:] == -1).all()
+            assert (found["score"][q, kept:] == -np.inf).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from vprlib.datasets.base import Protocol
 from vprlib.datasets.csvfile import dataset
 from vprlib.files import write_csv
 from vprlib.verify import verify
@@ -24,7 +25,7 @@ def sets(tmp_path, photo):
     def check(counts=(), **changes):
         lines = [",".join(map(str, [name, *row])) for name, row in (rows | changes).items()]
         (tmp_path / "own.csv").write_text("\n".join(["path,split,role,east,north", *lines]))
-        declared = replace(dataset(tmp_path / "own.csv", 10.0, None, "10 m"), counts=dict(counts))
+        declared = replace(dataset(tmp_path / "own.csv", Protocol("10 m", radius=10)), counts=dict(counts))
         write_csv(tmp_path / "images.csv", declared.table())
         verify(tmp_path / "out.json", images=tmp_path / "images.csv", dataset=declared, name="own", threads=2)
         return json.loads((tmp_path / "out.json").read_text())
@@ -42,7 +43,7 @@ def test_a_clean_set_passes(sets):
     assert report["bounds_m"] == {"east": [0, 1104], "north": [0, 0]}
     assert (report["duplicates"], report["leaks"]) == ([], {})
     assert report["without_positives"] == {"train": 0, "val": 0, "test": 0}
-    assert (report["dataset"], report["protocol"], report["radius_m"]) == ("own", "10 m", 10)
+    assert (report["dataset"], report["protocols"], report["radius"]) == ("own", ["10 m"], 10)
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-60], lambda content: b"", None])

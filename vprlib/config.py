@@ -268,12 +268,19 @@ class City(Section):
 
 
 class Custom(Section):
-    """A dataset of one's own: a CSV with the columns path, split, role, east, north and maybe place, heading, time."""
+    """A dataset of one's own: a CSV with a row an image, or a folder of photos that know where they were taken."""
 
-    csv: str
-    radius_m: PositiveFloat = Field(description="a hit lies at most this far, in the unit of east and north")
+    csv: str | None = None
+    folder: str | None = Field(None, description="photos with GPS in their EXIF, with UTM in their names, or by place")
+    radius_m: PositiveFloat = Field(25, description="a hit lies at most this far, in the unit of east and north")
     views_per_place: PositiveInt | None = Field(None, description="count only the first image of each place as found")
     protocol: str = "own"
+
+    @model_validator(mode="after")
+    def one_source(self):
+        if (self.csv is None) == (self.folder is None):
+            raise ValueError("give either `csv` or `folder`")
+        return self
 
 
 class Search(Section):
@@ -301,6 +308,10 @@ class Config(Section):
     runs: dict[Name, Run] = Field(min_length=1)
     custom: dict[Name, Custom] = {}
     roots: dict[str, str] = Field({}, description="where a dataset's files lie, if not in its folder of `data/`")
+    protocols: dict[str, Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]] = Field(
+        {}, description="dataset: the protocols that it is judged by; its first one, if not said"
+    )
+    offline: bool = Field(False, description="nothing is downloaded; a missing file is named")
     shards: PositiveInt = Field(1, description="jobs that share one extraction")
     pretrain: Pretrain = Pretrain()
     city: City = City()
@@ -310,7 +321,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def names_are_known(self):
-        used = [("datasets", name) for name in self.datasets] + [("roots", name) for name in self.roots]
+        used = [("datasets", name) for name in self.datasets]
+        used += [(key, name) for key in ("roots", "protocols") for name in getattr(self, key)]
         used += [(f"runs.{run}.train_set", self.runs[run].train_set) for run in self.runs]
         for key, name in used:
             if name not in self.dataset_names:

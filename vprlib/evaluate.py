@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from vprlib.datasets.base import read_table, select
+from vprlib.datasets.base import EVERYWHERE, Protocol, read_table, select
 from vprlib.files import BadInput, provenance
 from vprlib.geometry import within
 
@@ -101,12 +101,12 @@ def chance(ks, positives, database: int) -> dict:
 
 
 class Searched(NamedTuple):
-    """A ranking file, with the images it ranks and what is right."""
+    """A ranking file as one protocol sees it: the images that it ranks and what is right."""
 
     query: pd.DataFrame  # the image table's rows that were searched for
     database: pd.DataFrame  # and those that were searched in
     positives: list  # for each query the database indices within the hit radius
-    rankings: dict  # kind of descriptor -> (Q, K) int64, views suppressed where the dataset asks for it
+    rankings: dict  # kind of descriptor -> (Q, K) int64, views suppressed where the protocol asks for it
     dims: dict  # kind of descriptor -> its dimension
     sources: dict  # what the descriptors were made from
 
@@ -116,29 +116,41 @@ class Searched(NamedTuple):
         return self.rankings.get("whitened", next(iter(self.rankings.values())))
 
 
-def searched(*, images, ranking, radius_m: float, views_per_place) -> Searched:
+def searched(*, images, ranking, protocol: Protocol) -> Searched:
     """Read a ranking and judge it against the test split of an image table.
 
     Raises:
-        BadInput: if the ranking was made for another image table.
+        BadInput: if the split has no query, the ranking was made for another image table, or the table lacks a column
+            that the protocol needs.
     """
     table = read_table(images)
     query, database = select(table, "test", "query"), select(table, "test", "database")
+    if query.empty:
+        raise BadInput(f"{images}: the test split has no query; it can be described, but not evaluated")
     with h5py.File(ranking, "r") as file:
-        rankings = {kind: file[kind]["ranking"][:] for kind in file}
-        dims = {kind: int(file[kind]["dim"][()]) for kind in file}
+        scope = file[protocol.within or EVERYWHERE]
+        rankings = {kind: scope[kind]["ranking"][:] for kind in scope}
+        dims = {kind: int(scope[kind]["dim"][()]) for kind in scope}
         sources = dict(file.attrs)
     for found in rankings.values():
         if len(found) != len(query) or found.max(initial=0) >= len(database):
             raise BadInput(f"{ranking}: was searched in other images than {images}; run `snakemake -R extract`")
-    if views_per_place:
+    if protocol.queries:
+        asked = np.flatnonzero(query[protocol.queries] == 1)
+        if not len(asked):
+            raise BadInput(f"{images}: no test query has a 1 in column {protocol.queries!r} of {protocol.name!r}")
+        query, rankings = query.iloc[asked], {kind: found[asked] for kind, found in rankings.items()}
+    if protocol.views_per_place:
         place = pd.factorize(database.place)[0]
         rankings = {kind: suppress_views(found, place, found.shape[1]) for kind, found in rankings.items()}
-    positives = within(query[["east", "north"]], database[["east", "north"]], radius_m)
+    positives = within(query[["east", "north"]], database[["east", "north"]], protocol.radius)
+    if protocol.within:  # a database image of another city is out of reach, whatever its coordinates
+        city, theirs = query[protocol.within].to_numpy(), database[protocol.within].to_numpy()
+        positives = [near[theirs[near] == own] for near, own in zip(positives, city, strict=True)]
     return Searched(query, database, positives, rankings, dims, sources)
 
 
-def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, views_per_place, protocol: str):
+def judge(*, images, ranking, ks, recipe: dict, config: str, protocol: Protocol):
     """The recalls of one ranking file: a tidy row for each kind of descriptor and k, with all that it depends on.
 
     Args:
@@ -147,15 +159,15 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, vi
         ks: cut-offs.
         recipe: the sections that the checkpoint must have been made with, as plain data.
         config: the fingerprint of the whole recipe.
-        radius_m, views_per_place, protocol: the dataset's.
+        protocol: what is asked, and what is a hit.
 
     Raises:
         BadInput: if the ranking is shorter than the largest k, or was made for another image table or recipe.
     """
-    found = searched(images=images, ranking=ranking, radius_m=radius_m, views_per_place=views_per_place)
+    found = searched(images=images, ranking=ranking, protocol=protocol)
     queries, database = len(found.query), len(found.database)
     if not any(len(right) for right in found.positives):
-        raise BadInput(f"{images}: no query of the test split has a database image within {radius_m:g} m")
+        raise BadInput(f"{images}: no query of the test split has a database image within {protocol.reach}")
     trained = json.loads(found.sources["model"])
     other = [name for name, section in recipe.items() if trained[name] != section]
     if other:
@@ -167,19 +179,17 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, vi
         "queries": queries,
         "without_positives": sum(not len(right) for right in found.positives),
         "database": database,
-        "radius_m": radius_m,
-        "protocol": protocol,
+        "radius": protocol.radius,
+        "unit": protocol.unit,
+        "protocol": protocol.name,
         "config": config,
         "checkpoint": found.sources["checkpoint"][:12],
         "epoch": trained["epoch"],
     }
-    lucky = chance(ks, found.positives, database)
-    if views_per_place:  # places are ranked, not photos
-        place = pd.factorize(found.database.place)[0]
-        lucky = chance(ks, [np.unique(place[right]) for right in found.positives], place.max() + 1)
+    lucky = luck(ks, found, protocol)
     rows = []
     for kind, ranking_QK in found.rankings.items():
-        needed, there = max(ks) * (views_per_place or 1), ranking_QK.shape[1]
+        needed, there = max(ks) * (protocol.views_per_place or 1), ranking_QK.shape[1]
         if max(ks) > database:
             raise BadInput(f"evaluate.ks: recall@{max(ks)} of a database of {database} photos; leave that k out")
         if there < min(needed, database):
@@ -193,6 +203,21 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, radius_m: float, vi
             share = {"recall": recall, "low": low, "high": high, "chance": lucky[k]}
             rows.append(form | share | setting | provenance())
     return pd.DataFrame(rows)
+
+
+def luck(ks, found: Searched, protocol: Protocol) -> dict:
+    """Recall@k of a random ranking, {k: share}: of photos or places, of all of them or of one's city alone."""
+    unit = found.database.place if protocol.views_per_place else found.database.index
+    unit = pd.factorize(unit)[0]
+    if not protocol.within:
+        return chance(ks, [np.unique(unit[right]) for right in found.positives], unit.max() + 1)
+    hit = dict.fromkeys(ks, 0.0)
+    for value, queries in found.query.groupby(protocol.within).groups.items():
+        number = len(np.unique(unit[found.database[protocol.within] == value]))
+        rows = found.query.index.get_indexer(queries)
+        for k, share in chance(ks, [np.unique(unit[found.positives[row]]) for row in rows], number).items():
+            hit[k] += share * len(rows)
+    return {k: total / len(found.query) for k, total in hit.items()}
 
 
 def read_recalls(path):

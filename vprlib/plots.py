@@ -76,35 +76,56 @@ def setting(table) -> str:
     return "\n".join(wrapped(text, COLUMN) for text in (row.dataset, sizes))
 
 
+def by_protocol(table) -> list:
+    """A table for each protocol: numbers of two protocols share no panel."""
+    return [part for _, part in table.groupby("protocol", sort=False)]
+
+
 def curves(out, table):
-    """Draw recall@N over N: a line for each run, generation and descriptor of one dataset's recalls."""
-    rows, title = summarise(table), setting(table)
-    ks, runs = sorted(rows.k.unique()), list(rows.run.unique())
-    variants = list(dict.fromkeys(rows[FORM[1:]].itertuples(index=False, name=None)))
-    lines = [line.sort_values("k") for _, line in rows.groupby("label", sort=False)]
-    lines.sort(key=lambda line: -line.recall.iloc[0])
-    names = [wrapped(f"{line.recall.iloc[0]:.1f}  {line.label.iloc[0]}", COLUMN - 0.65) for line in lines]
-    with figure(out, COLUMN, 2.6 + LINE * ("\n".join([*names, title]).count("\n") + 3)) as fig:
-        ax, alpha = fig.subplots(), 0.15 if len(ks) > 1 else 1
-        for line, name in zip(lines, names, strict=True):
-            run, *variant = line[FORM].iloc[0]
-            style = look(runs.index(run), variants.index(tuple(variant)))
-            ax.plot(line.k, line.recall, **style, label=name)
-            ax.fill_between(line.k, line.low, line.high, color=style["color"], linewidth=1, alpha=alpha)
-        chance = rows.groupby("k").chance.mean()
-        ax.plot(chance, color=GREY, linestyle=":", marker="_", label=f"{chance.iloc[0]:.1f}  chance")
-        ax.set(xscale="log", xlabel="N, number of candidates", ylabel="recall@N (%)")
-        fig.suptitle(title)
-        ax.set(xlim=(ks[0] / 1.15, ks[-1] * 1.15), ylim=(0, min(102, 1.1 * rows[["high", "chance"]].max().max())))
-        apart = (ks[-1] / ks[0]) ** 0.08  # labels of ks that are closer touch each other
-        ax.set_xticks(ks, [k if after >= k * apart else "" for k, after in zip(ks, [*ks[1:], np.inf], strict=True)])
-        ax.minorticks_off()
-        fig.legend(title=f"recall@{ks[0]} (%); bands: {spread(rows.seeds)}", alignment="left", loc="outside lower left")
+    """Draw recall@N over N of one dataset: a panel a protocol, a line for each run, generation and descriptor."""
+    panels = []
+    for part in by_protocol(table):
+        rows, title = summarise(part), setting(part)
+        lines = [line.sort_values("k") for _, line in rows.groupby("label", sort=False)]
+        lines.sort(key=lambda line: -line.recall.iloc[0])
+        names = [wrapped(f"{line.recall.iloc[0]:.1f}  {line.label.iloc[0]}", COLUMN - 0.65) for line in lines]
+        height = 2.6 + LINE * ("\n".join([*names, title]).count("\n") + 3)
+        panels.append((height, title, rows, dict(zip(names, lines, strict=True))))
+    heights = [height for height, *_ in panels]
+    with figure(out, COLUMN, sum(heights)) as fig:
+        parts = np.atleast_1d(fig.subfigures(len(panels), height_ratios=heights))
+        for part, (_, title, rows, lines) in zip(parts, panels, strict=True):
+            part.suptitle(title)
+            recall_lines(part.subplots(), rows, lines)
+            k = rows.k.min()
+            part.legend(
+                title=f"recall@{k} (%); bands: {spread(rows.seeds)}", alignment="left", loc="outside lower left"
+            )
     return fig
 
 
+def recall_lines(ax, rows, lines: dict):
+    """The lines of one panel of `curves`, by their names in the legend."""
+    ks, runs = sorted(rows.k.unique()), list(rows.run.unique())
+    variants = list(dict.fromkeys(rows[FORM[1:]].itertuples(index=False, name=None)))
+    for name, line in lines.items():
+        run, *variant = line[FORM].iloc[0]
+        style = look(runs.index(run), variants.index(tuple(variant)))
+        ax.plot(line.k, line.recall, **style, label=name)
+        shade = {"color": style["color"], "linewidth": 1, "alpha": 0.15 if len(ks) > 1 else 1}
+        ax.fill_between(line.k, line.low, line.high, **shade)
+    chance = rows.groupby("k").chance.mean()
+    ax.plot(chance, color=GREY, linestyle=":", marker="_", label=f"{chance.iloc[0]:.1f}  chance")
+    ax.set(xscale="log", xlabel="N, number of candidates", ylabel="recall@N (%)")
+    ax.set(xlim=(ks[0] / 1.15, ks[-1] * 1.15), ylim=(0, min(102, 1.1 * rows[["high", "chance"]].max().max())))
+    apart = (ks[-1] / ks[0]) ** 0.08  # labels of ks that are closer touch each other
+    ax.set_xticks(ks, [k if after >= k * apart else "" for k, after in zip(ks, [*ks[1:], np.inf], strict=True)])
+    ax.minorticks_off()
+
+
 def comparison(out, tables):
-    """Draw recall@1 (or at the smallest k) as bars: a panel for each table, that is for each dataset."""
+    """Draw recall@1 (or at the smallest k) as bars: a panel for each dataset and protocol."""
+    tables = [part for table in tables for part in by_protocol(table)]
     k = min(table.k.min() for table in tables)
     groups = [(setting(table), summarise(table[table.k == k])) for table in tables]
     heights = [0.3 * len(rows) + 0.1 for _, rows in groups]

@@ -1,10 +1,12 @@
 """Exact nearest neighbours by faiss."""
 
+import itertools
 import mmap
 
 import numpy as np
 
 from vprlib import files
+from vprlib.datasets.base import EVERYWHERE, read_table, select
 from vprlib.files import BadInput
 
 BLOCK = 1 << 25  # values of the database held as float32: 128 MB
@@ -92,14 +94,38 @@ def finite(x_ND, whose: str) -> np.ndarray:
     return x_ND
 
 
-def search(out, *, database, queries, depth: int):
-    """Rank the database for every query and kind of descriptor; write `<kind>/ranking` and `<kind>/score`."""
+def search(out, *, database, queries, images, depth: int, scopes: list):
+    """Rank the database for every query and kind of descriptor; write `<scope>/<kind>/ranking`, `score` and `dim`.
+
+    Args:
+        scopes: EVERYWHERE, or columns of the image table `images`: a query is then searched among the database images
+            that agree with it there (MSLS: its city), and -1 and -inf pad the rows of those that have fewer than depth.
+    """
     import h5py
 
-    with h5py.File(database, "r") as file, h5py.File(queries, "r") as asked:
+    table = read_table(images)
+    asked, stored = select(table, "test", "query"), select(table, "test", "database")
+    with h5py.File(database, "r") as file, h5py.File(queries, "r") as wanted:
         arrays = {}
-        for kind in file:
-            ranking, score = nearest(asked[kind], file[kind], depth)
-            arrays |= {f"{kind}/ranking": ranking, f"{kind}/score": score}
-            arrays[f"{kind}/dim"] = file[kind].shape[1]
+        for kind, scope in itertools.product(file, scopes):
+            if scope == EVERYWHERE:
+                ranking, score = nearest(wanted[kind], file[kind], depth)
+            else:
+                parts = [np.asarray(part[scope]) for part in (asked, stored)]
+                ranking, score = nearest_within(wanted[kind], file[kind], depth, *parts)
+            arrays |= {f"{scope}/{kind}/ranking": ranking, f"{scope}/{kind}/score": score}
+            arrays[f"{scope}/{kind}/dim"] = file[kind].shape[1]
         files.write_h5(out, arrays, dict(file.attrs))
+
+
+def nearest_within(query_QD, database_ND, k: int, query_part, database_part) -> tuple:
+    """As `nearest`, of each query among the database rows whose part equals its own; -1 and -inf pad short rows."""
+    k = min(k, len(database_ND))
+    ranking = np.full((len(query_QD), k), -1, np.int64)
+    score = np.full((len(query_QD), k), -np.inf, np.float32)
+    for part in np.unique(query_part):
+        some, rows = np.flatnonzero(query_part == part), np.flatnonzero(database_part == part)
+        if len(rows):
+            found, near = nearest(query_QD[some], database_ND[rows], k)
+            ranking[some, : found.shape[1]], score[some, : found.shape[1]] = rows[found], near
+    return ranking, score

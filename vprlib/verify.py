@@ -48,8 +48,8 @@ def verify(out, *, images, dataset: Dataset, name: str, threads: int):
     repeated = hashes[hashes.duplicated(keep=False)]
     report = {
         "dataset": name,
-        "protocol": dataset.protocol,
-        "radius_m": dataset.radius_m,
+        "protocols": [protocol.name for protocol in dataset.protocols],
+        "radius": dataset.radius_m,
         "counts": counts,
         "sizes": {size: int(count) for size, count in sizes.sort_index().items()},
         "bounds_m": {axis: [float(table[axis].min()), float(table[axis].max())] for axis in ("east", "north")},

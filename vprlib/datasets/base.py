@@ -7,24 +7,49 @@ from pathlib import Path
 from vprlib.files import BadInput
 from vprlib.geometry import within
 
-COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")
+COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")  # any others are conditions
+OPTIONAL = ("place", "heading", "time")
 SPLITS = ("train", "val", "test")
 ROLES = ("database", "query")
+EVERYWHERE = "all"  # the scope of a search that no column bounds
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a hit is judged. Its name stands beside every number: numbers of two protocols do not compare."""
+
+    name: str
+    radius: float  # a hit lies at most this far from the query, in `unit`
+    unit: str = "m"  # of the coordinates: metres, or frames of a traverse
+    views_per_place: int | None = None  # only the first image of a place counts among the candidates, of so many views
+    queries: str | None = None  # a column of the image table: the queries that have a 1 there; all, if none
+    within: str | None = None  # a column: a query is searched among the database images that agree with it there
+
+    @property
+    def reach(self) -> str:
+        return f"{self.radius:g} {self.unit}"
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A declaration; nothing is read until `table`."""
 
-    index: Callable  # root -> DataFrame of COLUMNS, paths relative to the root; place, heading, time may be left out
+    index: Callable  # root -> DataFrame of COLUMNS and conditions, paths relative to the root; OPTIONAL may be left out
     files: tuple  # what `index` reads, relative to the root
     root: Path  # the folder of the files as published
-    radius_m: float  # a hit lies at most this far from the query
-    protocol: str  # how its numbers are made; it stands beside each of them
+    protocols: tuple[Protocol, ...]  # the first is its own: training judges val by it
     access: str  # where to get it: whom to ask, which files
-    views_per_place: int | None = None  # evaluation counts only the first image of a place among its candidates
     counts: Mapping = field(default_factory=dict)  # (split, role) -> number of images
+    remotes: tuple = ()  # download.Remote: what anyone may download
+    page: str = ""  # where its owners describe it
+    licence: str = ""
+    citation: str = ""
+    may_lack_queries: bool = False  # a test split may be a database alone, to be described
     render: Callable | None = None  # (root, size, workers) -> None writes the files of an embedded dataset
+
+    @property
+    def radius_m(self) -> float:
+        return self.protocols[0].radius
 
     def table(self):
         """The image table: one row an image, `path` openable from the working folder, coordinates in metres.
@@ -36,10 +61,10 @@ class Dataset:
         if missing:
             raise BadInput(f"{self.root / missing[0]}: no such file. {self.access}")
         table = self.index(self.root)
-        for column in ("path", "split", "role", "east", "north"):
-            if column not in table:
+        for column in COLUMNS:
+            if column not in table and column not in OPTIONAL:
                 raise BadInput(f"{self.root / self.files[0]}: has no column {column!r}")
-        table = table.reindex(columns=list(COLUMNS))
+        table = table.reindex(columns=[*COLUMNS, *(column for column in table if column not in COLUMNS)])
         if table.path.isna().any():
             row = 1 + int(table.path.isna().to_numpy().argmax())
             raise BadInput(f"{self.root / self.files[0]}: row {row} has no path")
@@ -65,7 +90,7 @@ class Dataset:
                 row = bad.iloc[0]
                 raise BadInput(f"{source}: {row.path}: {column} is {row[column]}, not a number of metres")
         homeless = table[(table.role == "database") & table.place.isna()]
-        if self.views_per_place and len(homeless):
+        if any(protocol.views_per_place for protocol in self.protocols) and len(homeless):
             raise BadInput(f"{source}: {homeless.path.iloc[0]}: has no place, and views_per_place needs it")
         if table.path.duplicated().any():
             raise BadInput(f"{source}: {table.path[table.path.duplicated()].iloc[0]} is listed twice")
@@ -73,11 +98,12 @@ class Dataset:
             raise BadInput(f"{source}: lists no image")
         for split in [split for split in SPLITS if (table.split == split).any()]:
             for role in ROLES:
-                if select(table, split, role).empty:
+                lacking = self.may_lack_queries and (split, role) == ("test", "query")
+                if not lacking and select(table, split, role).empty:
                     raise BadInput(f"{source}: split {split} has no {role} image")
-            if not any(len(found) for found in self.positives(table, split)):
+            if len(rows(table, split, "query")) and not any(len(found) for found in self.positives(table, split)):
                 raise BadInput(
-                    f"{source}: no query of split {split} has a database image within {self.radius_m:g} m; "
+                    f"{source}: no query of split {split} has a database image within {self.protocols[0].reach}; "
                     f"check the radius and the unit of the coordinates"
                 )
 

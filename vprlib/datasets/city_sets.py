@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from vprlib.datasets.base import Dataset
+from vprlib.datasets.base import Dataset, Protocol
 from vprlib.datasets.pitts import pittsburgh
 from vprlib.datasets.tokyo import tokyo
 
@@ -29,20 +29,25 @@ def rendered(dataset: Dataset, writer: str) -> Dataset:
     return replace(
         dataset,
         files=(MARKER, *dataset.files),
-        radius_m=RADIUS_M,
         access=ACCESS,
         render=partial(render, writer=writer),
     )
 
 
-CITY = rendered(replace(pittsburgh("city", {}), root=Path("data/city"), protocol="10 m"), "write_city")
+CITY = rendered(
+    replace(
+        pittsburgh("city", {}),
+        root=Path("data/city"),
+        protocols=(Protocol(f"{RADIUS_M:g} m", radius=RADIUS_M),),
+    ),
+    "write_city",
+)
 CITY_NIGHT = rendered(
     tokyo(
         "datasets/city_night.mat",
         {"database": "", "query": "247query_v2"},
+        RADIUS_M,
         root=Path("data/city_night"),
-        radius_m=RADIUS_M,
-        protocol="10 m, first view of a place",
         access=ACCESS,
     ),
     "write_city_night",

@@ -1,24 +1,24 @@
 """A dataset of one's own: a CSV with a row an image.
 
 Columns: path (relative to the CSV's folder, or absolute), split (train, val, test), role (database, query), east and
-north (metres, or any unit that the radius is in); optional place, heading (degrees clockwise from north), time.
+north (metres, or any unit that the radius is in); optional place, heading (degrees clockwise from north), time. Any
+other column is a condition of the photos (weather, season), by which recalls may be told apart.
 """
 
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from vprlib.datasets.base import COLUMNS, Dataset
+from vprlib.datasets.base import COLUMNS, Dataset, Protocol
 from vprlib.files import BadInput
 
 
-def dataset(csv: Path, radius_m: float, views_per_place: int | None, protocol: str) -> Dataset:
+def dataset(csv: Path, protocol: Protocol) -> Dataset:
     return Dataset(
         index=partial(index, name=csv.name),
         files=(csv.name,),
         root=csv.parent,
-        radius_m=radius_m,
-        views_per_place=views_per_place,
-        protocol=protocol,
+        protocols=(protocol,),
         access="Write this CSV: the columns path, split, role, east, north, and if known place, heading, time",
     )
 
@@ -27,7 +27,7 @@ def index(root: Path, name: str):
     """Read the CSV.
 
     Raises:
-        BadInput: if it cannot be parsed, or has a column that is not one of those above.
+        BadInput: if it cannot be parsed, or has a column that looks like a misspelt one of those above.
     """
     import pandas as pd
 
@@ -35,7 +35,8 @@ def index(root: Path, name: str):
         table = pd.read_csv(root / name, dtype={"path": str, "split": str, "role": str, "place": str, "time": str})
     except (ValueError, pd.errors.ParserError) as error:
         raise BadInput(f"{root / name}: cannot be read as CSV ({error})") from error
-    unknown = [column for column in table.columns if column not in COLUMNS]
-    if unknown:
-        raise BadInput(f"{root / name}: unknown column {unknown[0]!r}; the columns are {', '.join(COLUMNS)}")
+    for column in table.columns:
+        meant = get_close_matches(column.lower(), COLUMNS, n=1, cutoff=0.75)
+        if column not in COLUMNS and meant:
+            raise BadInput(f"{root / name}: column {column!r}: is {meant[0]!r} meant? Rename it")
     return table

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from vprlib.datasets import dbstruct
-from vprlib.datasets.base import Dataset
+from vprlib.datasets.base import Dataset, Protocol
 
 
 def panorama(names: list) -> list:
@@ -22,8 +22,7 @@ def pittsburgh(size: str, counts: dict) -> Dataset:
         index=partial(dbstruct.index, splits=splits, folders={"database": "", "query": "queries_real"}, place=panorama),
         files=tuple(splits.values()),
         root=Path("data/pittsburgh"),
-        radius_m=25.0,
-        protocol="25 m",
+        protocols=(Protocol("25 m", radius=25),),
         access=(
             "Pittsburgh is given on request: ask its authors through the NetVLAD project page "
             "(www.di.ens.fr/willow/research/netvlad); put the folders 000 to 010 and queries_real and the splits' "

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from vprlib.datasets import dbstruct
-from vprlib.datasets.base import Dataset
+from vprlib.datasets.base import Dataset, Protocol
 
 VIEWS = 12
 
@@ -17,17 +17,19 @@ def panorama(names: list) -> list:
     return [str(number // VIEWS) for number in range(len(names))]
 
 
-def tokyo(mat: str, folders: dict, **declaration) -> Dataset:
+def tokyo(mat: str, folders: dict, radius: float, queries: str = "", **declaration) -> Dataset:
     index = partial(dbstruct.index, splits={"test": mat}, folders=folders, place=panorama)
-    return Dataset(index=index, files=(mat,), views_per_place=VIEWS, **declaration)
+    first_view = Protocol(f"{radius:g} m, first view of a place{queries}", radius=radius, views_per_place=VIEWS)
+    all_views = Protocol(f"{radius:g} m, all views{queries}", radius=radius)
+    return Dataset(index=index, files=(mat,), protocols=(first_view, all_views), **declaration)
 
 
 TOKYO247 = tokyo(
     "datasets/tokyo247.mat",
     {"database": "images", "query": "247query_subset_v2"},
+    radius=25,
+    queries=", queries v2, fixed size",
     root=Path("data/tokyo247"),
-    radius_m=25.0,
-    protocol="25 m, first view of a place, queries v2, fixed size",
     access=(
         "Tokyo 24/7 is given on request: ask its authors (www.ok.ctrl.titech.ac.jp/~torii/project/247); put the "
         "database images into data/tokyo247/images, the queries into data/tokyo247/247query_subset_v2 and the split "

@@ -131,18 +131,18 @@ def evaluated_checkpoint(w):
 
 
 def judged(w):
-    """Param function: how a dataset judges a hit."""
-    declared = dataset(w.dataset)
-    return {
-        "radius_m": declared.radius_m,
-        "views_per_place": declared.views_per_place,
-        "protocol": declared.protocol,
-    }
+    """Param function: how a dataset's hits are judged."""
+    return [asdict(protocol) for protocol in dataset(w.dataset).protocols]
 
 
 def candidates(w):
     """Param function: how many candidates a search keeps, so that `search.depth` places are among them."""
-    return cfg.search.depth * (dataset(w.dataset).views_per_place or 1)
+    return cfg.search.depth * max(protocol.views_per_place or 1 for protocol in dataset(w.dataset).protocols)
+
+
+def scopes(w):
+    """Param function: what bounds a dataset's searches."""
+    return sorted({protocol.within or EVERYWHERE for protocol in dataset(w.dataset).protocols})
 
 
 def generations():

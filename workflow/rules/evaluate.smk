@@ -33,6 +33,7 @@ rule merge:
 
 rule search:
     input:
+        images="results/{dataset}/images.csv",
         database=f"{EVALUATED}/database.h5",
         queries=f"{EVALUATED}/queries.h5",
     output:
@@ -42,6 +43,7 @@ rule search:
     threads: 8
     params:
         depth=candidates,
+        scopes=scopes,
     script:
         "../scripts/search.py"
 

@@ -98,7 +98,5 @@ rule contact:
         ),
     log:
         "logs/contact/{dataset}.log",
-    params:
-        judged=judged,
     script:
         "../scripts/contact.py"

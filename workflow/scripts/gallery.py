@@ -1,12 +1,12 @@
+from vprlib.datasets.base import Protocol
 from vprlib.evaluate import searched
 from vprlib.job import job
 from vprlib.sheets import gallery
 
 if __name__ == "__main__":
     with job(snakemake):
-        judged = snakemake.params.judged
-        del judged["protocol"]
-        found = searched(images=snakemake.input.images, ranking=snakemake.input.ranking, **judged)
+        protocol = Protocol(**snakemake.params.judged[0])
+        found = searched(images=snakemake.input.images, ranking=snakemake.input.ranking, protocol=protocol)
         gallery(
             snakemake.output[0],
             query=found.query,
@@ -14,5 +14,5 @@ if __name__ == "__main__":
             ranking_QK=found.shown,
             positives=found.positives,
             title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards)
-            + f"; a hit is within {judged['radius_m']:g} m",
+            + f"; a hit is within {protocol.reach}",
         )

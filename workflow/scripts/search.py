@@ -7,5 +7,7 @@ if __name__ == "__main__":
             snakemake.output[0],
             database=snakemake.input.database,
             queries=snakemake.input.queries,
+            images=snakemake.input.images,
             depth=snakemake.params.depth,
+            scopes=snakemake.params.scopes,
         )
