@@ -8,8 +8,8 @@ from vprlib import registry
 LAYERS = [
     {""},
     {"registry", "files"},
-    {"config"},
-    {"geometry"},
+    {"config", "transfer", "unpack"},
+    {"geometry", "download"},
     {"datasets"},
     {"whiten", "evaluate", "verify", "merge"},
     {"plots"},

@@ -1,7 +1,11 @@
 """Reading and writing: nobody ever sees half a file, and every artefact says where it came from."""
 
+import errno
+import fcntl
 import hashlib
 import json
+import logging
+import math
 import os
 import socket
 import subprocess
@@ -12,6 +16,8 @@ from pathlib import Path
 import psutil
 
 import vprlib
+
+log = logging.getLogger(__name__)
 
 
 class BadInput(ValueError):
@@ -47,6 +53,50 @@ def atomic(path):
         raise BadInput(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path, wait=False):
+    """Let one process, or thread, at a time work on `path`; the lock goes when its holder ends, however it ends.
+
+    Args:
+        path: what is worked on; the lock is a hidden file beside it.
+        wait: for the one who holds it, instead of refusing.
+
+    Raises:
+        BadInput: another one holds it (named), or the folder cannot be written.
+    """
+    path = Path(path)
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("a+")
+        except OSError as error:
+            raise BadInput(f"{lock}: cannot be written ({error.strerror or error})") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read() or "another process"
+            file.close()
+            raise BadInput(f"{path}: {holder} is at work on it; wait for its end, or end it") from error
+        except OSError as error:  # a file system without locks
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                file.close()
+                raise
+            log.warning("%s: this file system has no locks; start nothing else that writes here", path)
+        if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+            break
+        file.close()  # its last holder removed it between our opening and locking it
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
 
 
 def write_bytes(path, data: bytes):
@@ -109,6 +159,14 @@ def digest(path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def amount(number: float) -> str:
+    """A number of bytes for people: `12 bytes`, `3.4 GB` (powers of 1000)."""
+    if number < 1000:
+        return f"{number:.0f} bytes"
+    power = min(4, int(math.log10(number) / 3))
+    return f"{number / 1000**power:.1f} {' kMGT'[power]}B"
 
 
 def fingerprint(value) -> str:
