@@ -76,6 +76,13 @@ class Backbone(Section):
 class Aggregator(Section):
     name: Annotated[str, known("aggregator")] = "netvlad"
     clusters: int = Field(64, ge=2, description="NetVLAD's visual words")
+    bias: bool = Field(False, description="NetVLAD's assignment has a bias a word (`vladv2` of pytorch-NetVlad)")
+
+    @model_validator(mode="after")
+    def only_netvlad_has_a_bias(self):
+        if self.bias and self.name != "netvlad":
+            raise ValueError(f"bias is that of NetVLAD's assignment; {self.name!r} has none")
+        return self
 
 
 class Centroids(Section):

@@ -17,6 +17,20 @@ from vprlib.model import build_backbone, check_state, write_weights
 STAGES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}  # of torchvision's ResNets, as our layer numbers
 OURS = re.compile(r"layers\.(\d+)\.")
 PREFIXES = re.compile(r"^(?:module\.)?(?:features\.|layers\.)?(\d+\.)")
+GLOBAL = re.compile(r"GLOBAL (\S+)")  # what torch's safe unpickler says of a class or function that it does not know
+
+
+class Ignored:
+    """Stands for a NumPy scalar and its type, such as the best recall beside a state dict; nothing of it is read."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
+SCALARS = [(Ignored, name) for name in ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")]
 
 
 def fetch(out, backbone: Backbone):
@@ -54,17 +68,25 @@ def rename(name: str) -> str:
 def read_state(path) -> dict:
     """Read a state dict: safetensors, or a torch file that holds nothing but tensors and plain containers.
 
+    What lies beside a `state_dict`, such as an optimiser's state, is left.
+
     Raises:
-        BadInput: if it cannot be read so.
+        BadInput: if it cannot be read so; a class or function that the file wants called is named.
     """
     try:
         if str(path).endswith(".safetensors"):
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(SCALARS):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: no such file; backbone.file names it") from error
+        raise BadInput(f"{path}: no such file") from error
     except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        if code := GLOBAL.search(str(error)):
+            raise BadInput(
+                f"{path}: holds {code[1]}, which only a full unpickling would load; that runs whatever code a file "
+                f"brings, so it is never done. Whoever trusts the file can save its state dict alone"
+            ) from error
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise BadInput(f"{path}: cannot be read as a file of weights alone ({reason})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
