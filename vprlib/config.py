@@ -57,7 +57,9 @@ class Image(Section):
 
 class Backbone(Section):
     name: Annotated[str, known("backbone")] = "vgg16"
-    weights: Name = Field("imagenet", description="`imagenet` (torchvision's), `pretrain`, or a name of your own")
+    weights: Name = Field(
+        "imagenet", description="`imagenet` (torchvision's or timm's), `pretrain`, or a name of your own"
+    )
     file: str | None = Field(None, description="the state dict that `weights` names, when it is your own")
     label: Name | None = Field(None, description="the backbone's name in paths; give one to runs that must not share")
     options: dict[str, bool | int | float | str] = Field({}, description="arguments of the backbone, such as `width`")
@@ -70,7 +72,7 @@ class Backbone(Section):
 
     @property
     def path(self) -> str:
-        return self.label or self.name
+        return self.label or self.name.replace("/", "-")
 
 
 class Aggregator(Section):

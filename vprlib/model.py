@@ -69,11 +69,11 @@ def device(name: str) -> torch.device:
         raise BadInput(f"device {name!r}: use 'auto', 'cpu', 'cuda' or 'cuda:<number>'") from error
 
 
-def build_backbone(backbone: Backbone) -> nn.Module:
-    """Build an untrained backbone from its config section.
+def build_backbone(backbone: Backbone, image: Image | None = None) -> nn.Module:
+    """Build an untrained backbone from its config section; its normalisation layers use their stored statistics.
 
     Raises:
-        BadInput: if it does not take one of the options.
+        BadInput: if it does not take one of the options, or photos of the section `image`.
     """
     build = registry.load("backbone", backbone.name)
     known = inspect.signature(build).parameters
@@ -82,14 +82,19 @@ def build_backbone(backbone: Backbone) -> nn.Module:
         hint = registry.suggestion(unknown[0], known)
         raise BadInput(f"backbone.options: {backbone.name} has no option {unknown[0]!r}; {hint}")
     try:
-        return build(**backbone.options)
+        network = build(**backbone.options).eval()
+    except BadInput:
+        raise
     except ValueError as error:
         raise BadInput(f"backbone.options: {error}") from error
+    if image:
+        network.check_image(image, pretrained=backbone.weights == "imagenet")
+    return network
 
 
 def build(image: Image, backbone: Backbone, aggregator: Aggregator) -> Descriptor:
     """Build an untrained network from its config sections."""
-    network = build_backbone(backbone)
+    network = build_backbone(backbone, image)
     make = registry.load("aggregator", aggregator.name)
     taken = inspect.signature(make).parameters
     options = {name: value for name, value in aggregator.model_dump().items() if name in taken}

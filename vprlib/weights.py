@@ -1,4 +1,4 @@
-"""A backbone's initial weights: torchvision's, or a state dict of one's own, as one safetensors file."""
+"""A backbone's initial weights: torchvision's, timm's, or a state dict of one's own, as one safetensors file."""
 
 import pickle
 import re
@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vprlib import files
+from vprlib.backbones import timm_models
 from vprlib.config import Backbone
 from vprlib.files import BadInput
 from vprlib.model import build_backbone, check_state, write_weights
@@ -37,24 +38,40 @@ def fetch(out, backbone: Backbone):
     """Write the weights that a backbone's section names.
 
     Source names may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), a bare stack's (`0.weight`, the
-    MatConvNet VGG16 file) or ours; layers beyond the backbone's end, such as classifiers, are left out.
+    MatConvNet VGG16 file), timm's for a model of timm, or ours; layers beyond the backbone's end, such as classifiers,
+    are left out.
 
     Raises:
         BadInput: the file cannot be had or read, or its layers do not fit (the first of them named).
     """
     network = build_backbone(backbone)
-    source = backbone.file or f"torchvision's {backbone.name} {backbone.weights}"
-    state = read_state(backbone.file) if backbone.file else download(backbone.name)
-    own = network.state_dict()
-    last = max(int(name.split(".")[1]) for name in own)
-    renamed = {rename(name): tensor for name, tensor in state.items()}
-    state = {name: renamed[name] for name in renamed if (ours := OURS.match(name)) and int(ours[1]) <= last}
+    source = backbone.file or f"{backbone.name} {backbone.weights}"
+    if isinstance(network, timm_models.Timm):
+        state = read_state(backbone.file) if backbone.file else timm_models.download(network.name)
+        state = of_timm(state, network)
+    else:
+        state = read_state(backbone.file) if backbone.file else download(backbone.name)
+        state = of_stack(state, network)
     check_state(network, state, source)
     attributes = {
         "backbone": backbone.model_dump(mode="json"),
         "sha256": files.digest(backbone.file) if backbone.file else None,
     }
     write_weights(out, state, attributes)
+
+
+def of_stack(state: dict, network) -> dict:
+    """What a state dict has of a stack's layers, by their names."""
+    last = max(int(name.split(".")[1]) for name in network.state_dict())
+    renamed = {rename(name): tensor for name, tensor in state.items()}
+    return {name: renamed[name] for name in renamed if (ours := OURS.match(name)) and int(ours[1]) <= last}
+
+
+def of_timm(state: dict, network) -> dict:
+    """What a state dict has of a timm model up to the stage that is used."""
+    own = network.state_dict()
+    plain = {name.removeprefix("module.").removeprefix(timm_models.INNER): state[name] for name in state}
+    return {timm_models.INNER + name: plain[name] for name in plain if timm_models.INNER + name in own}
 
 
 def rename(name: str) -> str:
