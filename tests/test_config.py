@@ -106,6 +106,7 @@ BAD = {
         "generations.0",
         "'gem'",
     ),
+    "bias of a pooling": (base(aggregator={"name": "gem", "bias": True}), "base.aggregator", "bias", "'gem'"),
     "misspelt inner key": (base(train={"soft": {"wight": 1}}), "base.train.soft.wight", "weight"),
     "shared centroids": (two_runs(aggregator={"clusters": 8}), "runs.a", "runs.b", "clusters", "backbone.label"),
     "shared weights": (two_runs(backbone={"options": {"width": 0.5}}), "runs.a", "runs.b", "backbone", "label"),

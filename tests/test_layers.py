@@ -20,11 +20,13 @@ LAYERS = [
     {"model"},
     {"weights", "trunk", "pretrain", "objective", "progress"},
     {"cluster", "extract", "refresh"},
+    {"published"},
+    {"api"},
     {"generation"},
     {"train"},
     {"job"},
     {"launch"},
-    {"scripts"},
+    {"scripts", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SHARED = {"base", "cut", "dbstruct", "csvfile", "pitts", "tokyo"}  # files that others of their sub-package may import

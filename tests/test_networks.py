@@ -31,11 +31,11 @@ def network(backbone=SMALL, aggregator=WORDS, seed=0):
         return build(Image(height=32, width=48), backbone, aggregator)
 
 
-def vlad_by_definition(x_BCHW, assignment_KC, centroids_KC):
+def vlad_by_definition(x_BCHW, assignment_KC, centroids_KC, bias_K=0):
     """Every residual of every position to every centroid, weighted by its soft assignment, in one tensor."""
     x_BCP = x_BCHW.flatten(2)
     x_BCP = x_BCP / x_BCP.norm(dim=1, keepdim=True)
-    a_BKP = torch.softmax(torch.einsum("kc,bcp->bkp", assignment_KC, x_BCP), dim=1)
+    a_BKP = torch.softmax(torch.einsum("kc,bcp->bpk", assignment_KC, x_BCP) + bias_K, dim=2).mT
     residual_BKCP = x_BCP[:, None] - centroids_KC[None, :, :, None]
     v_BKC = (a_BKP[:, :, None] * residual_BKCP).sum(3)
     v_BKC = v_BKC / v_BKC.norm(dim=2, keepdim=True)
@@ -60,6 +60,23 @@ def test_the_gradients_of_netvlad_are_those_of_its_definition():
     for one, other in zip(found, expected, strict=True):
         assert other.abs().max() > 1e-3
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
+
+
+def test_netvlad_may_have_a_bias_and_so_do_its_regions():
+    plain, layer, x = NetVLAD(6, clusters=3).double(), NetVLAD(6, clusters=3, bias=True).double(), rand(2, 6, 4, 4)
+    assert set(layer.state_dict()) - set(plain.state_dict()) == {"bias"}
+    x = x.double()
+    layer.load_state_dict(plain.state_dict() | {"bias": torch.zeros(3)})
+    torch.testing.assert_close(layer(x), plain(x), atol=0, rtol=0)
+    layer.bias.data = rand(3, seed=4, dtype=torch.float64)
+    expected = vlad_by_definition(x, layer.assignment, layer.centroids, layer.bias)
+    torch.testing.assert_close(layer(x), expected, atol=1e-10, rtol=0)
+    assert (layer(x) - plain(x)).abs().max() > 1e-2
+    torch.testing.assert_close(region_descriptors(layer, x)[:, 0], expected, atol=1e-10, rtol=0)
+    torch.testing.assert_close(region_descriptors(layer, x)[:, 1], layer(x[:, :, :2]), atol=1e-10, rtol=0)
+    gradients = [torch.autograd.grad(y[0, 0], layer.bias)[0] for y in (layer(x), expected)]
+    torch.testing.assert_close(*gradients, atol=1e-10, rtol=0)
+    assert build(Image(), SMALL, Aggregator(clusters=4, bias=True)).aggregator.bias.shape == (4,)
 
 
 def test_alpha_makes_the_nearest_two_centroids_a_hundred_to_one():

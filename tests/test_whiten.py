@@ -84,3 +84,35 @@ def test_what_cannot_be_fitted_or_applied_is_refused(refused):
     x[3, 5] = np.nan
     with refused("descriptor 3", "not finite"):
         fit(x, 4)
+
+
+LAYERS = {
+    "rows at random angles": lambda rng: rng.normal(size=(12, 40)) * rng.uniform(0.01, 30, (12, 1)),
+    "more rows than values": lambda rng: rng.normal(size=(40, 12)),
+    "rows that repeat": lambda rng: np.repeat(rng.normal(size=(6, 40)), 2, axis=0),
+    "a row of zeros": lambda rng: rng.normal(size=(12, 40)) * (np.arange(12) > 0)[:, None],
+    "eigenvalues below the floor": lambda rng: rng.normal(size=(12, 40)) * 1e6,
+}
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=list(LAYERS))
+def test_any_linear_layer_is_a_whitening(make, tmp_path):
+    rng = np.random.default_rng(0)
+    weight = make(rng)
+    bias, x = rng.normal(size=len(weight)) * np.abs(weight).max(), descriptors(30, weight.shape[1])
+    Whitening.of_layer(weight, bias).save(tmp_path / "pca.h5")
+    found = Whitening.load(tmp_path / "pca.h5")
+    y = x @ weight.T + bias
+    np.testing.assert_allclose(found.apply(x), y / np.linalg.norm(y, axis=1, keepdims=True), atol=1e-6)
+    again = found.layer()
+    np.testing.assert_allclose(again[0], weight, rtol=1e-6)
+    np.testing.assert_allclose(again[1], bias, rtol=1e-6)
+
+
+def test_the_layer_of_a_fit_gives_the_fit_back_and_others_can_read_it():
+    found = fit(descriptors(200, 16), 6)
+    again = Whitening.of_layer(*found.layer())
+    np.testing.assert_allclose(again.U, found.U, atol=1e-5)
+    np.testing.assert_allclose(again.lams, found.lams, rtol=1e-4)
+    np.testing.assert_allclose(again.Utmu, found.Utmu, atol=1e-6)
+    np.testing.assert_allclose(again.U.T @ again.mu, again.Utmu, atol=1e-6)  # OpenIBL computes it anew

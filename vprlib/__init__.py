@@ -1,3 +1,16 @@
-"""Visual place recognition research: the library behind the workflow's stages."""
+"""Visual place recognition research: the library behind the workflow's stages.
+
+import vprlib
+descriptors = vprlib.describe("best.safetensors", ["a.jpg", "b.jpg"])  # (2, D) float32, unit rows
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """`describe`, imported when it is first used: it needs torch, which a workflow's parse must not wait for."""
+    if name != "describe":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("vprlib.api").describe

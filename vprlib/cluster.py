@@ -71,7 +71,7 @@ def centroids(
     pool = np.flatnonzero((table.split == settings.split) & table.role.isin(settings.roles))
     if not len(pool):
         raise BadInput(f"centroids: the training set has no {settings.split} {' or '.join(settings.roles)} images")
-    network = build_backbone(backbone)
+    network = build_backbone(backbone, image)
     load_weights(network, weights)
     photos = source(table, image, trunk if settings.split in SPLITS else None)
     some = np.sort(rng.choice(pool, min(settings.images, len(pool)), replace=False))

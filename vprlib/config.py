@@ -57,7 +57,9 @@ class Image(Section):
 
 class Backbone(Section):
     name: Annotated[str, known("backbone")] = "vgg16"
-    weights: Name = Field("imagenet", description="`imagenet` (torchvision's), `pretrain`, or a name of your own")
+    weights: Name = Field(
+        "imagenet", description="`imagenet` (torchvision's or timm's), `pretrain`, or a name of your own"
+    )
     file: str | None = Field(None, description="the state dict that `weights` names, when it is your own")
     label: Name | None = Field(None, description="the backbone's name in paths; give one to runs that must not share")
     options: dict[str, bool | int | float | str] = Field({}, description="arguments of the backbone, such as `width`")
@@ -70,12 +72,19 @@ class Backbone(Section):
 
     @property
     def path(self) -> str:
-        return self.label or self.name
+        return self.label or self.name.replace("/", "-")
 
 
 class Aggregator(Section):
     name: Annotated[str, known("aggregator")] = "netvlad"
     clusters: int = Field(64, ge=2, description="NetVLAD's visual words")
+    bias: bool = Field(False, description="NetVLAD's assignment has a bias a word (`vladv2` of pytorch-NetVlad)")
+
+    @model_validator(mode="after")
+    def only_netvlad_has_a_bias(self):
+        if self.bias and self.name != "netvlad":
+            raise ValueError(f"bias is that of NetVLAD's assignment; {self.name!r} has none")
+        return self
 
 
 class Centroids(Section):

@@ -80,10 +80,11 @@ def whitening_of(checkpoint, path) -> Whitening:
     """
     import h5py
 
+    whitening = Whitening.load(path)
     with h5py.File(path, "r") as file:
-        if file.attrs["checkpoint"] != files.digest(checkpoint):
+        if file.attrs.get("checkpoint") != files.digest(checkpoint):
             raise BadInput(f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R whiten`")
-    return Whitening.load(path)
+    return whitening
 
 
 def whiten(out, *, table, checkpoint, trunk, settings: Whiten, seed: int, device, batch: int, workers: int):

@@ -59,18 +59,21 @@ def device(name: str) -> torch.device:
     """`auto` is the first GPU, if there is one.
 
     Raises:
-        BadInput: if a GPU is asked for by name and there is none.
+        BadInput: if a GPU is asked for by name and there is none, or no device has that name.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInput(f"execution.device: {name!r}, but torch sees no GPU; use 'auto' or 'cpu'")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        raise BadInput(f"device {name!r}: torch sees no GPU; use 'auto' or 'cpu'")
+    try:
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise BadInput(f"device {name!r}: use 'auto', 'cpu', 'cuda' or 'cuda:<number>'") from error
 
 
-def build_backbone(backbone: Backbone) -> nn.Module:
-    """Build an untrained backbone from its config section.
+def build_backbone(backbone: Backbone, image: Image | None = None) -> nn.Module:
+    """Build an untrained backbone from its config section; its normalisation layers use their stored statistics.
 
     Raises:
-        BadInput: if it does not take one of the options.
+        BadInput: if it does not take one of the options, or photos of the section `image`.
     """
     build = registry.load("backbone", backbone.name)
     known = inspect.signature(build).parameters
@@ -79,16 +82,22 @@ def build_backbone(backbone: Backbone) -> nn.Module:
         hint = registry.suggestion(unknown[0], known)
         raise BadInput(f"backbone.options: {backbone.name} has no option {unknown[0]!r}; {hint}")
     try:
-        return build(**backbone.options)
+        network = build(**backbone.options).eval()
+    except BadInput:
+        raise
     except ValueError as error:
         raise BadInput(f"backbone.options: {error}") from error
+    if image:
+        network.check_image(image, pretrained=backbone.weights == "imagenet")
+    return network
 
 
 def build(image: Image, backbone: Backbone, aggregator: Aggregator) -> Descriptor:
     """Build an untrained network from its config sections."""
-    network = build_backbone(backbone)
+    network = build_backbone(backbone, image)
     make = registry.load("aggregator", aggregator.name)
-    options = {"clusters": aggregator.clusters} if "clusters" in inspect.signature(make).parameters else {}
+    taken = inspect.signature(make).parameters
+    options = {name: value for name, value in aggregator.model_dump().items() if name in taken}
     return Descriptor(image, network, make(network.channels, **options)).to(memory_format=torch.channels_last)
 
 
@@ -107,7 +116,17 @@ def load_weights(module: nn.Module, path):
 
 
 def check_state(module: nn.Module, state: dict, path):
-    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    """As `check_tensors`, of a module."""
+    check_tensors(module.state_dict(), state, path)
+
+
+def check_tensors(own: dict, state: dict, path):
+    """Hold the names and shapes of a state dict against those that are wanted.
+
+    Raises:
+        BadInput: naming the first tensors that are missing, unknown or of another shape.
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in own.items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     wrong = [f"{name} is missing" for name in own if name not in given]
     wrong += [f"{name} is unknown" for name in given if name not in own]

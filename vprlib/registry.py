@@ -1,6 +1,10 @@
-"""Every method and dataset by name. Looking a name up imports only the file that holds it."""
+"""Every method and dataset by name. Looking a name up imports only the file that holds it.
+
+A name that ends with `*` holds all that begin so; what it names takes the rest as its first argument.
+"""
 
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 
 FAMILIES = {
@@ -10,6 +14,7 @@ FAMILIES = {
         "squeezenet1_0": "vprlib.backbones.squeezenet:squeezenet1_0",
         "resnet18": "vprlib.backbones.resnet:resnet18",
         "resnet50": "vprlib.backbones.resnet:resnet50",
+        "timm/*": "vprlib.backbones.timm_models:timm_model",
     },
     "aggregator": {
         "netvlad": "vprlib.aggregators.netvlad:NetVLAD",
@@ -44,13 +49,20 @@ def check(family: str, name: str) -> str:
     Raises:
         ValueError: naming the closest known name, and all of them.
     """
-    known = FAMILIES[family]
-    if name not in known:
-        raise ValueError(f"unknown {family} {name!r}; {suggestion(name, known)}")
+    if _entry(family, name) is None:
+        raise ValueError(f"unknown {family} {name!r}; {suggestion(name, FAMILIES[family])}")
     return name
 
 
 def load(family: str, name: str):
     """Return the object that `family` holds under `name`; its module is imported now, and no other."""
-    module, attribute = FAMILIES[family][check(family, name)].split(":")
-    return getattr(import_module(module), attribute)
+    entry = _entry(family, check(family, name))
+    module, attribute = FAMILIES[family][entry].split(":")
+    found = getattr(import_module(module), attribute)
+    return partial(found, name.removeprefix(entry[:-1])) if entry.endswith("*") else found
+
+
+def _entry(family: str, name: str) -> str | None:
+    """The known name that a name is, or that ends with `*` and begins it."""
+    open_ends = (known for known in FAMILIES[family] if known.endswith("*") and name.startswith(known[:-1]))
+    return name if name in FAMILIES[family] else next(open_ends, None)

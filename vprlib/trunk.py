@@ -29,7 +29,7 @@ def cache(out, *, table, weights, image: Image, backbone: Backbone, device, batc
 
     If the disk is too full for them, the file holds the reason instead, and `source` reads photos.
     """
-    network = build_backbone(backbone)
+    network = build_backbone(backbone, image)
     load_weights(network, weights)
     network.to(device, memory_format=torch.channels_last)
     photos = Photos(table.path, image.height, image.width)

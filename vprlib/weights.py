@@ -1,4 +1,4 @@
-"""A backbone's initial weights: torchvision's, or a state dict of one's own, as one safetensors file."""
+"""A backbone's initial weights: torchvision's, timm's, or a state dict of one's own, as one safetensors file."""
 
 import pickle
 import re
@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vprlib import files
+from vprlib.backbones import timm_models
 from vprlib.config import Backbone
 from vprlib.files import BadInput
 from vprlib.model import build_backbone, check_state, write_weights
@@ -17,30 +18,60 @@ from vprlib.model import build_backbone, check_state, write_weights
 STAGES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}  # of torchvision's ResNets, as our layer numbers
 OURS = re.compile(r"layers\.(\d+)\.")
 PREFIXES = re.compile(r"^(?:module\.)?(?:features\.|layers\.)?(\d+\.)")
+GLOBAL = re.compile(r"GLOBAL (\S+)")  # what torch's safe unpickler says of a class or function that it does not know
+
+
+class Ignored:
+    """Stands for a NumPy scalar and its type, such as the best recall beside a state dict; nothing of it is read."""
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
+SCALARS = [(Ignored, name) for name in ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")]
 
 
 def fetch(out, backbone: Backbone):
     """Write the weights that a backbone's section names.
 
     Source names may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), a bare stack's (`0.weight`, the
-    MatConvNet VGG16 file) or ours; layers beyond the backbone's end, such as classifiers, are left out.
+    MatConvNet VGG16 file), timm's for a model of timm, or ours; layers beyond the backbone's end, such as classifiers,
+    are left out.
 
     Raises:
         BadInput: the file cannot be had or read, or its layers do not fit (the first of them named).
     """
     network = build_backbone(backbone)
-    source = backbone.file or f"torchvision's {backbone.name} {backbone.weights}"
-    state = read_state(backbone.file) if backbone.file else download(backbone.name)
-    own = network.state_dict()
-    last = max(int(name.split(".")[1]) for name in own)
-    renamed = {rename(name): tensor for name, tensor in state.items()}
-    state = {name: renamed[name] for name in renamed if (ours := OURS.match(name)) and int(ours[1]) <= last}
+    source = backbone.file or f"{backbone.name} {backbone.weights}"
+    if isinstance(network, timm_models.Timm):
+        state = read_state(backbone.file) if backbone.file else timm_models.download(network.name)
+        state = of_timm(state, network)
+    else:
+        state = read_state(backbone.file) if backbone.file else download(backbone.name)
+        state = of_stack(state, network)
     check_state(network, state, source)
     attributes = {
         "backbone": backbone.model_dump(mode="json"),
         "sha256": files.digest(backbone.file) if backbone.file else None,
     }
     write_weights(out, state, attributes)
+
+
+def of_stack(state: dict, network) -> dict:
+    """What a state dict has of a stack's layers, by their names."""
+    last = max(int(name.split(".")[1]) for name in network.state_dict())
+    renamed = {rename(name): tensor for name, tensor in state.items()}
+    return {name: renamed[name] for name in renamed if (ours := OURS.match(name)) and int(ours[1]) <= last}
+
+
+def of_timm(state: dict, network) -> dict:
+    """What a state dict has of a timm model up to the stage that is used."""
+    own = network.state_dict()
+    plain = {name.removeprefix("module.").removeprefix(timm_models.INNER): state[name] for name in state}
+    return {timm_models.INNER + name: plain[name] for name in plain if timm_models.INNER + name in own}
 
 
 def rename(name: str) -> str:
@@ -54,17 +85,25 @@ def rename(name: str) -> str:
 def read_state(path) -> dict:
     """Read a state dict: safetensors, or a torch file that holds nothing but tensors and plain containers.
 
+    What lies beside a `state_dict`, such as an optimiser's state, is left.
+
     Raises:
-        BadInput: if it cannot be read so.
+        BadInput: if it cannot be read so; a class or function that the file wants called is named.
     """
     try:
         if str(path).endswith(".safetensors"):
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(SCALARS):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: no such file; backbone.file names it") from error
+        raise BadInput(f"{path}: no such file") from error
     except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        if code := GLOBAL.search(str(error)):
+            raise BadInput(
+                f"{path}: holds {code[1]}, which only a full unpickling would load; that runs whatever code a file "
+                f"brings, so it is never done. Whoever trusts the file can save its state dict alone"
+            ) from error
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise BadInput(f"{path}: cannot be read as a file of weights alone ({reason})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}

@@ -1,7 +1,8 @@
 """PCA whitening by the Gram matrix and a float64 eigendecomposition.
 
 Source: Jegou and Chum, "Negative evidences and co-occurences in image retrieval" (ECCV 2012), as used by NetVLAD and
-OpenIBL. The files have the published layout: `U` (D, dim), `lams` (dim,), `mu` (D, 1), `Utmu` (dim, 1).
+OpenIBL. The files have the published layout: `U` (D, dim), `lams` (dim,), `mu` (D, 1), `Utmu` (dim, 1); the same
+projection is published as a linear layer, W = (U / sqrt(lams))^T with the offset -Utmu / sqrt(lams).
 Departs from OpenIBL's `pca.py`: the eigenproblem is solved in float64 (whitening error 1e-6 instead of 1e-3), and the
 signs of the eigenvectors are fixed, so the same descriptors always give the same file.
 """
@@ -14,6 +15,7 @@ from vprlib import files
 
 BLOCK = 1024
 FLOOR = 1e-9  # of an eigenvalue, before its square root divides
+LAYOUT = ("U", "lams", "mu", "Utmu")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Whitening:
     U: np.ndarray  # (D, dim) float32, orthonormal columns, largest eigenvalue first
     lams: np.ndarray  # (dim,) float32
     mu: np.ndarray  # (D, 1) float32
+    Utmu: np.ndarray  # (dim, 1) float32, U^T mu
 
     @property
     def dim(self) -> int:
@@ -38,15 +41,51 @@ class Whitening:
         x_ND = np.asarray(x_ND, np.float32)
         if x_ND.shape[1] != len(self.U):
             raise files.BadInput(f"the whitening was fitted on {len(self.U)}-D descriptors, these have {x_ND.shape[1]}")
-        return (x_ND @ self.U - (self.U.T @ self.mu).T) / np.sqrt(np.maximum(self.lams, FLOOR))
+        return (x_ND @ self.U - self.Utmu.T) / self.scale
+
+    @property
+    def scale(self) -> np.ndarray:
+        return np.sqrt(np.maximum(self.lams, FLOOR))
+
+    def layer(self) -> tuple:
+        """The projection as a linear layer: weight (dim, D) and bias (dim,), float32."""
+        return (self.U / self.scale).T, -self.Utmu[:, 0] / self.scale
 
     def save(self, path, attributes=()):
-        arrays = {"U": self.U, "lams": self.lams, "mu": self.mu, "Utmu": self.U.T @ self.mu}
-        files.write_h5(path, arrays, attributes)
+        files.write_h5(path, vars(self), attributes)
 
     @classmethod
     def load(cls, path) -> "Whitening":
-        return cls(*files.read_h5(path, "U", "lams", "mu"))
+        """Read a file of the published layout.
+
+        Raises:
+            BadInput: if it is none, or its shapes do not agree.
+        """
+        found = [np.asarray(array, np.float32) for array in files.read_h5(path, *LAYOUT)]
+        width, dim = found[0].shape if found[0].ndim == 2 else (0, 0)
+        for name, array, shape in zip(LAYOUT, found, ((width, dim), (dim,), (width, 1), (dim, 1)), strict=True):
+            if array.shape != shape or not array.size:
+                raise files.BadInput(f"{path}: {name} is {array.shape}, with U (D, n) it must be {shape}")
+        return cls(*found)
+
+    @classmethod
+    def of_layer(cls, weight, bias) -> "Whitening":
+        """The whitening that a linear layer, weight (dim, D) and bias (dim,), followed by an L2 norm computes.
+
+        Of the weight of a PCA this recovers U and lams; of any other, columns of unit length that compute the same.
+        `mu` is the smallest one with U^T mu = Utmu (where the rows depend on each other, the nearest one; nothing here
+        uses it).
+        """
+        from scipy.sparse.linalg import lsmr
+
+        weight, bias = np.array(weight, np.float64), np.asarray(bias, np.float64)
+        square = np.einsum("nd,nd->n", weight, weight)
+        # an eigenvalue below the floor would not divide: its column is longer then; a row of zeros stays one
+        lams = np.maximum(1 / np.where(square > 0, square, 1), FLOOR)
+        weight *= np.sqrt(lams)[:, None]  # in place: of 32768 values to 4096 it is a gigabyte
+        Utmu = -bias * np.sqrt(lams)
+        mu = lsmr(weight, Utmu, atol=1e-9, btol=1e-9)[0]
+        return cls(*(np.ascontiguousarray(x, np.float32) for x in (weight.T, lams, mu[:, None], Utmu[:, None])))
 
 
 def fit(x_ND, dim: int) -> Whitening:
@@ -84,4 +123,5 @@ def fit(x_ND, dim: int) -> Whitening:
         blocks = [x[:, some : some + BLOCK].T.astype(np.float64) @ vectors for some in range(0, width, BLOCK)]
         vectors = np.concatenate(blocks)
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(dim)])
-    return Whitening(vectors.astype(np.float32), lams.astype(np.float32), mu[:, None])
+    U, mu = vectors.astype(np.float32, order="C"), mu[:, None]
+    return Whitening(U, lams.astype(np.float32), mu, U.T @ mu)

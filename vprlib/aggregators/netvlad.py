@@ -14,14 +14,16 @@ class NetVLAD(nn.Module):
     """(B, C, H, W) local features -> (B, K*C) descriptors, cluster-major, L2-normalised.
 
     The residual sum over positions sum_p a_kp (x_p - c_k) is computed as A X^T - (sum_p a_kp) c_k: the (B, K, C, H*W)
-    tensor of residuals that published codes build is never there.
+    tensor of residuals that published codes build is never there. With `bias` the assignment is
+    softmax_k(assignment_k . x + bias_k), as in the paper's eq. 3; without it, as in OpenIBL.
     """
 
-    def __init__(self, channels: int, clusters: int = 64):
+    def __init__(self, channels: int, clusters: int = 64, bias: bool = False):
         super().__init__()
         self.dim = channels * clusters
         self.assignment = nn.Parameter(torch.empty(clusters, channels))
         self.centroids = nn.Parameter(torch.empty(clusters, channels))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(clusters)) if bias else None)
         nn.init.kaiming_uniform_(self.assignment, a=math.sqrt(5))
         nn.init.uniform_(self.centroids)
 
@@ -54,7 +56,10 @@ class NetVLAD(nn.Module):
         """(B, K, C) residual sums, un-normalised; of x with unit length over its channels."""
         x_BCP = x_BCHW.flatten(2)
         scale_B1P = 1 / x_BCP.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        a_BKP = torch.softmax((self.assignment @ x_BCP) * scale_B1P, dim=1)
+        logits_BKP = (self.assignment @ x_BCP) * scale_B1P
+        if self.bias is not None:
+            logits_BKP = logits_BKP + self.bias[:, None]
+        a_BKP = torch.softmax(logits_BKP, dim=1)
         # the unit length of x is folded into `a`, so no normalised copy of x is made
         return (a_BKP * scale_B1P) @ x_BCP.transpose(1, 2) - a_BKP.sum(2, keepdim=True) * self.centroids
 

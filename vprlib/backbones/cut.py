@@ -26,6 +26,9 @@ class Backbone(nn.Module):
     def forward(self, x_BCHW):
         return self.head(self.trunk(x_BCHW))
 
+    def check_image(self, image, pretrained: bool):
+        """Refuse photos that this backbone cannot take: none. `pretrained` tells that its source's weights are used."""
+
     def _through(self, x, start, end):
         for number in range(start, end):
             x = self.layers[str(number)](x)

@@ -1,0 +1,363 @@
+import argparse
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vprlib import files, published, train, weights
+from vprlib.config import Aggregator, Backbone, Image, Train
+from vprlib.extract import whitening_of
+from vprlib.model import build, load_checkpoint, save_checkpoint
+from vprlib.whiten import Whitening
+
+VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+VGG_POOLINGS = (4, 9, 16, 23)
+PREFIXES = {"openibl": ("base_model.base", "net_vlad"), "openibl_hub": ("base_model.base", "net_vlad")}
+PREFIXES |= {"pytorch_netvlad": ("encoder", "pool"), "patch_netvlad": ("encoder", "pool")}
+PCA = {"openibl_hub": "pca_layer", "patch_netvlad": "WPCA.0"}
+
+
+def convolution(rng, out, inside, size):
+    weight = rng.normal(size=(out, inside, size, size)) * np.sqrt(2 / (inside * size * size))
+    return {
+        name: torch.tensor(x, dtype=torch.float32) for name, x in (("weight", weight), ("bias", rng.normal(size=out)))
+    }
+
+
+def published_state(project, *, clusters=4, width=1 / 16, alexnet=False, bias=False, dims=None, seed=0):
+    """A state dict with a project's names and shapes; conv weight and centroids are free, as after training."""
+    rng = np.random.default_rng(seed)
+    encoder, pool = PREFIXES[project]
+    if alexnet:
+        shapes = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+    else:
+        wide = [round(x * width) for x in (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)]
+        shapes = {n: (x, inside, 3) for n, x, inside in zip(VGG_CONVOLUTIONS, wide, [3, *wide[:-1]], strict=True)}
+    state = {f"{encoder}.{n}.{name}": x for n, shape in shapes.items() for name, x in convolution(rng, *shape).items()}
+    channels = shapes[max(shapes)][0]
+    unit = rng.normal(size=(clusters, channels)) / np.sqrt(channels)
+    state[f"{pool}.conv.weight"] = torch.tensor(8 * unit, dtype=torch.float32)[:, :, None, None]
+    if bias:
+        state[f"{pool}.conv.bias"] = torch.tensor(rng.normal(size=clusters), dtype=torch.float32)
+    state[f"{pool}.centroids"] = torch.tensor(rng.normal(size=(clusters, channels)) / 20, dtype=torch.float32)
+    if dims:
+        some = rng.normal(size=(dims, clusters * channels)) * rng.uniform(1, 30, (dims, 1))  # rows not orthogonal
+        state[f"{PCA[project]}.weight"] = torch.tensor(some, dtype=torch.float32)[:, :, None, None]
+        state[f"{PCA[project]}.bias"] = torch.tensor(rng.normal(size=dims), dtype=torch.float32)
+    return state
+
+
+def by_definition(project, state, photos_BCHW, alexnet=False):
+    """A project's descriptor, layer by layer in float64, of photos in bytes."""
+    state = {name: tensor.double() for name, tensor in state.items()}
+    encoder, pool = PREFIXES[project]
+    x = photos_BCHW.double() / 255
+    if project.startswith("openibl"):
+        mean, std = (0.48501960784313836, 0.4579568627450961, 0.4076039215686255), (0.00392156862745098,) * 3
+    else:
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    x = torch.stack([(x[:, n] - mean[n]) / std[n] for n in range(3)], dim=1)
+
+    def conv(x, n, **options):
+        return F.conv2d(x, state[f"{encoder}.{n}.weight"], state[f"{encoder}.{n}.bias"], **options)
+
+    if alexnet:
+        x = F.max_pool2d(F.relu(conv(x, 0, stride=4, padding=2)), 3, 2)
+        x = F.max_pool2d(F.relu(conv(x, 3, padding=2)), 3, 2)
+        x = F.relu(conv(x, 6, padding=1))
+        x = conv(F.relu(conv(x, 8, padding=1)), 10, padding=1)
+    else:
+        for n in range(29):
+            if n in VGG_CONVOLUTIONS:
+                x = conv(x, n, padding=1)
+            else:
+                x = F.max_pool2d(x, 2) if n in VGG_POOLINGS else F.relu(x)
+    x = x / x.norm(dim=1, keepdim=True)
+    soft = F.conv2d(x, state[f"{pool}.conv.weight"], state.get(f"{pool}.conv.bias")).softmax(1)
+    rows = []
+    for k, centroid in enumerate(state[f"{pool}.centroids"]):
+        residual = ((x - centroid[None, :, None, None]) * soft[:, k : k + 1]).sum((2, 3))
+        rows.append(residual / residual.norm(dim=1, keepdim=True))
+    vlad = torch.cat(rows, dim=1)
+    vlad = vlad / vlad.norm(dim=1, keepdim=True)
+    if project not in PCA:
+        return vlad
+    y = vlad @ state[f"{PCA[project]}.weight"][:, :, 0, 0].T + state[f"{PCA[project]}.bias"]
+    return y / y.norm(dim=1, keepdim=True)
+
+
+def photos(seed=0, size=(64, 96)):
+    return torch.randint(256, (2, 3, *size), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def ours(found, photos_BCHW):
+    with torch.inference_mode():
+        x = found.model.describe(photos_BCHW, torch.device("cpu")).numpy()
+    return torch.from_numpy(found.whitening.apply(x) if found.whitening else x).double()
+
+
+def beside(state):
+    """What a training's checkpoint holds beside the state: an optimiser's state and NumPy scalars."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    weight.sum().backward()
+    optimiser.step()
+    recalls = {1: np.float64(0.8), 5: np.float32(0.9)}
+    return {"state_dict": state, "epoch": 3, "recalls": recalls, "best_score": np.float64(0.9), "parallel": True,
+            "optimizer": optimiser.state_dict()}  # fmt: skip
+
+
+def prefixed(state, prefix):
+    """The names that parallel training saves: `module.` before all, or between the parts of each."""
+    if prefix == "inner":
+        return {
+            name.replace("encoder.", "encoder.module.").replace("pool.", "pool.module."): state[name] for name in state
+        }
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+CASES = {
+    "OpenIBL, one process": ("openibl", {}, "", beside),
+    "OpenIBL, several": ("openibl", {"clusters": 64}, "module.", beside),
+    "OpenIBL's hub": ("openibl_hub", {"dims": 24}, "", dict),
+    "pytorch-NetVlad": ("pytorch_netvlad", {"clusters": 16}, "", beside),
+    "pytorch-NetVlad, vladv2": ("pytorch_netvlad", {"bias": True}, "", beside),
+    "pytorch-NetVlad, several GPUs": ("pytorch_netvlad", {"bias": True}, "inner", beside),
+    "pytorch-NetVlad, AlexNet": ("pytorch_netvlad", {"alexnet": True}, "", beside),
+    "Patch-NetVLAD, mapillary": ("patch_netvlad", {"clusters": 16, "bias": True, "dims": 32}, "", beside),
+    "Patch-NetVLAD, pittsburgh": ("patch_netvlad", {"clusters": 64, "dims": 8}, "", beside),
+    "Patch-NetVLAD, VGG16 in full": (
+        "patch_netvlad",
+        {"clusters": 16, "width": 1, "bias": True, "dims": 128},
+        "",
+        beside,
+    ),
+}
+
+
+@pytest.mark.parametrize(("project", "options", "prefix", "wrap"), CASES.values(), ids=list(CASES))
+def test_a_published_checkpoint_gives_the_descriptor_of_its_project(project, options, prefix, wrap, tmp_path):
+    state = published_state(project, **options)
+    torch.save(wrap(prefixed(state, prefix)), tmp_path / "model.pth.tar")
+    found = published.convert(tmp_path / "model.pth.tar")
+    assert found.format == project
+    assert found.backbone.name == ("alexnet" if options.get("alexnet") else "vgg16")
+    assert (found.aggregator.clusters, found.aggregator.bias) == (options.get("clusters", 4), "bias" in options)
+    assert found.image.size == (480, 640)
+    expected = by_definition(project, state, photos(), options.get("alexnet", False))
+    assert (expected[0] - expected[1]).abs().max() > 1e-3
+    torch.testing.assert_close(ours(found, photos()), expected, atol=1e-6, rtol=0)
+
+
+def test_a_pca_file_beside_a_checkpoint_is_its_definition(tmp_path, refused):
+    state = published_state("openibl")
+    torch.save(beside(prefixed(state, "module.")), tmp_path / "model_best.pth.tar")
+    rng = np.random.default_rng(0)
+    U, lams, mu = (
+        np.linalg.qr(rng.normal(size=(128, 20)))[0],
+        rng.uniform(1e-3, 1e-1, 20),
+        rng.normal(size=(128, 1)) / 9,
+    )
+    arrays = {"U": U, "lams": lams, "mu": mu, "Utmu": U.T @ mu}
+    files.write_h5(tmp_path / "pca.h5", {name: array.astype(np.float32) for name, array in arrays.items()})
+    found = published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "pca.h5")
+    weight = (U / np.sqrt(lams)).T
+    y = by_definition("openibl", state, photos()).numpy() @ weight.T - (weight @ mu).T
+    expected = y / np.linalg.norm(y, axis=1, keepdims=True)
+    np.testing.assert_allclose(ours(found, photos()).numpy(), expected, atol=2e-6)
+    files.write_h5(tmp_path / "other.h5", {"U": U[:64], "lams": lams, "mu": mu[:64], "Utmu": arrays["Utmu"]})
+    with refused(tmp_path / "other.h5", "64-D", "128-D"):
+        published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "other.h5")
+    files.write_h5(tmp_path / "bad.h5", arrays | {"lams": lams[:5]})
+    with refused(tmp_path / "bad.h5", "lams is (5,)", "(20,)"):
+        published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "bad.h5")
+    torch.save(published_state("openibl_hub", dims=5), tmp_path / "hub.pth")
+    with refused(tmp_path / "hub.pth", "its own PCA", "pca_layer.weight"):
+        published.convert(tmp_path / "hub.pth", pca=tmp_path / "pca.h5")
+
+
+@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_numpy_scalars_of_any_numpy_and_torch_are_left_aside(module, tmp_path):
+    torch.save(beside(published_state("openibl")), tmp_path / "new.pth", _use_new_zipfile_serialization=False)
+    data = (tmp_path / "new.pth").read_bytes()
+    assert b"numpy._core.multiarray" in data
+    (tmp_path / "old.pth").write_bytes(data.replace(b"numpy._core.multiarray", module))
+    assert set(weights.read_state(tmp_path / "old.pth")) == set(published_state("openibl"))
+
+
+class Code:
+    def __init__(self, marker):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+def test_a_checkpoint_that_needs_a_full_unpickling_is_refused_with_what_it_holds(tmp_path, refused):
+    marker = tmp_path / "ran"
+    for thing, name in ((argparse.Namespace(lr=1), "argparse.Namespace"), (Code(marker), "posix.mkdir")):
+        torch.save(beside(published_state("openibl")) | {"options": thing}, tmp_path / "x.pth")
+        with refused(tmp_path / "x.pth", name, "full unpickling", "never"):
+            published.convert(tmp_path / "x.pth")
+    assert not marker.exists()
+
+
+def spoil(state, name, tensor=None):
+    return {key: value for key, value in state.items() if key != name} | ({} if tensor is None else {name: tensor})
+
+
+HUB, PATCH = published_state("openibl_hub", dims=6), published_state("patch_netvlad", dims=6)
+BAD = {
+    "layer missing": (spoil(HUB, "base_model.base.14.weight"), "auto", "base_model.base.14.weight is missing"),
+    "layer unknown": (HUB | {"extra.weight": torch.ones(1)}, "auto", "extra.weight is unknown"),
+    "module twice": (HUB | prefixed(HUB, "module."), "auto", "base_model.base.0.weight twice"),
+    "clusters of another file": (
+        spoil(PATCH, "pool.conv.weight", torch.ones(6, 32, 1, 1)),
+        "auto",
+        "6 clusters, pool.centroids 4",
+    ),
+    "centroids of another width": (
+        spoil(PATCH, "pool.centroids", torch.ones(4, 48)),
+        "auto",
+        "pool.centroids is (4, 48), not (4, 32)",
+    ),
+    "one cluster": (
+        published_state("patch_netvlad", clusters=1, dims=6),
+        "auto",
+        "pool.conv.weight is (1, 32, 1, 1), not (2, 32, 1, 1)",
+    ),
+    "PCA of another file": (
+        spoil(PATCH, "WPCA.0.weight", torch.ones(6, 512, 1, 1)),
+        "auto",
+        "WPCA.0.weight takes 512 values, the network gives 128",
+    ),
+    "PCA without its offset": (spoil(HUB, "pca_layer.bias"), "auto", "pca_layer.bias is missing"),
+    "PCA offset too long": (spoil(HUB, "pca_layer.bias", torch.ones(7)), "auto", "pca_layer.bias is (7,), not (6,)"),
+    "PCA unwanted": (HUB, "openibl", "pca_layer.weight is unknown"),
+    "PCA missing": (published_state("openibl"), "openibl_hub", "pca_layer.weight is missing"),
+    "bias where there is none": (HUB | {"net_vlad.conv.bias": torch.ones(4)}, "auto", "net_vlad.conv.bias is unknown"),
+    "no format": ({"0.weight": torch.ones(1)}, "auto", "no known format", "0.weight", "backbone.file"),
+    "unknown format": (HUB, "openibl_hubb", "'openibl_hub'"),
+    "not ours": (HUB, "vprlib", "safetensors"),
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "format", "fragments"), [(s, f, words) for s, f, *words in BAD.values()], ids=list(BAD)
+)
+def test_a_checkpoint_that_does_not_fit_is_one_line(state, format, fragments, tmp_path, refused):
+    torch.save(state, tmp_path / "x.pth")
+    with refused(*fragments):
+        published.convert(tmp_path / "x.pth", format=format)
+
+
+def test_an_imported_checkpoint_is_one_of_ours_with_its_whitening_and_its_source(tmp_path, refused):
+    file, out, pca = tmp_path / "hub.pth", tmp_path / "out" / "best.safetensors", tmp_path / "out" / "pca.h5"
+    state = published_state("openibl_hub", dims=24)
+    torch.save(state, file)
+    digest = files.digest(file)
+    published.import_checkpoint(out, pca, file=file, sha256=digest.upper())
+    attributes = load_checkpoint(out)[1]
+    assert attributes["source"] == {"file": "hub.pth", "sha256": digest, "format": "openibl_hub", "pca": None}
+    assert (attributes["epoch"], attributes["generation"], attributes["train"]) == (0, 0, None)
+    assert str(tmp_path).encode() not in out.read_bytes() + pca.read_bytes()
+    again = published.convert(out, pca=pca)
+    assert again.format == "vprlib"
+    torch.testing.assert_close(ours(again, photos()), by_definition("openibl_hub", state, photos()), atol=1e-6, rtol=0)
+    assert whitening_of(out, pca).dim == 24
+    published.import_checkpoint(tmp_path / "copy" / "best.safetensors", tmp_path / "copy" / "pca.h5", file=out, pca=pca)
+    copy = published.convert(tmp_path / "copy" / "best.safetensors", pca=tmp_path / "copy" / "pca.h5")
+    torch.testing.assert_close(ours(copy, photos()), ours(again, photos()), atol=0, rtol=0)
+    with refused(file, digest, "not 00ff"):
+        published.import_checkpoint(tmp_path / "no", file=file, sha256="00ff")
+    torch.save(published_state("openibl"), tmp_path / "raw.pth")
+    with refused(tmp_path / "raw.pth", "no PCA", "extract", "raw"):
+        published.import_checkpoint(tmp_path / "no", tmp_path / "no.h5", file=tmp_path / "raw.pth")
+    with refused("none.pth", "no such file"):
+        published.import_checkpoint(tmp_path / "no", file="none.pth")
+    assert not (tmp_path / "no").exists()
+    published.import_checkpoint(tmp_path / "raw", file=tmp_path / "raw.pth")
+    with refused(pca, "another checkpoint"):
+        published.convert(tmp_path / "raw", pca=pca)
+
+
+@pytest.mark.parametrize(("project", "options", "prefix", "wrap"), list(CASES.values())[:-1], ids=list(CASES)[:-1])
+def test_what_is_imported_is_exported_as_it_was(project, options, prefix, wrap, tmp_path):
+    state = published_state(project, **options)
+    torch.save(wrap(prefixed(state, prefix)), tmp_path / "in.pth")
+    pca = tmp_path / "pca.h5" if project in PCA else None
+    published.import_checkpoint(tmp_path / "ours", pca, file=tmp_path / "in.pth")
+    published.export(tmp_path / "ours", tmp_path / "out.pth", format=project, whitening=pca)
+    written = torch.load(tmp_path / "out.pth", weights_only=True)
+    written = written if project == "openibl_hub" else written["state_dict"]
+    expected = prefixed(state, "module." if project == "openibl" else "")
+    assert written.keys() == expected.keys()
+    for name, tensor in written.items():
+        last_digit = {"atol": 1e-6, "rtol": 3e-7} if "pca" in name or "WPCA" in name else {"atol": 0, "rtol": 0}
+        torch.testing.assert_close(tensor, expected[name], **last_digit)
+    again = published.convert(tmp_path / "out.pth")
+    assert again.format == project
+    expected = by_definition(project, state, photos(), options.get("alexnet", False))
+    torch.testing.assert_close(ours(again, photos()), expected, atol=1e-6, rtol=0)
+
+
+def test_what_a_format_cannot_hold_is_not_exported(tmp_path, refused):
+    def network(name="vgg16", aggregator="netvlad", mean=(0.485, 0.456, 0.406), bias=False):
+        backbone = Backbone(name=name, options={"width": 1 / 16} if name == "vgg16" else {})
+        sections = Image(mean=mean), backbone, Aggregator(name=aggregator, clusters=4, bias=bias)
+        save_checkpoint(tmp_path / "ours", build(*sections), *sections[1:])
+
+    whitening = Whitening.of_layer(np.ones((2, 128)), np.ones(2))
+    for options, format, whitened, *fragments in (
+        ({"aggregator": "gem"}, "pytorch_netvlad", False, "holds NetVLAD, not 'gem'"),
+        ({"name": "resnet18"}, "pytorch_netvlad", False, "vgg16 or alexnet, not 'resnet18'"),
+        ({"name": "alexnet"}, "patch_netvlad", False, "vgg16, not 'alexnet'"),
+        ({"bias": True, "mean": published.MATCONVNET.mean}, "openibl", False, "no bias"),
+        ({}, "openibl", False, "mean [0.485, 0.458, 0.4076]", "not [0.485, 0.456, 0.406]"),
+        ({}, "patch_netvlad", False, "PCA layer", "pca.h5"),
+        ({}, "pytorch_netvlad", True, "file of its own"),
+        ({}, "openblib", False, "'openblib'", "openibl_hub"),
+    ):
+        network(**options)
+        whitening.save(tmp_path / "pca.h5", {"checkpoint": files.digest(tmp_path / "ours")})
+        with refused(*fragments):
+            published.export(
+                tmp_path / "ours", tmp_path / "out", format=format, whitening=tmp_path / "pca.h5" if whitened else None
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_starts_from_the_published_convolutions_and_centroids(tmp_path):
+    """`vd16_offtheshelf_conv5_3_max.pth` and `vgg16_pitts_64_desc_cen.hdf5`, in their names and shapes."""
+    state = published_state("openibl")
+    encoder = "base_model.base."
+    stack = {name.removeprefix(encoder): tensor for name, tensor in state.items() if name.startswith(encoder)}
+    torch.save(stack, tmp_path / "vd16_offtheshelf_conv5_3_max.pth")
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "vgg16_pitts_64_desc_cen.hdf5", "w") as file:
+        file["descriptors"] = rng.normal(size=(500, 32)).astype(np.float32)
+        file["centroids"] = rng.normal(size=(64, 32)).astype(np.float32) / 9
+    file = str(tmp_path / "vd16_offtheshelf_conv5_3_max.pth")
+    backbone = Backbone(weights="matconvnet", file=file, options={"width": 1 / 16})
+    weights.fetch(tmp_path / "w.safetensors", backbone)
+    sources = train.Sources(tmp_path / "none", tmp_path / "w.safetensors", tmp_path / "vgg16_pitts_64_desc_cen.hdf5")
+    model = train.initial(published.MATCONVNET, backbone, Aggregator(), sources, Train(), 0)
+    assert all(torch.equal(model.backbone.state_dict()[f"layers.{name}"], tensor) for name, tensor in stack.items())
+    centroids = files.read_h5(sources.centroids, "centroids")[0]
+    np.testing.assert_array_equal(model.aggregator.centroids.detach(), centroids)
+    unit = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    alpha = (model.aggregator.assignment.detach().numpy() / unit).ravel()
+    np.testing.assert_allclose(alpha, alpha[0], rtol=1e-4)
+
+
+def test_a_moved_checkpoint_converts_from_anywhere(tmp_path):
+    torch.save(published_state("openibl_hub", dims=5), tmp_path / "a.pth")
+    published.import_checkpoint(tmp_path / "one", file=tmp_path / "a.pth")
+    (tmp_path / "else").mkdir()
+    shutil.move(tmp_path / "a.pth", tmp_path / "else" / "a.pth")
+    published.import_checkpoint(tmp_path / "two", file=tmp_path / "else" / "a.pth")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()

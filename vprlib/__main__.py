@@ -1,0 +1,65 @@
+"""`python -m vprlib`: describe photos, and write checkpoints in other projects' formats."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vprlib.files import BadInput
+
+
+def main(arguments=None) -> int:
+    """Run one command; what the user gave and cannot be used ends it with one line and status 1."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (BadInput, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="python -m vprlib", description=__doc__)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    part = commands.add_parser("describe", help="write the descriptors of photos")
+    part.add_argument("checkpoint", help="a trained network: ours, or one that OpenIBL, pytorch-NetVlad or others made")
+    part.add_argument("images", nargs="+", metavar="image", help="photos, and folders of photos")
+    part.add_argument("--out", required=True, help=".h5 (with the photos' paths) or .npy")
+    part.add_argument("--whitening", help="the PCA file to whiten by")
+    part.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
+    part.add_argument("--batch", type=int, default=16, help="photos in a pass")
+    part.set_defaults(run=describe)
+
+    part = commands.add_parser("export", help="write a checkpoint in another project's format")
+    part.add_argument("checkpoint", help="a checkpoint of ours")
+    part.add_argument("out")
+    part.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
+    part.add_argument("--whitening", help="its pca.h5, for the formats with a PCA layer")
+    part.set_defaults(run=export)
+    return whole
+
+
+def describe(options):
+    from vprlib import api
+
+    if Path(options.out).suffix not in (".h5", ".npy"):
+        raise BadInput(f"--out {options.out}: must end with .h5 or .npy")
+    if options.batch < 1:
+        raise BadInput(f"--batch {options.batch}: must be at least 1")
+    paths = api.photos(options.images)
+    described = {"whitening": options.whitening, "device": options.device, "batch": options.batch}
+    descriptors = api.describe(options.checkpoint, paths, **described)
+    api.write(options.out, descriptors, paths, options.checkpoint)
+    print(f"{options.out}: {len(descriptors)} descriptors of {descriptors.shape[1]} values")
+
+
+def export(options):
+    from vprlib import published
+
+    published.export(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
+    print(f"{options.out}: {options.format}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
