@@ -255,28 +255,36 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(state, format, fragments, tm
         published.convert(tmp_path / "x.pth", format=format)
 
 
+def imported(out, pca_out, **source):
+    """Import a checkpoint and its whitening."""
+    published.import_checkpoint(out, file=source["file"])
+    if pca_out:
+        published.import_whitening(pca_out, checkpoint=out, **source)
+
+
 def test_an_imported_checkpoint_is_one_of_ours_with_its_whitening_and_its_source(tmp_path, refused):
     file, out, pca = tmp_path / "hub.pth", tmp_path / "out" / "best.safetensors", tmp_path / "out" / "pca.h5"
     state = published_state("openibl_hub", dims=24)
     torch.save(state, file)
     digest = files.digest(file)
-    published.import_checkpoint(out, pca, file=file, sha256=digest.upper())
+    published.import_checkpoint(out, file=file, sha256=digest.upper())
+    published.import_whitening(pca, checkpoint=out, file=file)
     attributes = load_checkpoint(out)[1]
-    assert attributes["source"] == {"file": "hub.pth", "sha256": digest, "format": "openibl_hub", "pca": None}
+    assert attributes["source"] == {"file": "hub.pth", "sha256": digest, "format": "openibl_hub"}
     assert (attributes["epoch"], attributes["generation"], attributes["train"]) == (0, 0, None)
     assert str(tmp_path).encode() not in out.read_bytes() + pca.read_bytes()
     again = published.convert(out, pca=pca)
     assert again.format == "vprlib"
     torch.testing.assert_close(ours(again, photos()), by_definition("openibl_hub", state, photos()), atol=1e-6, rtol=0)
     assert whitening_of(out, pca).dim == 24
-    published.import_checkpoint(tmp_path / "copy" / "best.safetensors", tmp_path / "copy" / "pca.h5", file=out, pca=pca)
+    imported(tmp_path / "copy" / "best.safetensors", tmp_path / "copy" / "pca.h5", file=out, pca=pca)
     copy = published.convert(tmp_path / "copy" / "best.safetensors", pca=tmp_path / "copy" / "pca.h5")
     torch.testing.assert_close(ours(copy, photos()), ours(again, photos()), atol=0, rtol=0)
     with refused(file, digest, "not 00ff"):
         published.import_checkpoint(tmp_path / "no", file=file, sha256="00ff")
     torch.save(published_state("openibl"), tmp_path / "raw.pth")
     with refused(tmp_path / "raw.pth", "no PCA", "extract", "raw"):
-        published.import_checkpoint(tmp_path / "no", tmp_path / "no.h5", file=tmp_path / "raw.pth")
+        published.import_whitening(tmp_path / "no", checkpoint=out, file=tmp_path / "raw.pth")
     with refused("none.pth", "no such file"):
         published.import_checkpoint(tmp_path / "no", file="none.pth")
     assert not (tmp_path / "no").exists()
@@ -290,7 +298,7 @@ def test_what_is_imported_is_exported_as_it_was(project, options, prefix, wrap, 
     state = published_state(project, **options)
     torch.save(wrap(prefixed(state, prefix)), tmp_path / "in.pth")
     pca = tmp_path / "pca.h5" if project in PCA else None
-    published.import_checkpoint(tmp_path / "ours", pca, file=tmp_path / "in.pth")
+    imported(tmp_path / "ours", pca, file=tmp_path / "in.pth")
     published.export(tmp_path / "ours", tmp_path / "out.pth", format=project, whitening=pca)
     written = torch.load(tmp_path / "out.pth", weights_only=True)
     written = written if project == "openibl_hub" else written["state_dict"]

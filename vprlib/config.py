@@ -186,6 +186,30 @@ class Extract(Section):
     descriptors: Annotated[tuple[Literal["raw", "whitened"], ...], AfterValidator(distinct)] = ("whitened",)
 
 
+class Checkpoint(Section):
+    """A network that was trained elsewhere: it is evaluated like one trained here."""
+
+    file: str | None = None
+    url: str | None = Field(None, description="where to download it from, into data/checkpoints/")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    format: Literal["auto", "vprlib", "openibl", "openibl_hub", "pytorch_netvlad", "patch_netvlad"] = "auto"
+    pca: str | None = Field(None, description="the PCA file that was published beside it")
+    whitening: Literal["published", "fitted"] = Field(
+        "published", description="of whitened descriptors: its own, or one fitted to the train set"
+    )
+
+    @model_validator(mode="after")
+    def one_source(self):
+        if (self.file is None) == (self.url is None):
+            raise ValueError("give either `file` or `url`")
+        return self
+
+    @property
+    def path(self) -> str:
+        """Where the file lies, once it is downloaded."""
+        return self.file or f"data/checkpoints/{self.url.split('?')[0].rsplit('/')[-1]}"
+
+
 class Run(Section):
     """A recipe, whole."""
 
@@ -198,9 +222,16 @@ class Run(Section):
         "auto", description="keep the frozen layers' output, if the disk does"
     )
     train: Train = Train()
+    checkpoint: Checkpoint | None = Field(None, description="evaluate this one, instead of training")
     generations: tuple[dict[str, Any], ...] = Field(({},), min_length=1, description="what each changes in `train`")
     whiten: Whiten = Whiten()
     extract: Extract = Extract()
+
+    @model_validator(mode="after")
+    def what_is_published_is_not_trained(self):
+        if self.checkpoint and len(self.generations) > 1:
+            raise ValueError("a run with a `checkpoint` is not trained, so it has one generation; remove `generations`")
+        return self
 
     @model_validator(mode="after")
     def generations_are_recipes(self):
@@ -361,7 +392,7 @@ class Config(Section):
     def shared_files_are_shared(self):
         """Runs that name the same weights or centroids file must agree on all that it depends on."""
         owners = {}
-        for name, run in self.runs.items():
+        for name, run in self.trained.items():
             needs = {
                 ("weights", run.backbone.path, run.backbone.weights): {
                     "backbone": run.backbone,
@@ -390,6 +421,11 @@ class Config(Section):
                     )
         return self
 
+    @property
+    def trained(self) -> dict:
+        """The runs that are trained here."""
+        return {name: run for name, run in self.runs.items() if not run.checkpoint}
+
     @cached_property
     def dataset_names(self) -> tuple:
         return (*registry.FAMILIES["dataset"], *self.custom)
@@ -398,7 +434,7 @@ class Config(Section):
         """A run that reads the weights, trunk or centroids file of these names; all such runs agree on what made it."""
         return next(
             run
-            for run in self.runs.values()
+            for run in self.trained.values()
             if (run.backbone.path, run.backbone.weights) == (backbone, weights)
             and train_set in (None, run.train_set)
             and size in (None, run.image.size)

@@ -22,7 +22,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vprlib import files, registry
-from vprlib.config import Aggregator, Backbone, Image
+from vprlib.config import Aggregator, Backbone, Checkpoint, Image
+from vprlib.download import Remote, fetch
 from vprlib.extract import whitening_of
 from vprlib.files import BadInput
 from vprlib.model import Descriptor, build, check_tensors, load_checkpoint, save_checkpoint
@@ -105,34 +106,53 @@ def convert(path, *, format: str = "auto", pca=None) -> Published:
     return Published(form.image, backbone, aggregator, model, whitening, format)
 
 
-def import_checkpoint(out, pca_out=None, *, file, format: str = "auto", pca=None, sha256: str | None = None):
-    """Write a published checkpoint as ours and, if `pca_out` is given, its whitening, bound to that.
-
-    The checkpoint's attributes tell the source: its name, format and SHA-256, and those of its PCA file.
+def have(checkpoint: Checkpoint, *, offline: bool) -> Path:
+    """The file of a published checkpoint, downloaded if need be.
 
     Raises:
-        BadInput: as `convert`; the file is not the one with that `sha256`; or a whitening is wanted and there is none.
+        BadInput: if it cannot be had.
+    """
+    path = Path(checkpoint.path)
+    if checkpoint.url:
+        remote = Remote(path.name, (checkpoint.url,), sha256=checkpoint.sha256)
+        return fetch(remote, path.parent, offline=offline)
+    return path
+
+
+def import_checkpoint(out, *, file, format: str = "auto", sha256: str | None = None):
+    """Write a published checkpoint as ours; its attributes tell the source, by name, format and SHA-256.
+
+    Raises:
+        BadInput: as `convert`; or the file is not the one with that `sha256`.
     """
     if not Path(file).is_file():
         raise BadInput(f"{file}: no such file")
     found = files.digest(file)
     if sha256 and sha256.lower() != found:
         raise BadInput(f"{file}: has the SHA-256 {found}, not {sha256}; download it again, or correct the sum")
-    published = convert(file, format=format, pca=pca)
-    if pca_out and published.whitening is None:
-        raise BadInput(
-            f"{file}: holds no PCA, so nothing whitens its descriptors; name its PCA file (`pca`), or evaluate "
-            f"extract: {{descriptors: [raw]}}"
-        )
-    source = {"file": Path(file).name, "sha256": found, "format": published.format}
-    source |= {"pca": {"file": Path(pca).name, "sha256": files.digest(pca)} if pca else None}
+    published = convert(file, format=format)
     attributes = {"train": None, "epoch": 0, "generation": 0}
     if published.format == "vprlib":
         theirs = load_checkpoint(file)[1]
         attributes |= {name: theirs[name] for name in theirs if name not in ("image", "backbone", "aggregator")}
+    source = {"file": Path(file).name, "sha256": found, "format": published.format}
     save_checkpoint(out, published.model, published.backbone, published.aggregator, **attributes | {"source": source})
-    if pca_out:
-        published.whitening.save(pca_out, {"checkpoint": files.digest(out)} | files.provenance())
+
+
+def import_whitening(out, *, checkpoint, file, format: str = "auto", pca=None):
+    """Write the whitening of a published checkpoint, bound to the `checkpoint` that was imported from that `file`.
+
+    Raises:
+        BadInput: as `convert`; or there is none.
+    """
+    whitening = convert(file, format=format, pca=pca).whitening
+    if whitening is None:
+        raise BadInput(
+            f"{file}: holds no PCA, so nothing whitens its descriptors; name its PCA file (checkpoint.pca), fit one to "
+            f"the train set (checkpoint.whitening: fitted), or evaluate extract: {{descriptors: [raw]}}"
+        )
+    attributes = {"checkpoint": files.digest(checkpoint), "source": files.digest(pca or file)}
+    whitening.save(out, attributes | files.provenance())
 
 
 def export(checkpoint, out, *, format: str, whitening=None):

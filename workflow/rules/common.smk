@@ -5,6 +5,9 @@ EVALUATED = "results/{dataset}/{run}/seed{seed}/gen{gen}"
 TRAINING_GPUS = 1 if cfg.execution.device == "cpu" else cfg.execution.processes
 
 
+with_own_pca = {name for name, run in cfg.runs.items() if run.checkpoint and run.checkpoint.whitening == "published"}
+
+
 wildcard_constraints:
     dataset="|".join(map(re.escape, cfg.dataset_names)),
     train_set="|".join(map(re.escape, cfg.dataset_names)),
@@ -15,6 +18,11 @@ wildcard_constraints:
     width=r"\d+",
     seed=r"\d+",
     gen=r"\d+",
+
+
+def one_of(names):
+    """A pattern that matches these names, or nothing if there are none."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 scattergather:
@@ -36,7 +44,7 @@ def dataset(name):
 
 
 def raw_files(w):
-    """What `index` reads: what `render` makes, or those of the published files that lie there.
+    """What `index` reads: what `render` makes or `download` fetches, or those of the published files that lie there.
 
     A missing one is no missing input: the job itself says where to get it, and a dry run needs no data. Once the
     index is there, files that are gone (a disk not mounted) do not make it again.
@@ -45,8 +53,11 @@ def raw_files(w):
     paths = [str(declared.root / name) for name in declared.files]
     if declared.render:
         return paths[:1]
-    indexed = os.path.exists(f"results/{w.dataset}/images.csv")
-    return [path for path in paths if indexed or os.path.exists(path)]
+    indexed, manifest = (os.path.exists(f"results/{w.dataset}/{name}") for name in ("images.csv", "download.json"))
+    there = [path for path in paths if os.path.exists(path)]
+    if declared.remotes and (manifest or (not indexed and len(there) < len(paths))):
+        return f"results/{w.dataset}/download.json"
+    return paths if indexed else there
 
 
 def made_from(*names, clustered=False):
@@ -68,7 +79,8 @@ def trunk_of(run):
 
 
 def trunk(w):
-    return trunk_of(cfg.runs[w.run])
+    run = cfg.runs[w.run]
+    return [] if run.checkpoint else trunk_of(run)
 
 
 def trunk_to_cluster(w):
@@ -115,7 +127,9 @@ def generation(w):
 
 
 def recipe(w):
-    """Param function: what a checkpoint says of itself and must agree with."""
+    """Param function: what a checkpoint says of itself and must agree with; a published one says what it wants."""
+    if cfg.runs[w.run].checkpoint:
+        return {}
     return of_run("image", "backbone", "aggregator")(w) | {"train": generation(w)}
 
 
@@ -125,9 +139,22 @@ def own_weights(w):
     return [named] if named and os.path.exists(named) else []
 
 
+def published(w):
+    """Param function: the published checkpoint that a run evaluates; None of a run that is trained."""
+    named = cfg.runs[w.run].checkpoint
+    return named and plain(named)
+
+
+def own_checkpoint(w):
+    """The file that `checkpoint.file` names; a missing one is the job's to report."""
+    named = cfg.runs[w.run].checkpoint.file
+    return [named] if named and os.path.exists(named) else []
+
+
 def evaluated_checkpoint(w):
     """The model of a generation that is evaluated."""
-    return f"{MODEL.format(**w)}/{cfg.runs[w.run].extract.checkpoint}.safetensors"
+    run = cfg.runs[w.run]
+    return f"{MODEL.format(**w)}/{'best' if run.checkpoint else run.extract.checkpoint}.safetensors"
 
 
 def judged(w):
@@ -145,15 +172,15 @@ def scopes(w):
     return sorted({protocol.within or EVERYWHERE for protocol in dataset(w.dataset).protocols})
 
 
-def generations():
-    """Every (run, generation) of the configuration."""
-    return [(name, gen) for name, run in cfg.runs.items() for gen in range(len(run.generations))]
+def generations(runs):
+    """Every (run, generation) of some runs."""
+    return [(name, gen) for name, run in runs.items() for gen in range(len(run.generations))]
 
 
-def tree(pattern, **wildcards):
-    """A pattern for every run, seed and generation of the configuration."""
+def tree(pattern, runs=cfg.runs, **wildcards):
+    """A pattern for every run, seed and generation of some runs."""
     return [
-        pattern.format(run=run, seed=seed, gen=gen, **wildcards) for run, gen in generations() for seed in cfg.seeds
+        pattern.format(run=run, seed=seed, gen=gen, **wildcards) for run, gen in generations(runs) for seed in cfg.seeds
     ]
 
 
@@ -165,13 +192,13 @@ def centroids_of(run, seed):
 
 def everything(w):
     """The targets of `all`."""
-    finals = ["results/training.svg", "results/comparison.svg"]
-    trained_on = {run.train_set for run in cfg.runs.values()}
+    finals = ["results/comparison.svg"] + (["results/training.svg"] if cfg.trained else [])
+    trained_on = {run.train_set for run in cfg.trained.values()}
     finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
     for name in cfg.datasets:
         finals += [
             f"results/{name}/{file}" for file in ("recalls.csv", "recalls.svg", "verification.json", "contact.png")
         ]
         finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
-    used = {centroids_of(run, seed) for run in cfg.runs.values() for seed in cfg.seeds} - {None}
+    used = {centroids_of(run, seed) for run in cfg.trained.values() for seed in cfg.seeds} - {None}
     return finals + [path.replace(".h5", ".svg") for path in sorted(used)]

@@ -7,12 +7,24 @@ rule render:
     log:
         "logs/render/{dataset}.log",
     wildcard_constraints:
-        dataset="|".join(name for name in cfg.dataset_names if dataset(name).render),
+        dataset=one_of(name for name in cfg.dataset_names if dataset(name).render),
     threads: 8
     params:
         size=plain(cfg.city),
     script:
         "../scripts/render.py"
+
+
+rule download:
+    output:
+        "results/{dataset}/download.json",
+    log:
+        "logs/download/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(name for name in cfg.dataset_names if dataset(name).remotes),
+    localrule: True
+    script:
+        "../scripts/download.py"
 
 
 rule index:

@@ -78,6 +78,6 @@ rule recalls:
     log:
         "logs/recalls/{dataset}.log",
     params:
-        identities=[cfg.runs[run].identity(gen) for run, gen in generations() for _ in cfg.seeds],
+        identities=[cfg.runs[run].identity(gen) for run, gen in generations(cfg.runs) for _ in cfg.seeds],
     script:
         "../scripts/recalls.py"

@@ -35,7 +35,7 @@ rule comparison:
 
 rule training:
     input:
-        tree(f"{MODEL}/history.csv"),
+        tree(f"{MODEL}/history.csv", cfg.trained),
     output:
         report(
             "results/training.svg",
@@ -46,7 +46,7 @@ rule training:
     log:
         "logs/training.log",
     params:
-        labels=tree("{run} seed {seed} gen {gen}"),
+        labels=tree("{run} seed {seed} gen {gen}", cfg.trained),
     script:
         "../scripts/training.py"
 

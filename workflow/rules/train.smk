@@ -79,6 +79,8 @@ rule train:
         history=f"{MODEL}/history.csv",
     log:
         "logs/train/{run}/seed{seed}/gen{gen}.log",
+    wildcard_constraints:
+        run=one_of(cfg.trained),
     threads: 8
     resources:
         gpu=TRAINING_GPUS,
@@ -90,6 +92,38 @@ rule train:
         "../scripts/train.py"
 
 
+rule checkpoint:
+    input:
+        own_checkpoint,
+    output:
+        f"{MODEL}/best.safetensors",
+    log:
+        "logs/checkpoint/{run}/seed{seed}/gen{gen}.log",
+    wildcard_constraints:
+        run=one_of(set(cfg.runs) - set(cfg.trained)),
+    localrule: True
+    params:
+        published=published,
+    script:
+        "../scripts/checkpoint.py"
+
+
+rule checkpoint_pca:
+    input:
+        f"{MODEL}/best.safetensors",
+    output:
+        f"{MODEL}/pca.h5",
+    log:
+        "logs/checkpoint_pca/{run}/seed{seed}/gen{gen}.log",
+    wildcard_constraints:
+        run=one_of(with_own_pca),
+    localrule: True
+    params:
+        published=published,
+    script:
+        "../scripts/checkpoint_pca.py"
+
+
 rule whiten:
     input:
         images=training_images,
@@ -99,6 +133,8 @@ rule whiten:
         f"{MODEL}/pca.h5",
     log:
         "logs/whiten/{run}/seed{seed}/gen{gen}.log",
+    wildcard_constraints:
+        run=one_of(set(cfg.runs) - with_own_pca),
     threads: 8
     resources:
         gpu=1,

@@ -1,0 +1,82 @@
+"""Published checkpoints and downloads inside the workflow: real snakemake processes and a web server on loopback."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_published import published_state
+from test_workflow import TINY, planned, snakemake
+from web import Page, Site
+
+import vprlib
+from vprlib import files
+
+
+@pytest.fixture
+def offered(tmp_path):
+    """A web server that offers a published checkpoint, and the configuration that evaluates it."""
+    torch.save(published_state("openibl_hub", dims=12), tmp_path / "hub.pth")
+    with Site() as site:
+        site.pages["/hub.pth"] = Page((tmp_path / "hub.pth").read_bytes())
+        named = {"url": site.url("/hub.pth"), "sha256": files.digest(tmp_path / "hub.pth")}
+        (tmp_path / "hub.pth").unlink()
+        both = {"descriptors": ["raw", "whitened"]}
+        yield site, {"datasets": ["city"], "runs": {"hub": {"checkpoint": named, "extract": both}}}
+
+
+def test_a_published_checkpoint_is_downloaded_and_evaluated_without_any_training(offered, tmp_path):
+    site, config = offered
+    counts = planned(tmp_path, config=config)
+    assert {rule: counts[rule] for rule in ("checkpoint", "checkpoint_pca", "extract")} == {
+        "checkpoint": 1, "checkpoint_pca": 1, "extract": 2,
+    }  # fmt: skip
+    assert not {"train", "whiten", "weights", "pretrain", "trunk", "centroids", "training", "clusters"} & set(counts)
+    status, text = snakemake(tmp_path, "all", config=config)
+    assert status == 0, text
+    assert len(site.asked) == 1
+    rows = pd.read_csv(tmp_path / "results/city/recalls.csv")
+    assert rows.groupby("descriptor").dim.first().to_dict() == {"raw": 4 * 32, "whitened": 12}
+    table = pd.read_csv(tmp_path / "results/city/images.csv")
+    photos = [tmp_path / path for path in table.path[(table.split == "test") & (table.role == "query")]]
+    with h5py.File(tmp_path / "results/city/hub/seed0/gen0/queries.h5") as file:
+        stored = file["whitened"][:].astype(np.float32)
+    described = vprlib.describe(tmp_path / "data/checkpoints/hub.pth", photos, device="cpu")
+    np.testing.assert_allclose(stored, described, atol=2e-3)
+    assert planned(tmp_path, config=config) == {}
+
+
+def test_offline_a_checkpoint_that_is_not_here_is_named_with_its_address(offered, tmp_path):
+    site, config = offered
+    status, text = snakemake(tmp_path, "results/city/recalls.csv", config=config | {"offline": True})
+    assert status
+    lines = [line for line in text.splitlines() if line.startswith("error: checkpoint")]
+    assert len(lines) == 1
+    assert "data/checkpoints/hub.pth" in lines[0]
+    assert config["runs"]["hub"]["checkpoint"]["url"] in lines[0]
+    assert "offline" in lines[0]
+    assert not site.asked
+
+
+def test_a_checkpoint_without_pca_names_what_to_do(tmp_path):
+    torch.save(published_state("pytorch_netvlad"), tmp_path / "raw.pth")
+    named = {"file": str(tmp_path / "raw.pth")}
+    config = {"datasets": ["city"], "runs": {"own": {"checkpoint": named}}}
+    status, text = snakemake(tmp_path, "results/city/recalls.csv", config=config)
+    assert status
+    assert "raw.pth: holds no PCA" in text
+    assert "checkpoint.whitening: fitted" in text
+    config["runs"]["own"]["checkpoint"] |= {"whitening": "fitted"}
+    counts = planned(tmp_path, "results/city/recalls.csv", config=config)
+    assert counts["whiten"] == 1
+    assert not {"train", "trunk", "checkpoint_pca"} & set(counts)
+
+
+def test_a_run_with_a_checkpoint_has_no_generations(tmp_path):
+    named = {"checkpoint": {"file": "x.pth"}, "generations": [{}, {}]}
+    status, text = snakemake(tmp_path, "-n", "all", config={"runs": TINY["runs"] | {"own": named}})
+    assert status
+    assert "runs.own: a run with a `checkpoint` is not trained" in text
+    assert json.dumps(named) not in text

@@ -1,0 +1,10 @@
+from vprlib.config import Checkpoint
+from vprlib.job import job
+from vprlib.published import have, import_whitening
+
+if __name__ == "__main__":
+    with job(snakemake) as config:
+        named = Checkpoint(**snakemake.params.published)
+        file = have(named, offline=config.offline)
+        made = {"checkpoint": snakemake.input[0], "file": file}
+        import_whitening(snakemake.output[0], **made, format=named.format, pca=named.pca)
