@@ -6,7 +6,6 @@ from snakemake.utils import min_version
 
 from vprlib import config as configuration
 from vprlib import datasets
-from vprlib.datasets.base import EVERYWHERE
 from vprlib.files import BadInput
 
 min_version("9.11")

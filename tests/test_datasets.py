@@ -118,8 +118,10 @@ def test_other_columns_of_a_csv_are_conditions(tmp_path):
 
 def test_a_protocol_is_chosen_by_its_name():
     raw = {"datasets": ["tokyo247"], "runs": {"a": {"train_set": "city"}}}
-    first, every = TOKYO247.protocols
-    assert (first.views_per_place, every.views_per_place) == (12, None)
+    first, _, every = TOKYO247.protocols
+    assert [(one.views_per_place, one.framing) for one in TOKYO247.protocols] == [
+        (12, "fixed"), (12, "shorter"), (None, "fixed"),
+    ]  # fmt: skip
     assert find("tokyo247", parse(raw)).protocols == (first,)
     chosen = parse(raw | {"protocols": {"tokyo247": [every.name]}})
     assert find("tokyo247", chosen).protocols == (every,)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 
 from vprlib.config import Jitter
-from vprlib.images import Photos, batches, chunks, decode, jittered, normalise
+from vprlib.images import Photos, batches, chunks, decode, framed, jittered, normalise, shape
 
 
 def channels_first(image):
@@ -17,7 +17,7 @@ def channels_first(image):
 
 def test_a_png_decodes_to_its_pixels(tmp_path, photo):
     pixels = photo(tmp_path / "a.png", seed=0)
-    found = decode(tmp_path / "a.png", (24, 32))
+    found = framed(decode(tmp_path / "a.png"), (24, 32), "fixed")
     assert found.dtype == torch.uint8
     np.testing.assert_array_equal(found.numpy(), pixels.transpose(2, 0, 1))
 
@@ -32,10 +32,10 @@ def test_every_kind_of_png_becomes_rgb(mode, tmp_path):
     image.save(tmp_path / "a.png")
     expected = np.repeat(values[None], 3, 0) if mode == "I;16" else channels_first(image)
     for size in ((24, 32), (12, 16)):
-        found = decode(tmp_path / "a.png", size)
+        found = framed(decode(tmp_path / "a.png"), size, "fixed")
         assert found.dtype == torch.uint8
         assert found.shape == (3, *size)
-    np.testing.assert_allclose(decode(tmp_path / "a.png", (24, 32)).numpy(), expected, atol=1)
+    np.testing.assert_allclose(framed(decode(tmp_path / "a.png"), (24, 32), "fixed").numpy(), expected, atol=1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -45,7 +45,7 @@ def test_a_photo_is_turned_upright_by_its_exif(orientation, tmp_path, photo):
     photo(tmp_path / "a.jpg", seed=1, exif=exif, quality=95)
     with Image.open(tmp_path / "a.jpg") as image:
         upright = ImageOps.exif_transpose(image)
-    found = decode(tmp_path / "a.jpg", upright.size[::-1]).numpy()
+    found = framed(decode(tmp_path / "a.jpg"), upright.size[::-1], "fixed").numpy()
     difference = np.abs(found.astype(int) - channels_first(upright))
     assert difference.mean() < 3, "JPEG decoders differ by a few levels, turned photos by many"
 
@@ -53,25 +53,25 @@ def test_a_photo_is_turned_upright_by_its_exif(orientation, tmp_path, photo):
 def test_resizing_averages_what_it_leaves_out(tmp_path, photo):
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
-    found = decode(tmp_path / "stripes.png", (8, 8)).numpy()
+    found = framed(decode(tmp_path / "stripes.png"), (8, 8), "fixed").numpy()
     assert found.shape == (3, 8, 8)
     assert np.abs(found.astype(int) - 127).max() <= 16
     image = Image.fromarray(photo(tmp_path / "a.png", seed=2, size=(64, 48)))
     smaller = channels_first(image.resize((20, 15), Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(decode(tmp_path / "a.png", (15, 20)).numpy(), smaller, atol=2)
+    np.testing.assert_allclose(framed(decode(tmp_path / "a.png"), (15, 20), "fixed").numpy(), smaller, atol=2)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png"])
 def test_a_truncated_or_missing_photo_is_named_in_one_line(kind, tmp_path, photo, refused):
     path = tmp_path / f"a.{kind}"
     with refused(path, "no such file"):
-        decode(path, (24, 32))
+        framed(decode(path), (24, 32), "fixed")
     photo(path, seed=3)
     content = path.read_bytes()
     for kept in (content[:-60], content[: len(content) // 2], content[:20], b"", b"no photo"):
         path.write_bytes(kept)
         with refused(path, "cannot be decoded"):
-            decode(path, (24, 32))
+            framed(decode(path), (24, 32), "fixed")
 
 
 def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, repository):
@@ -81,7 +81,7 @@ def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, 
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     code = "import sys; from vprlib.files import BadInput; from vprlib.images import decode\n"
-    code += "try: decode(sys.argv[1], (24, 32))\nexcept BadInput as error: print(error)"
+    code += "try: decode(sys.argv[1])\nexcept BadInput as error: print(error)"
     done = subprocess.run(
         [sys.executable, "-c", code, path], cwd=repository, capture_output=True, text=True, check=False
     )
@@ -148,3 +148,48 @@ def test_a_jitter_of_one_kind_leaves_the_others():
     scale.permutation(1)
     torch.testing.assert_close(brighter, (photos * scale.uniform(0.5, 1.5)).clamp(0, 255).float(), atol=1e-3, rtol=0)
     assert not Jitter()
+
+
+@pytest.mark.parametrize("size", [(40, 60), (60, 40), (24, 32), (90, 31)])
+def test_framings_keep_the_shape_or_cut_it_off(tmp_path, photo, size):
+    """A ramp in both directions tells which part of a photo is seen: its value at a point is the point's place."""
+    height, width = size
+    down, right = np.mgrid[0:height, 0:width]
+    pixels = np.stack([255 * down / height, 255 * right / width, 0 * down], axis=2).round().astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "ramp.png")
+    at = lambda photo_CHW: photo_CHW[:2].float().mean((1, 2)) / 255  # noqa: E731 the place of a part's middle
+
+    def seen(framing):
+        return Photos([tmp_path / "ramp.png"], 24, 32, framing)[0]
+
+    shorter = seen("shorter")
+    assert min(shorter.shape[1:]) == 32
+    assert shorter.shape[1] / shorter.shape[2] == pytest.approx(height / width, rel=0.03)
+    crop = seen("crop")
+    assert crop.shape == (3, 24, 32)
+    np.testing.assert_allclose(at(crop), 0.5, atol=0.03)
+    factor = max(24 / height, 32 / width)
+    spans = [(side[-1] - side[0]) / 255 for side in (crop[0, :, 16].float(), crop[1, 12].float())]
+    np.testing.assert_allclose(spans, [24 / (factor * height), 32 / (factor * width)], atol=0.06)
+    five = seen("five_mean")
+    assert five.shape == (5, 3, 24, 24)
+    down, right = (24 / (2 * side * 24 / min(size)) for side in size)  # half a crop's share of each side
+    places = [(down, right), (down, 1 - right), (1 - down, right), (1 - down, 1 - right), (0.5, 0.5)]
+    np.testing.assert_allclose([at(part) for part in five], places, atol=0.03)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photo_s_shape_is_read_from_its_header(orientation, tmp_path, photo):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo(tmp_path / "a.jpg", seed=1, exif=exif)
+    assert shape(tmp_path / "a.jpg") == decode(tmp_path / "a.jpg").shape[1:]
+
+
+def test_photos_of_one_shape_pass_together(tmp_path, photo):
+    sizes = [(32, 24), (24, 32), (32, 24), (40, 24), (32, 24)]
+    for number, size in enumerate(sizes):
+        photo(tmp_path / f"{number}.png", seed=number, size=size)
+    photos = Photos([tmp_path / f"{number}.png" for number in range(5)], 24, 32, "shorter")
+    assert photos.lots([4, 3, 2, 1, 0], 2) == [[0, 2], [4], [1], [3]]
+    assert Photos(photos.paths, 24, 32).lots([4, 3, 2], 2) == [[0, 1], [2]]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vprlib import files
-from vprlib.search import nearest, search
+from vprlib.search import nearest, nearest_crop, search
 
 
 def by_sorting(query, database, k):
@@ -108,6 +108,20 @@ def test_a_search_bounded_by_a_column_ranks_each_part_alone(described, tmp_path)
             np.testing.assert_allclose(found["score"][q, :kept], scores[0], atol=1e-4)
             assert (found["ranking"][q, kept:] == -1).all()
             assert (found["score"][q, kept:] == -np.inf).all()
+
+
+@pytest.mark.parametrize("parted", [False, True])
+def test_of_a_query_s_crops_the_best_counts(parted):
+    rng = np.random.default_rng(5)
+    query, database = rng.integers(-3, 4, (6, 5, 4)).astype(np.float32), rng.integers(-3, 4, (40, 4)).astype(np.float32)
+    parts = [rng.integers(0, 3, 6), rng.integers(0, 3, 40)] if parted else []
+    ranking, score = nearest_crop(query, database, 9, *parts)
+    for q in range(6):
+        rows = np.flatnonzero(parts[1] == parts[0][q]) if parted else np.arange(40)
+        best = (database[rows] @ query[q].T).max(1)
+        order = np.lexsort((rows, -best))[:9]
+        assert ranking[q].tolist() == [*rows[order], *[-1] * (9 - len(order))]
+        np.testing.assert_array_equal(score[q, : len(order)], best[order])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

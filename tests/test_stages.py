@@ -110,6 +110,7 @@ def test_merged_shards_are_the_descriptors_in_the_table_s_order(tmp_path, table,
         **COMPUTE,
     )
     options = {"table": table, "checkpoint": tmp_path / "model", "whitening": tmp_path / "pca", **COMPUTE}
+    options |= {"framings": ["fixed", "shorter", "five_mean", "five_nearest"]}
     for shard in range(shards):
         extract(tmp_path / f"shard{shard}", kinds=("raw", "whitened"), shard=shard, shards=shards, **options)
     merge(tmp_path, [tmp_path / f"shard{shard}" for shard in range(shards)])
@@ -120,6 +121,16 @@ def test_merged_shards_are_the_descriptors_in_the_table_s_order(tmp_path, table,
             assert file["raw"].dtype == np.float16
             np.testing.assert_allclose(file["raw"][:], expected, atol=1e-3)
             assert file["whitened"].shape == (len(rows), 3)
+            assert ("raw@shorter" in file) == (role == "query")
+    with h5py.File(tmp_path / "queries.h5") as file:
+        for framing in ("shorter", "five_mean", "five_nearest"):
+            alone = [describe(model, Photos(table.path, 32, 48, framing), [row], **COMPUTE)[0] for row in rows]
+            np.testing.assert_allclose(file[f"raw@{framing}"][:], alone, atol=1e-3)
+        crops = file["raw@five_nearest"][:].astype(np.float32)
+        assert crops.shape == (len(rows), 5, model.dim)
+        mean = crops.mean(1) / np.linalg.norm(crops.mean(1), axis=1, keepdims=True)
+        np.testing.assert_allclose(file["raw@five_mean"][:], mean, atol=2e-3)
+        np.testing.assert_allclose(np.linalg.norm(file["whitened@five_nearest"][:], axis=2), 1, atol=1e-2)
     save_checkpoint(tmp_path / "model", model, BACKBONE, Aggregator(clusters=3), epoch=9)
     with refused(tmp_path / "pca", "another checkpoint"):
         extract(tmp_path / "shard0", kinds=("whitened",), shard=0, shards=1, **options)

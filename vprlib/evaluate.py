@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from vprlib.datasets.base import EVERYWHERE, Protocol, read_table, select
+from vprlib.datasets.base import Protocol, read_table, select
 from vprlib.files import BadInput, provenance
 from vprlib.geometry import within
 
@@ -128,7 +128,7 @@ def searched(*, images, ranking, protocol: Protocol) -> Searched:
     if query.empty:
         raise BadInput(f"{images}: the test split has no query; it can be described, but not evaluated")
     with h5py.File(ranking, "r") as file:
-        scope = file[protocol.within or EVERYWHERE]
+        scope = file[protocol.scope]
         rankings = {kind: scope[kind]["ranking"][:] for kind in scope}
         dims = {kind: int(scope[kind]["dim"][()]) for kind in scope}
         sources = dict(file.attrs)

@@ -7,9 +7,9 @@ import torch
 
 from vprlib import files
 from vprlib.config import Whiten
-from vprlib.datasets.base import ROLES, rows
+from vprlib.datasets.base import FIXED, rows
 from vprlib.files import BadInput
-from vprlib.images import Photos, batches, chunks
+from vprlib.images import CROPS, Photos, batches
 from vprlib.model import Descriptor, load_checkpoint
 from vprlib.trunk import source
 from vprlib.whiten import Whitening, fit
@@ -29,6 +29,8 @@ def describe(
 ):
     """Descriptors of some rows of an image table, in their order: (n, dim) float32 array, unit rows.
 
+    Of photos cut into five it is (n, 5, dim), or with `five_mean` the mean of the five, normalised.
+
     Args:
         source: Photos or a trunk's Activations, indexed by row number.
         bf16: compute convolutions in bfloat16.
@@ -37,39 +39,56 @@ def describe(
         BadInput: a photo cannot be decoded, or its descriptor is not finite.
     """
     model.to(device)
-    result = np.empty((len(rows), model.dim), np.float32)
-    start = 0
-    for batch_BCHW in batches(source, chunks(rows, batch), workers=workers, desc=desc):
-        x_BD = model.describe(batch_BCHW, device, bf16).float().cpu().numpy()
-        result[start : start + len(x_BD)] = x_BD
-        start += len(x_BD)
-    bad = np.flatnonzero(~np.isfinite(result).all(1))
+    framing = getattr(source, "framing", "fixed")
+    crops = (CROPS,) if framing.startswith("five") else ()
+    result = np.empty((len(rows), *crops, model.dim), np.float32)
+    lots = source.lots(rows, batch)
+    numbers = [[int(rows[position]) for position in lot] for lot in lots]
+    for lot, batch_BCHW in zip(lots, batches(source, numbers, workers=workers, desc=desc), strict=True):
+        x_BD = model.describe(batch_BCHW.flatten(0, -4), device, bf16).float().cpu().numpy()
+        result[lot] = x_BD.reshape(len(lot), *crops, model.dim)
+    bad = np.flatnonzero(~np.isfinite(result.reshape(len(rows), -1)).all(1))
     if len(bad):
         raise BadInput(f"{source.paths[rows[bad[0]]]}: its descriptor is not finite ({len(bad)} such photos)")
-    return result
+    return normalised(result.mean(1)) if framing == "five_mean" else result
 
 
-def extract(out, *, table, checkpoint, whitening, kinds, shard: int, shards: int, device, batch: int, workers: int):
+def normalised(x_ND):
+    return x_ND / np.maximum(np.linalg.norm(x_ND, axis=-1, keepdims=True), 1e-12)
+
+
+def extract(
+    out, *, table, checkpoint, whitening, kinds, framings, shard: int, shards: int, device, batch: int, workers: int
+):
     """Describe every `shards`-th photo of the test split, from number `shard` on, and write them as float16.
 
     The file has `<role>/<kind>` (n, D) for both roles and the kinds asked for: `raw`, or `whitened` by the file
-    `whitening`; its attributes tell the sources.
+    `whitening`; its attributes tell the sources. Queries are fitted to the network's size in all the ways `framings`
+    (see Photos): those of another than `fixed` are `query/<kind>@<framing>`, (n, 5, D) if five crops are kept apart.
     """
     model, attributes = load_checkpoint(checkpoint)
     project = whitening_of(checkpoint, whitening) if "whitened" in kinds else None
-    photos = Photos(table.path, model.image.height, model.image.width)
     arrays = {}
-    for role in ROLES:
+    for role, framing in [("database", FIXED), *(("query", framing) for framing in framings)]:
+        photos = Photos(table.path, model.image.height, model.image.width, framing)
         some = rows(table, "test", role)[shard::shards]
-        raw = describe(model, photos, some, device=device, batch=batch, workers=workers, desc=f"extract {role}")
+        raw = describe(
+            model, photos, some, device=device, batch=batch, workers=workers, desc=f"extract {role} {framing}"
+        )
         for kind in kinds:
-            arrays[f"{role}/{kind}"] = (raw if kind == "raw" else project.apply(raw)).astype(np.float16)
+            name = f"{role}/{kind}" + ("" if framing == FIXED else f"@{framing}")
+            arrays[name] = (raw if kind == "raw" else whitened(project, raw)).astype(np.float16)
     sources = {
         "checkpoint": files.digest(checkpoint),
         "whitening": files.digest(whitening) if project else "",
         "model": json.dumps(attributes, sort_keys=True),
     }
     files.write_h5(out, arrays, sources)
+
+
+def whitened(project: Whitening, raw):
+    """Whitened descriptors, (n, D) or of crops (n, 5, D)."""
+    return project.apply(raw.reshape(-1, raw.shape[-1])).reshape(*raw.shape[:-1], project.dim)
 
 
 def whitening_of(checkpoint, path) -> Whitening:

@@ -10,40 +10,118 @@ from tqdm import tqdm
 
 from vprlib.files import BadInput
 
+CROPS = 5  # of a photo: its corners and its middle
+FRAMINGS = ("fixed", "shorter", "crop", "five_mean", "five_nearest")
+ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter
 COLOURS = ("brightness", "contrast", "saturation", "hue")
 
 
 class Photos(torch.utils.data.Dataset):
-    """Photos by row number: (3, height, width) uint8 RGB, upright by their EXIF, resized by antialiased bilinear."""
+    """Photos by row number: uint8 RGB, upright by their EXIF, resized by antialiased bilinear.
 
-    def __init__(self, paths, height: int, width: int):
-        self.paths, self.size = list(paths), (height, width)
+    How a photo of another shape is fitted to (height, width), one of FRAMINGS:
+
+    - `fixed`: its shape is not kept; (3, height, width).
+    - `shorter`: its shorter side becomes the network's longer one, its shape is kept (OpenIBL's Tokyo queries,
+      `ibl/utils/data/__init__.py`); (3, h, w), and batches hold photos of one shape.
+    - `crop`: its shape is kept, it covers (height, width), and what lies beyond on both sides is cut off
+      (deep-visual-geo-localization-benchmark's `central_crop`, which pads a photo too narrow instead).
+    - `five_mean`, `five_nearest`: its shorter side becomes the network's shorter one, and the squares in its four
+      corners and its middle are described; (5, 3, side, side). Their descriptors' mean is the photo's, or each is
+      searched for and the best counts (`five_crops` and `nearest_crop` there).
+    """
+
+    def __init__(self, paths, height: int, width: int, framing: str = "fixed"):
+        self.paths, self.size, self.framing = list(paths), (height, width), framing
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, number):
-        return decode(self.paths[number], self.size)
+        return framed(decode(self.paths[number]), self.size, self.framing)
+
+    def lots(self, rows, batch: int) -> list:
+        """Cut the positions in `rows` into lots that pass together: by shape, where photos keep theirs."""
+        if self.framing != "shorter":
+            return chunks(range(len(rows)), batch)
+        shapes = {}
+        for position, row in enumerate(rows):
+            shapes.setdefault(shape(self.paths[row]), []).append(position)
+        return [lot for positions in shapes.values() for lot in chunks(positions, batch)]
 
 
-def decode(path, size):
-    """Read one photo as (3, *size) uint8.
-
-    By Pillow: torchvision's decoders are twice as fast on JPEG, but deprecated, and a damaged PNG crashes the process.
+def opened(path, read):
+    """What `read` makes of an opened photo.
 
     Raises:
         BadInput: if the file is missing, truncated or no photo.
     """
     try:
         with Image.open(path) as photo:
-            upright = ImageOps.exif_transpose(photo)
-            if upright.mode.startswith("I"):  # 16-bit grey
-                upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
-            pixels_HWC = np.array(upright.convert("RGB"))
+            return read(photo)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "cannot be decoded: truncated, or no photo"
         raise BadInput(f"{path}: {reason}") from error
-    photo_CHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)
+
+
+def shape(path) -> tuple:
+    """(height, width) of a photo once it is upright; only its header is read."""
+
+    def upright(photo):
+        turned = photo.getexif().get(ORIENTATION, 1) >= 5
+        return photo.size if turned else photo.size[::-1]
+
+    return opened(path, upright)
+
+
+def decode(path):
+    """Read one photo as (3, h, w) uint8.
+
+    By Pillow: torchvision's decoders are twice as fast on JPEG, but deprecated, and a damaged PNG crashes the process.
+
+    Raises:
+        BadInput: if the file is missing, truncated or no photo.
+    """
+
+    def upright(photo):
+        photo = ImageOps.exif_transpose(photo)
+        if photo.mode.startswith("I"):  # 16-bit grey
+            photo = Image.fromarray((np.asarray(photo) // 257).astype(np.uint8))
+        return np.array(photo.convert("RGB"))
+
+    return torch.from_numpy(opened(path, upright)).permute(2, 0, 1)
+
+
+def framed(photo_CHW, size: tuple, framing: str):
+    """A photo fitted to (height, width); see `Photos`."""
+    height, width = photo_CHW.shape[1:]
+    if framing == "fixed":
+        return resized(photo_CHW, size)
+    if framing == "crop":
+        factor = max(size[0] / height, size[1] / width)
+        return middle(resized(photo_CHW, enlarged(height, width, factor, size)), size)
+    side = max(size) if framing == "shorter" else min(size)
+    least = (side, side)
+    photo_CHW = resized(photo_CHW, enlarged(height, width, side / min(height, width), least))
+    if framing == "shorter":
+        return photo_CHW
+    corners = [photo_CHW[:, rows, columns] for rows in (slice(side), slice(-side, None))
+               for columns in (slice(side), slice(-side, None))]  # fmt: skip
+    return torch.stack([*corners, middle(photo_CHW, least)])
+
+
+def enlarged(height: int, width: int, factor: float, least: tuple) -> tuple:
+    """A size times a factor, rounded, but at least `least`."""
+    return max(least[0], round(height * factor)), max(least[1], round(width * factor))
+
+
+def middle(photo_CHW, size: tuple):
+    """The (height, width) in the middle of a photo at least as large."""
+    top, left = ((have - want) // 2 for have, want in zip(photo_CHW.shape[1:], size, strict=True))
+    return photo_CHW[:, top : top + size[0], left : left + size[1]].contiguous()
+
+
+def resized(photo_CHW, size: tuple):
     if photo_CHW.shape[1:] == size:
         return photo_CHW.contiguous()
     return F.interpolate(photo_CHW[None], size, mode="bilinear", antialias=True, align_corners=False)[0].contiguous()

@@ -11,6 +11,8 @@ FILES = {"database": "database.h5", "query": "queries.h5"}
 def merge(folder: Path, shards: list):
     """Join shards, in order, into `database.h5` and `queries.h5` of `folder`: datasets `raw` and `whitened`, (N, D).
 
+    Queries that were fitted otherwise than `fixed` are `raw@<fit>` and `whitened@<fit>` beside them.
+
     Raises:
         BadInput: if the shards were not made from the same checkpoint.
     """
@@ -25,7 +27,7 @@ def merge(folder: Path, shards: list):
         with files.h5_writer(folder / name) as out:
             for kind in opened[0][role]:
                 parts = [file[role][kind] for file in opened]
-                shape = (sum(len(part) for part in parts), parts[0].shape[1])
+                shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
                 merged = out.create_dataset(kind, shape, parts[0].dtype)
                 for number, part in enumerate(parts):
                     if len(part):

@@ -98,8 +98,9 @@ def search(out, *, database, queries, images, depth: int, scopes: list):
     """Rank the database for every query and kind of descriptor; write `<scope>/<kind>/ranking`, `score` and `dim`.
 
     Args:
-        scopes: EVERYWHERE, or columns of the image table `images`: a query is then searched among the database images
-            that agree with it there (MSLS: its city), and -1 and -inf pad the rows of those that have fewer than depth.
+        scopes: as `Protocol.scope` names them. EVERYWHERE, or a column of the image table `images`: a query is then
+            searched among the database images that agree with it there (MSLS: its city), and -1 and -inf pad the rows
+            of those that have fewer than `depth`. Then maybe `@` and how the queries' photos were fitted.
     """
     import h5py
 
@@ -108,18 +109,34 @@ def search(out, *, database, queries, images, depth: int, scopes: list):
     with h5py.File(database, "r") as file, h5py.File(queries, "r") as wanted:
         arrays = {}
         for kind, scope in itertools.product(file, scopes):
-            if scope == EVERYWHERE:
-                ranking, score = nearest(wanted[kind], file[kind], depth)
-            else:
-                parts = [np.asarray(part[scope]) for part in (asked, stored)]
-                ranking, score = nearest_within(wanted[kind], file[kind], depth, *parts)
+            column, at, framing = scope.partition("@")
+            parts = [] if column == EVERYWHERE else [np.asarray(table[column]) for table in (asked, stored)]
+            ranking, score = nearest_crop(wanted[kind + at + framing], file[kind], depth, *parts)
             arrays |= {f"{scope}/{kind}/ranking": ranking, f"{scope}/{kind}/score": score}
             arrays[f"{scope}/{kind}/dim"] = file[kind].shape[1]
         files.write_h5(out, arrays, dict(file.attrs))
 
 
-def nearest_within(query_QD, database_ND, k: int, query_part, database_part) -> tuple:
-    """As `nearest`, of each query among the database rows whose part equals its own; -1 and -inf pad short rows."""
+def nearest_crop(query, database_ND, k: int, *parts) -> tuple:
+    """As `nearest_within`, of queries (Q, D), or of their crops (Q, C, D): a row's score is then its best crop's."""
+    if len(query.shape) == 2:
+        return nearest_within(query, database_ND, k, *parts)
+    found = [nearest_within(query[:, crop], database_ND, k, *parts) for crop in range(query.shape[1])]
+    ranking, score = (np.concatenate(arrays, axis=1) for arrays in zip(*found, strict=True))
+    best = np.full_like(ranking, -1), np.full_like(score, -np.inf)
+    for q, (rows, scores) in enumerate(zip(ranking, score, strict=True)):
+        order = np.lexsort((rows, -scores))
+        first = np.sort(np.unique(rows[order], return_index=True)[1])
+        kept = order[first][rows[order[first]] >= 0]
+        for array, values in zip(best, (rows[kept], scores[kept]), strict=True):
+            array[q, : len(kept)] = values
+    return tuple(array[:, : min(k, len(database_ND))] for array in best)
+
+
+def nearest_within(query_QD, database_ND, k: int, query_part=None, database_part=None) -> tuple:
+    """As `nearest`; with parts, of each query among the database rows whose part equals its own, -1 and -inf pad."""
+    if query_part is None:
+        return nearest(query_QD, database_ND, k)
     k = min(k, len(database_ND))
     ranking = np.full((len(query_QD), k), -1, np.int64)
     score = np.full((len(query_QD), k), -np.inf, np.float32)

@@ -73,6 +73,10 @@ class Activations(torch.utils.data.Dataset):
         self.offset, self.size = stored.id.get_offset(), int(np.prod(self.shape)) * 2
         self.file = None  # opened by each process that reads
 
+    def lots(self, rows, batch: int) -> list:
+        """Cut the positions in `rows` into lots that pass together."""
+        return chunks(range(len(rows)), batch)
+
     def __getitem__(self, row):
         self.file = self.file or os.open(self.path, os.O_RDONLY)
         found = torch.empty(self.shape, dtype=torch.float16)

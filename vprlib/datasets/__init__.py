@@ -20,7 +20,7 @@ def find(name: str, config) -> Dataset:
     """
     if name in config.custom:
         own = config.custom[name]
-        judged = Protocol(own.protocol, radius=own.radius_m, views_per_place=own.views_per_place)
+        judged = Protocol(own.protocol, radius=own.radius_m, views_per_place=own.views_per_place, framing=own.framing)
         kind, path = ("csvfile", own.csv) if own.csv else ("folder", own.folder)
         dataset = import_module(f"vprlib.datasets.{kind}").dataset(Path(path), judged)
     else:

@@ -11,6 +11,7 @@ COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")
 OPTIONAL = ("place", "heading", "time")
 SPLITS = ("train", "val", "test")
 ROLES = ("database", "query")
+FIXED = "fixed"  # how query photos are fitted to the network's size; the others are `vprlib.images.FRAMINGS`
 EVERYWHERE = "all"  # the scope of a search that no column bounds
 
 
@@ -24,6 +25,12 @@ class Protocol:
     views_per_place: int | None = None  # only the first image of a place counts among the candidates, of so many views
     queries: str | None = None  # a column of the image table: the queries that have a 1 there; all, if none
     within: str | None = None  # a column: a query is searched among the database images that agree with it there
+    framing: str = FIXED  # how query photos are fitted to the network's size, one of `vprlib.images.FRAMINGS`
+
+    @property
+    def scope(self) -> str:
+        """The search that this protocol needs, as a ranking file names it."""
+        return (self.within or EVERYWHERE) + ("" if self.framing == FIXED else f"@{self.framing}")
 
     @property
     def reach(self) -> str:

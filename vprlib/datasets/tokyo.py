@@ -3,6 +3,7 @@
 A place is 12 views of a panorama, consecutive in the file; evaluation counts only the first view of a place.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,15 +21,16 @@ def panorama(names: list) -> list:
 def tokyo(mat: str, folders: dict, radius: float, queries: str = "", **declaration) -> Dataset:
     index = partial(dbstruct.index, splits={"test": mat}, folders=folders, place=panorama)
     first_view = Protocol(f"{radius:g} m, first view of a place{queries}", radius=radius, views_per_place=VIEWS)
+    shorter = replace(first_view, name=f"{first_view.name}, queries' shape kept", framing="shorter")
     all_views = Protocol(f"{radius:g} m, all views{queries}", radius=radius)
-    return Dataset(index=index, files=(mat,), protocols=(first_view, all_views), **declaration)
+    return Dataset(index=index, files=(mat,), protocols=(first_view, shorter, all_views), **declaration)
 
 
 TOKYO247 = tokyo(
     "datasets/tokyo247.mat",
     {"database": "images", "query": "247query_subset_v2"},
     radius=25,
-    queries=", queries v2, fixed size",
+    queries=", queries v2",
     root=Path("data/tokyo247"),
     access=(
         "Tokyo 24/7 is given on request: ask its authors (www.ok.ctrl.titech.ac.jp/~torii/project/247); put the "

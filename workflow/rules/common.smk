@@ -169,7 +169,12 @@ def candidates(w):
 
 def scopes(w):
     """Param function: what bounds a dataset's searches."""
-    return sorted({protocol.within or EVERYWHERE for protocol in dataset(w.dataset).protocols})
+    return sorted({protocol.scope for protocol in dataset(w.dataset).protocols})
+
+
+def framings(w):
+    """Param function: how a dataset's query photos are fitted to the network's size."""
+    return sorted({protocol.framing for protocol in dataset(w.dataset).protocols})
 
 
 def generations(runs):

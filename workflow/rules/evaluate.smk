@@ -15,6 +15,7 @@ rule extract:
         gpu=1,
     params:
         descriptors=lambda w: cfg.runs[w.run].extract.descriptors,
+        framings=framings,
     script:
         "../scripts/extract.py"
 

@@ -12,6 +12,7 @@ if __name__ == "__main__":
             checkpoint=snakemake.input.checkpoint,
             whitening=snakemake.input.get("whitening") or None,
             kinds=snakemake.params.descriptors,
+            framings=snakemake.params.framings,
             shard=shard - 1,
             shards=shards,
             device=chosen,
