@@ -5,8 +5,8 @@ PYTHON ?= python3
 
 .PHONY: demo test test-all lint format bench lock clean
 
-# jobs of seconds: one thread each, as many at once as there are cores
-SMALL = --resources gpu=100 --set-threads extract=1 search=1 whiten=1
+# small jobs: one thread each, as many at once as there are cores; their numbers then do not depend on that number
+SMALL = --resources gpu=100 --set-threads train=1 extract=1 search=1 whiten=1
 
 demo: .venv/ready ## the main job on the embedded city: minutes on a laptop's CPU
 	snakemake --profile profiles/local all --configfile config/city.yaml $(SMALL)
