@@ -24,6 +24,7 @@ from vprlib.config import (
     Run,
     Soft,
     Train,
+    Verify,
     Whiten,
     overlay,
     parse,
@@ -86,6 +87,7 @@ BAD = {
     "repeated ks": (changed(evaluate={"ks": [1, 5, 5]}), "evaluate.ks", "5"),
     "no ks": (changed(evaluate={"ks": []}), "evaluate.ks"),
     "ks over the depth": (changed(search={"depth": 15}), "evaluate.ks", "20", "search.depth"),
+    "more bits than a hash can tell": (changed(verify={"hamming": 40}), "verify.hamming", "31", "40"),
     "repeated seeds": (changed(seeds=[3, 3]), "seeds", "3"),
     "unknown word": (base(extract={"checkpoint": "first"}), "base.extract.checkpoint", "'best'", "'last'", "'first'"),
     "unknown device": (changed(execution={"device": "gpu"}), "execution.device", "cuda", "'gpu'"),
@@ -226,6 +228,7 @@ def test_every_key_is_documented(repository):
         Custom,
         City,
         Pretrain,
+        Verify,
     )
     keys = {key for section in (*sections, Execution) for key in section.model_fields}
     assert not [key for key in sorted(keys) if not re.search(rf"`(\w*\.)?{key}[`.]|`### `{key}`", text)]

@@ -330,6 +330,10 @@ class Search(Section):
     depth: PositiveInt = Field(100, description="places kept a query")
 
 
+class Verify(Section):
+    hamming: int = Field(4, ge=0, le=31, description="bits of 64 in which perceptual hashes of near-duplicates differ")
+
+
 class Evaluate(Section):
     ks: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(distinct)] = (1, 5, 10, 20)
 
@@ -358,6 +362,7 @@ class Config(Section):
     shards: PositiveInt = Field(1, description="jobs that share one extraction")
     pretrain: Pretrain = Pretrain()
     city: City = City()
+    verify: Verify = Verify()
     search: Search = Search()
     evaluate: Evaluate = Evaluate()
     execution: Execution = Execution()

@@ -44,12 +44,19 @@ rule verify:
     input:
         images="results/{dataset}/images.csv",
     output:
-        "results/{dataset}/verification.json",
+        found="results/{dataset}/verification.json",
+        picture=report(
+            "results/{dataset}/verification.png",
+            caption="../report/verification.rst",
+            category="{dataset}",
+            labels={"what": "positions, positives, duplicates"},
+        ),
     log:
         "logs/verify/{dataset}.log",
     priority: 10
     threads: 8
     params:
         judged=judged,
+        hamming=cfg.verify.hamming,
     script:
         "../scripts/verify.py"
