@@ -130,6 +130,12 @@ def evaluated_checkpoint(w):
     return f"{MODEL.format(**w)}/{cfg.runs[w.run].extract.checkpoint}.safetensors"
 
 
+def chosen(w):
+    """Param function: which network of a training is evaluated, and where its val split is."""
+    run = cfg.runs[w.run]
+    return {"checkpoint": run.extract.checkpoint, "train_set": run.train_set}
+
+
 def judged(w):
     """Param function: how a dataset's hits are judged."""
     return [asdict(protocol) for protocol in dataset(w.dataset).protocols]
@@ -150,6 +156,11 @@ def generations():
     return [(name, gen) for name, run in cfg.runs.items() for gen in range(len(run.generations))]
 
 
+def identities():
+    """The fingerprint of every network's recipe, in the order of `tree`."""
+    return [cfg.runs[run].identity(gen) for run, gen in generations() for _ in cfg.seeds]
+
+
 def tree(pattern, **wildcards):
     """A pattern for every run, seed and generation of the configuration."""
     return [
@@ -168,10 +179,9 @@ def everything(w):
     finals = ["results/training.svg", "results/comparison.svg"]
     trained_on = {run.train_set for run in cfg.runs.values()}
     finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
+    tables, pictures = ("recalls.csv", "differences.csv", "verification.json"), ("recalls.svg", "thresholds.svg")
     for name in cfg.datasets:
-        finals += [
-            f"results/{name}/{file}" for file in ("recalls.csv", "recalls.svg", "verification.json", "contact.png")
-        ]
+        finals += [f"results/{name}/{file}" for file in (*tables, *pictures, "precision.svg", "contact.png")]
         finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
     used = {centroids_of(run, seed) for run in cfg.runs.values() for seed in cfg.seeds} - {None}
     return finals + [path.replace(".h5", ".svg") for path in sorted(used)]
