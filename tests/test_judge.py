@@ -8,9 +8,9 @@ from scipy.stats import binomtest
 
 from vprlib import files
 from vprlib.datasets.base import Protocol, read_table, select
-from vprlib.evaluate import chance, searched, suppress_views
+from vprlib.evaluate import Searched, chance, searched, suppress_views
 from vprlib.geometry import within
-from vprlib.judge import answers, chosen_by, conditions, join, judge
+from vprlib.judge import answers, chosen_by, conditions, join, judge, ratios
 from vprlib.search import search
 
 MODEL = {"epoch": 3, "train": {"margin": 0.3, "best_by": 5}}
@@ -221,6 +221,18 @@ def q_path(query, q):
 
 def top(database, kept):
     return database.path[kept[0][0]], np.float32(kept[0][1])
+
+
+def test_the_second_place_lies_beyond_the_radius_of_the_first_candidate():
+    database = pd.DataFrame({"east": [0.0, 3.0, 4.0, 50.0], "north": 0.0})
+    ranking = np.array([[0, 1, 2, 3], [0, 1, 2, -1], [1, 3, 2, 0], [0, -1, -1, -1], [0, 3, 1, 2], [-1, -1, -1, -1]])
+    score = np.array([[0.9, 0.8, 0.7, 0.6]] * 6)
+    score[4, :2] = 1  # twice the very same descriptor: nothing tells the first place from the second
+    found = Searched(None, database, [], {"raw": ranking}, {"raw": score}, {}, {})
+    far = np.sqrt(2 - 2 * score[0])
+    expected = [far[0] / far[3], far[0] / far[2], far[0] / far[1], 1, 1, np.nan]
+    np.testing.assert_allclose(ratios(found, "raw", 4), expected)
+    np.testing.assert_allclose(ratios(found, "raw", 3.5)[0], far[0] / far[2])
 
 
 def test_a_query_without_candidates_has_an_empty_answer(made):
