@@ -61,6 +61,7 @@ BAD = {
     "unknown loss": (base(train={"loss": "tripet"}), "train.loss", "'tripet'", "'triplet'"),
     "unknown dataset": (changed(datasets=["cty"]), "datasets", "'cty'", "'city'", "tokyo247"),
     "unknown training set": (changed(runs={"a": {"train_set": "cty"}}), "runs.a.train_set", "'cty'", "'city'"),
+    "conditions of an unknown dataset": (changed(evaluate={"by": {"cty": ["time"]}}), "evaluate.by", "'cty'", "'city'"),
     "root of an unknown dataset": (changed(roots={"cty": "x"}), "roots", "'cty'", "'city'"),
     "no dataset": ({"runs": {"a": {"train_set": "city"}}}, "datasets", "missing"),
     "empty datasets": (changed(datasets=[]), "datasets", "[]"),

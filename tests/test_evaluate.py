@@ -1,19 +1,11 @@
-import json
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
-from vprlib import files
-from vprlib.datasets.base import Protocol, read_table, select
-from vprlib.evaluate import chance, hits, join, judge, recall_at, searched, suppress_views, wilson
-from vprlib.geometry import within
-from vprlib.search import search
+from vprlib.evaluate import chance, hits, recall_at, suppress_views
 
 
 @st.composite
@@ -101,12 +93,6 @@ def test_suppression_of_one_view_a_place_changes_nothing_and_of_twelve_keeps_rec
         suppress_views(ranking, np.arange(60), 61)
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 315), (7, 10), (200, 315), (6816, 6816)])
-def test_wilson_agrees_with_scipy(successes, trials):
-    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-7)
-
-
 @pytest.mark.parametrize(("database", "counts"), [(1, [0]), (4, [1]), (5, [0, 1, 3]), (5, [5, 4])])
 def test_chance_is_the_mean_recall_over_all_rankings(database, counts):
     ks = range(1, database + 1)
@@ -116,122 +102,3 @@ def test_chance_is_the_mean_recall_over_all_rankings(database, counts):
         mean = np.mean([hits(every, [right] * len(every))[:, :k].any(1).mean() for right in positives])
         assert chance([k], positives, database)[k] == pytest.approx(mean, abs=1e-12)
     assert list(chance(ks, positives, database)) == list(ks)
-
-
-MODEL = {"epoch": 3, "train": {"margin": 0.3}}
-FOUR = Protocol("4 m", radius=4)
-
-
-@pytest.fixture
-def made(tmp_path):
-    """A searched test split: 6 places with 2 views, 9 queries of which the last is far from all; other splits too."""
-    rng = np.random.default_rng(3)
-    rows = [["train", "query", None, 0, 0], ["val", "database", "9", 0, 0]]
-    rows += [["test", "database", f"{number // 2:03d}", 10 * (number // 2), 0] for number in range(12)]
-    rows += [["test", "query", None, 10 * (number % 6) + 2, 1] for number in range(8)] + [
-        ["test", "query", None, 1e3, 0]
-    ]
-    table = pd.DataFrame(rows, columns=["split", "role", "place", "east", "north"])
-    table["city"] = np.where(table.east < 30, "left", "right")
-    table["easy"] = table.index % 2
-    files.write_csv(tmp_path / "images.csv", table)
-    for name, count in (("database", 12), ("queries", 9)):
-        arrays = {kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 8), ("whitened", 4))}
-        files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "f" * 64, "model": json.dumps(MODEL)})
-    search(
-        tmp_path / "ranking.h5",
-        database=tmp_path / "database.h5",
-        queries=tmp_path / "queries.h5",
-        images=tmp_path / "images.csv",
-        depth=10,
-        scopes=["all", "city"],
-    )
-    said = {"recipe": {"train": {"margin": 0.3}}, "config": "12345678e901"}
-    return {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"} | said
-
-
-def test_a_network_of_another_recipe_is_refused(made, refused):
-    with refused(made["ranking"], "another `train`"):
-        judge(**made | {"recipe": {"train": {"margin": 0.2}}}, ks=(1,), protocol=FOUR)
-
-
-@pytest.mark.parametrize("views", [None, 2])
-def test_judged_rows_agree_with_the_definition(made, views):
-    rows = judge(**made, ks=(1, 3), protocol=replace(FOUR, views_per_place=views))
-    assert rows.descriptor.tolist() == ["raw", "raw", "whitened", "whitened"]
-    assert rows.dim.tolist() == [8, 8, 4, 4]
-    positives = [[2 * (number % 6), 2 * (number % 6) + 1] for number in range(8)] + [[]]
-    for row in rows.itertuples():
-        (ranking,) = files.read_h5(made["ranking"], f"all/{row.descriptor}/ranking")
-        if views:
-            ranking = suppress_views(ranking, np.arange(12) // 2, 10)
-        assert row.recall == pytest.approx(slow_recall(row.k, ranking, positives), abs=1e-15)
-        interval = binomtest(round(9 * row.recall), 9).proportion_ci(0.95, method="wilson")
-        assert (row.low, row.high) == pytest.approx((interval.low, interval.high), abs=1e-7)
-        places = [sorted({right // 2 for right in rights}) for rights in positives]
-        assert row.chance == (chance([row.k], places, 6) if views else chance([row.k], positives, 12))[row.k]
-        assert (row.queries, row.database, row.without_positives, row.radius, row.unit) == (9, 12, 1, 4, "m")
-        assert (row.epoch, row.checkpoint, row.config, row.protocol) == (3, "f" * 12, "12345678e901", "4 m")
-
-
-def test_a_protocol_may_ask_some_queries_only(made):
-    table = read_table(made["images"])
-    easy = select(table, "test", "query").easy == 1
-    rows = judge(**made, ks=(1, 3), protocol=replace(FOUR, name="easy", queries="easy"))
-    everything = searched(images=made["images"], ranking=made["ranking"], protocol=FOUR)
-    for row in rows.itertuples():
-        some = [right for right, one in zip(everything.positives, easy, strict=True) if one]
-        ranking = everything.rankings[row.descriptor][easy]
-        assert row.recall == pytest.approx(slow_recall(row.k, ranking, some), abs=1e-15)
-        assert (row.queries, row.protocol) == (easy.sum(), "easy")
-
-
-def test_a_protocol_may_search_each_city_alone(made):
-    table = read_table(made["images"])
-    query, database = select(table, "test", "query"), select(table, "test", "database")
-    protocol = replace(FOUR, within="city", radius=11)
-    found = searched(images=made["images"], ranking=made["ranking"], protocol=protocol)
-    everywhere = searched(images=made["images"], ranking=made["ranking"], protocol=FOUR)
-    same = [[row for row in range(12) if database.city[row] == city] for city in query.city]
-    for q in range(9):
-        (near,) = within(query.loc[[q], ["east", "north"]], database[["east", "north"]], 11)
-        assert found.positives[q].tolist() == [row for row in near if row in same[q]]
-        shown = [row for row in everywhere.rankings["raw"][q] if row in same[q]]
-        kept = [row for row in found.rankings["raw"][q] if row >= 0]
-        assert kept[: len(shown)] == shown  # of the 10 nearest of all, those of its city, in their order
-        assert sorted(kept) == same[q]
-    rows = judge(**made, ks=(1,), protocol=protocol)
-    lucky = [chance([1], [found.positives[q]], len(same[q]))[1] for q in range(9)]
-    assert rows.chance[0] == pytest.approx(np.mean(lucky), abs=1e-12)
-
-
-def test_a_split_without_queries_or_a_protocol_without_any_is_refused(made, refused):
-    with refused(made["images"], "'hard'"):
-        table = read_table(made["images"]).assign(hard=0)
-        files.write_csv(made["images"], table)
-        judge(**made, ks=(1,), protocol=replace(FOUR, queries="hard"))
-    files.write_csv(made["images"], table[~((table.split == "test") & (table.role == "query"))])
-    with refused(made["images"], "no query"):
-        judge(**made, ks=(1,), protocol=FOUR)
-
-
-def test_a_ranking_of_other_images_or_too_short_is_refused(made, refused):
-    with refused("recall@11", "10"):
-        judge(**made, ks=(1, 11), protocol=FOUR)
-    table = pd.read_csv(made["images"], dtype={"place": str})
-    for fewer in (table.iloc[:-1], table.drop(index=[12, 13])):  # a query less, two database images less
-        files.write_csv(made["images"], fewer)
-        with refused(made["ranking"], made["images"]):
-            judge(**made, ks=(1,), protocol=FOUR)
-
-
-def test_joined_tables_are_all_of_the_configuration(made, refused, tmp_path):
-    one = judge(**made, ks=(1, 3), protocol=FOUR)
-    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
-    for path, config in zip(paths, ("12345678e901", "000000000012"), strict=True):
-        files.write_csv(path, one.assign(config=config, recall=0.1 + 0.2))
-    joined = join(paths, ["12345678e901", "000000000012"])
-    assert joined.config.tolist() == 4 * ["12345678e901"] + 4 * ["000000000012"]
-    assert (joined.recall == 0.1 + 0.2).all()
-    with refused(paths[0], "another configuration"):
-        join(paths, ["000000000012", "12345678e901"])

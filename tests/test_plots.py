@@ -17,7 +17,14 @@ def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("r
     for run, gen, seed, form in [(r, g, s, f) for r in runs for g in range(gens) for s in range(seeds) for f in forms]:
         for k, recall in zip(ks, np.sort(rng.uniform(0.1, 0.9, len(ks))), strict=True):
             rows.append({"dataset": dataset, "run": run, "seed": seed, "gen": gen, "descriptor": form, "dim": 256})
-            rows[-1] |= {"rerank": "none", "k": k, "recall": recall, "low": recall - 0.05, "high": recall + 0.05}
+            rows[-1] |= {
+                "rerank": "none",
+                "condition": "all",
+                "k": k,
+                "recall": recall,
+                "low": recall - 0.05,
+                "high": recall + 0.05,
+            }
             rows[-1] |= {"chance": 0.01 * k, "queries": 1300, "database": 480, "protocol": "10 m"}
     return pd.DataFrame(rows)
 
@@ -129,6 +136,77 @@ def test_curves_and_bars_take_any_ks(tmp_path, ks):
     assert f"recall@{ks[0]} " in bars.axes[-1].get_xlabel()
 
 
+def details(runs=("vlad", "netvlad"), seeds=1, gens=1, protocols=("10 m",)):
+    """thresholds.csv, precision.csv and summary.csv of runs with random numbers."""
+    rng, tables = np.random.default_rng(0), ([], [], [])
+    keys = [(p, r, s, g, d) for p in protocols for r in runs for s in range(seeds) for g in range(gens) for d in (8, 4)]
+    for protocol, run, seed, gen, dim in keys:
+        key = {"dataset": "city", "protocol": protocol, "radius": 10.0, "unit": "m", "run": run, "seed": seed}
+        key |= {"gen": gen, "descriptor": {8: "raw", 4: "whitened"}[dim], "dim": dim, "rerank": "none"}
+        share = np.sort(rng.uniform(0.1, 0.9, 100))
+        curve = {"threshold": np.arange(1, 101), "recall": share, "low": share - 0.05, "high": share + 0.05}
+        tables[0].append(pd.DataFrame(curve).assign(**key))
+        for by in ("score", "ratio"):
+            points = {"precision": np.sort(rng.uniform(0.5, 1, 9))[::-1], "recall": np.sort(rng.uniform(0, 0.6, 9))}
+            tables[1].append(pd.DataFrame(points).assign(**key, by=by))
+            key |= {f"average_precision_{by}": rng.uniform(), f"recall_at_100_{by}": rng.uniform()}
+        tables[2].append(pd.DataFrame([key]))
+    return tuple(pd.concat(parts, ignore_index=True) for parts in tables)
+
+
+def test_thresholds_show_the_table(tmp_path):
+    table, *_ = details(seeds=3, gens=2)
+    (first, again), fig = written(tmp_path, lambda out: plots.thresholds(out, table))
+    assert first == again
+    ax = fig.axes[0]
+    lines = data_lines(ax)
+    for (run, form, dim), rows in table[table.gen == 1].groupby(["run", "descriptor", "dim"]):
+        line = lines[f"{run}, gen 1, {form} {dim}-D"]
+        np.testing.assert_allclose(line.get_ydata(), 100 * rows.groupby("threshold").recall.mean())
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 101))
+        assert line.get_label().startswith(f"{line.get_ydata()[9]:.1f}")
+    assert len(ax.lines) == 4 + 1
+    assert ax.lines[-1].get_xdata()[0] == 10
+    shown = [float(text.get_text().split()[0]) for text in fig.subfigs[0].legends[0].get_texts()]
+    assert shown == sorted(shown, reverse=True)
+    legend = fig.subfigs[0].legends[0].get_title().get_text()
+    assert legend == "recall@1 (%) at 10 m; bands: range of 3 seeds"
+
+
+def test_precision_shows_the_tables(tmp_path):
+    _, points, summary = details(seeds=2, protocols=("10 m", "all views"))
+    (first, again), fig = written(tmp_path, lambda out: plots.precision(out, points, summary))
+    assert first == again
+    panels = [(protocol, by) for protocol in ("10 m", "all views") for by in ("score", "ratio")]
+    for panel, (protocol, by) in zip(np.ravel(fig.subfigs), panels, strict=True):
+        assert protocol in panel.get_suptitle()
+        (ax,) = panel.axes
+        assert len(ax.lines) == 2 * 2 * 2  # runs, kinds, seeds
+        some = summary[(summary.protocol == protocol) & (summary.run == "vlad") & (summary.descriptor == "raw")]
+        means = 100 * some[[f"average_precision_{by}", f"recall_at_100_{by}"]].mean()
+        texts = [text.get_text() for text in panel.legends[0].get_texts()]
+        assert len(texts) == 2 * 2
+        assert f"{means.iloc[0]:.1f} / {means.iloc[1]:.1f}  vlad, raw 8-D" in [
+            text.replace("\n", " ") for text in texts
+        ]
+        curve = points[(points.protocol == protocol) & (points.run == "vlad") & (points.by == by) & (points.dim == 8)]
+        line = next(line for line in ax.lines if line.get_label().endswith("  vlad, raw 8-D"))
+        np.testing.assert_allclose(line.get_xdata(), 100 * curve[curve.seed == 0].recall)
+        np.testing.assert_allclose(line.get_ydata(), 100 * curve[curve.seed == 0].precision)
+
+
+def test_conditions_are_not_drawn(tmp_path):
+    table = recalls()
+    more = pd.concat([table, table.assign(condition="light=night", recall=0.01, queries=5)])
+    pictures = [tmp_path / name for name in ("a.svg", "b.svg", "c.svg", "d.svg")]
+    for path, shown in zip(pictures[:2], (table, more), strict=True):
+        plots.curves(path, shown)
+    for path, shown in zip(pictures[2:], (table, more), strict=True):
+        plots.comparison(path, [shown])
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    assert pictures[2].read_bytes() == pictures[3].read_bytes()
+
+
 def test_comparison_shows_the_tables(tmp_path):
     tables = [recalls("city"), recalls("night", runs=[f"run{i}" for i in range(12)], seeds=3)]
     (first, again), fig = written(tmp_path, lambda out: plots.comparison(out, tables))
@@ -206,6 +284,7 @@ def searched(photos, tmp_path, kinds, views=None):
     ranking = np.stack([place, place + 4, (place + 1) % 4, np.full(6, -1)], axis=1)
     photos.to_csv(tmp_path / "images.csv", index=False)
     arrays = {f"all/{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)}
+    arrays |= {f"all/{kind}/score": np.zeros(ranking.shape, np.float32) for kind in kinds}
     write_h5(tmp_path / "ranking.h5", arrays | {f"all/{kind}/dim": 2 for kind in kinds})
     paths = {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"}
     found = evaluate.searched(**paths, protocol=Protocol("10 m", radius=10, views_per_place=views))

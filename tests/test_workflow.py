@@ -69,9 +69,18 @@ def done(tmp_path_factory):
 
 def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothing(done):
     for name in ("city", "city_night"):
-        lines = (done / f"results/{name}/recalls.csv").read_text().splitlines()
-        assert len(lines) == 1 + 4 + 2 * 4  # vlad raw, netvlad raw and whitened, at four k
-        for picture in ("recalls.svg", "contact.png", "netvlad/seed0/gen0/gallery.png"):
+        rows = {}
+        for table in ("recalls", "differences", "thresholds", "summary"):
+            rows[table] = len((done / f"results/{name}/{table}.csv").read_text().splitlines()) - 1
+        # vlad raw, netvlad raw and whitened: at four k, one pair, at 100 thresholds
+        assert rows == {"recalls": 3 * 4, "differences": 1, "thresholds": 3 * 100, "summary": 3}
+        for picture in (
+            "recalls.svg",
+            "thresholds.svg",
+            "precision.svg",
+            "contact.png",
+            "netvlad/seed0/gen0/gallery.png",
+        ):
             assert (done / f"results/{name}/{picture}").stat().st_size > 1000
     assert not list(done.glob("results/**/shard.*")), "shards are temporary"
     assert not list(done.glob("results/**/resume.pt"))
@@ -84,6 +93,8 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
     ("lost", "jobs"),
     [
         ("results/city/recalls.csv", {"recalls": 1, "curves": 1, "comparison": 1, "all": 1}),
+        ("results/city/differences.csv", {"details": 1, "tradeoffs": 1, "all": 1}),
+        ("results/city/precision.svg", {"tradeoffs": 1, "all": 1}),
         (RUN.format("city_night") + "/gallery.png", {"gallery": 1, "all": 1}),
         ("results/city/verification.json", {"verify": 1, "all": 1}),
     ],
@@ -99,7 +110,7 @@ def test_a_lost_final_reruns_only_its_chain(done, lost, jobs):
 
 def test_another_margin_reruns_only_that_run(done):
     once = {"train": 1, "whiten": 1, "training": 1, "comparison": 1, "all": 1}
-    twice = dict.fromkeys(("merge", "search", "evaluate", "gallery", "recalls", "curves"), 2)
+    twice = dict.fromkeys(("merge", "search", "evaluate", "gallery", "recalls", "curves", "details", "tradeoffs"), 2)
     assert planned(done, config=with_run("netvlad", train={"margin": 0.2})) == {**once, **twice, "extract": 4}
 
 
@@ -112,8 +123,13 @@ def test_a_new_generation_trains_only_itself(done):
 
 
 def test_other_cut_offs_only_evaluate_again(done):
-    expected = {"evaluate": 4, "recalls": 2, "curves": 2, "comparison": 1, "all": 1}
+    expected = {"evaluate": 4, "recalls": 2, "curves": 2, "details": 2, "tradeoffs": 2, "comparison": 1, "all": 1}
     assert planned(done, config={"evaluate": {"ks": [1, 2]}}) == expected
+
+
+def test_a_condition_of_one_dataset_evaluates_that_one_again(done):
+    expected = {"evaluate": 2, "recalls": 1, "curves": 1, "details": 1, "tradeoffs": 1, "comparison": 1, "all": 1}
+    assert planned(done, config={"evaluate": {"by": {"city": ["heading"]}}}) == expected
 
 
 def test_a_new_run_and_a_new_seed_do_only_what_is_missing(done):
@@ -183,7 +199,7 @@ STAGES = {
     "whiten": [f"{MODEL}/pca.h5"],
     "extract": [f"{RUN.format('city')}/database.h5", f"{RUN.format('city')}/queries.h5"],
     "search": [f"{RUN.format('city')}/ranking.h5"],
-    "evaluate": [f"{RUN.format('city')}/recalls.csv"],
+    "evaluate": [f"{RUN.format('city')}/recalls.csv", f"{RUN.format('city')}/queries.csv"],
 }
 
 

@@ -336,6 +336,9 @@ class Verify(Section):
 
 class Evaluate(Section):
     ks: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(distinct)] = (1, 5, 10, 20)
+    by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct)]] = Field(
+        {}, description="dataset: columns of its image table; queries that share a value have rows of their own"
+    )
 
 
 class Execution(Section):
@@ -371,6 +374,7 @@ class Config(Section):
     def names_are_known(self):
         used = [("datasets", name) for name in self.datasets]
         used += [(key, name) for key in ("roots", "protocols") for name in getattr(self, key)]
+        used += [("evaluate.by", name) for name in self.evaluate.by]
         used += [(f"runs.{run}.train_set", self.runs[run].train_set) for run in self.runs]
         for key, name in used:
             if name not in self.dataset_names:

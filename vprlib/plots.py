@@ -11,6 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vprlib import files
+from vprlib.compare import last_generations
+from vprlib.judge import ALL
 
 COLUMN, PAGE, LINE = 3.5, 7.0, 0.165  # inches: the widths of a column and of a page, the height of a line of text
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, without yellow
@@ -19,6 +21,8 @@ DASHES = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 1)))
 DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
 BOXES = {"solid": "#E69F00", "dashed": "#56B4E9", "dotted": "#FFFFFF"}
 FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line or a bar
+KIND = ["descriptor", "dim", "rerank"]
+CONFIDENCE = {"score": "similarity of the first candidate", "ratio": "how much farther the second place is"}
 PANELS = {"loss_hard": "loss", "loss_soft": "soft loss", "violating": "violating\nnegatives (%)"}
 PANELS |= {"val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (%)", "learning_rate": "learning rate"}
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "axes.titlelocation": "left"}
@@ -50,18 +54,22 @@ def wrapped(text: str, width: float) -> str:
     return textwrap.fill(str(text), int(width * 16.5))
 
 
-def summarise(table) -> pd.DataFrame:
+def summarise(table, along: str = "k") -> pd.DataFrame:
     """Recalls in percent by FORM and k, labelled; `low` to `high` is the range of several seeds, or one's interval."""
-    groups = table.groupby([*FORM, "k"], sort=False, dropna=False)
+    groups = table.groupby([*FORM, along], sort=False, dropna=False)
     seeds = groups.seed.nunique()
-    rows = groups[["recall", "chance"]].mean() * 100
+    rows = groups[[name for name in ("recall", "chance") if name in table]].mean() * 100
     rows["low"] = groups.low.min().where(seeds == 1, groups.recall.min()) * 100
     rows["high"] = groups.high.max().where(seeds == 1, groups.recall.max()) * 100
-    rows = rows.assign(seeds=seeds).reset_index()
+    return labelled(rows.assign(seeds=seeds).reset_index())
+
+
+def labelled(rows) -> pd.DataFrame:
+    """Rows with a column `label`: what of FORM tells them apart."""
     gen = (", gen " + rows.gen.astype(str)).where(rows.groupby("run").gen.transform("nunique") > 1, "")
     rerank = (", " + rows.rerank.astype(str)).where(rows.rerank != "none", "")
-    rows["label"] = rows.run.astype(str) + gen + ", " + rows.descriptor + " " + rows.dim.astype(str) + "-D" + rerank
-    return rows
+    label = rows.run.astype(str) + gen + ", " + rows.descriptor + " " + rows.dim.astype(str) + "-D" + rerank
+    return rows.assign(label=label)
 
 
 def spread(seeds) -> str:
@@ -77,8 +85,8 @@ def setting(table) -> str:
 
 
 def by_protocol(table) -> list:
-    """A table for each protocol: numbers of two protocols share no panel."""
-    return [part for _, part in table.groupby("protocol", sort=False)]
+    """A table for each protocol, of all queries: numbers of two protocols share no panel."""
+    return [part for _, part in table[table.condition == ALL].groupby("protocol", sort=False)]
 
 
 def curves(out, table):
@@ -106,11 +114,9 @@ def curves(out, table):
 
 def recall_lines(ax, rows, lines: dict):
     """The lines of one panel of `curves`, by their names in the legend."""
-    ks, runs = sorted(rows.k.unique()), list(rows.run.unique())
-    variants = list(dict.fromkeys(rows[FORM[1:]].itertuples(index=False, name=None)))
+    ks, styles = sorted(rows.k.unique()), looks(rows, FORM[1:])
     for name, line in lines.items():
-        run, *variant = line[FORM].iloc[0]
-        style = look(runs.index(run), variants.index(tuple(variant)))
+        style = styles[line.label.iloc[0]]
         ax.plot(line.k, line.recall, **style, label=name)
         shade = {"color": style["color"], "linewidth": 1, "alpha": 0.15 if len(ks) > 1 else 1}
         ax.fill_between(line.k, line.low, line.high, **shade)
@@ -121,6 +127,75 @@ def recall_lines(ax, rows, lines: dict):
     apart = (ks[-1] / ks[0]) ** 0.08  # labels of ks that are closer touch each other
     ax.set_xticks(ks, [k if after >= k * apart else "" for k, after in zip(ks, [*ks[1:], np.inf], strict=True)])
     ax.minorticks_off()
+
+
+def thresholds(out, table):
+    """Draw recall@1 over the hit radius of one dataset: a panel a protocol, a line a run's last generation and kind."""
+    parts = [part for _, part in table.groupby("protocol", sort=False)]
+    panels = [(part.iloc[0], last_generations(summarise(part, "threshold"))) for part in parts]
+    heights = [2.6 + LINE * (rows.label.nunique() + 4) for _, rows in panels]
+    with figure(out, COLUMN, sum(heights)) as fig:
+        subfigures = np.atleast_1d(fig.subfigures(len(panels), height_ratios=heights))
+        for panel, (first, rows) in zip(subfigures, panels, strict=True):
+            radius, styles = nearest(rows.threshold, first.radius), looks(rows, KIND)
+            ax = panel.subplots()
+            ranked = rows[rows.threshold == radius].sort_values("recall", ascending=False, kind="stable")
+            for label, recall in zip(ranked.label, ranked.recall, strict=True):
+                line, style = rows[rows.label == label], styles[label] | {"marker": ""}
+                ax.plot(line.threshold, line.recall, **style, label=wrapped(f"{recall:.1f}  {label}", COLUMN - 0.65))
+                ax.fill_between(line.threshold, line.low, line.high, color=style["color"], alpha=0.12, linewidth=0)
+            ax.axvline(first.radius, color=GREY, linestyle=":")
+            ax.set(xscale="log", xlabel=f"hit radius ({first.unit}); dotted: the protocol's", ylabel="recall@1 (%)")
+            ax.set(xlim=(rows.threshold.min(), rows.threshold.max()), ylim=(0, min(102, 1.1 * rows.high.max())))
+            ax.set_xticks([1, 2, 5, 10, 20, 50, 100], [1, 2, 5, 10, 20, 50, 100])
+            ax.minorticks_off()
+            panel.suptitle(f"{first.dataset}\n{wrapped(first.protocol, COLUMN)}")
+            title = f"recall@1 (%) at {radius:g} {first.unit}; bands: {spread(rows.seeds)}"
+            panel.legend(title=title, alignment="left", loc="outside lower left")
+    return fig
+
+
+def nearest(values, wanted):
+    """The value that is nearest to another one."""
+    return min(set(values), key=lambda value: (abs(value - wanted), value))
+
+
+def precision(out, points, summary):
+    """Draw precision over recall of one dataset's confident answers: panels for each protocol and confidence."""
+    points, summary = (last_generations(labelled(table)) for table in (points, summary))
+    protocols = list(summary.protocol.unique())
+    height = 2.9 + LINE * (summary.groupby("protocol").label.nunique().max() + 3)
+    with figure(out, PAGE, height * len(protocols)) as fig:
+        grid = fig.subfigures(len(protocols), len(CONFIDENCE), squeeze=False)
+        for (row, column), panel in np.ndenumerate(grid):
+            by, meaning = list(CONFIDENCE.items())[column]
+            some = summary[summary.protocol == protocols[row]]
+            shown = points[(points.protocol == protocols[row]) & (points.by == by)]
+            panel.suptitle(f"{some.dataset.iloc[0]}, {wrapped(protocols[row], COLUMN)}\nconfidence: {meaning}")
+            precision_lines(panel.subplots(), shown, some, by)
+            title = "average precision / recall at 100 % precision (%)"
+            panel.legend(title=title, alignment="left", loc="outside lower left")
+    return fig
+
+
+def precision_lines(ax, points, summary, by: str):
+    """The lines of one panel of `precision`, one a seed; the legend has the means over the seeds."""
+    styles = looks(summary, KIND)
+    ranked = summary.groupby("label", sort=False)[[f"average_precision_{by}", f"recall_at_100_{by}"]].mean() * 100
+    for label, area, full in ranked.sort_values(ranked.columns[0], ascending=False, kind="stable").itertuples():
+        name = wrapped(f"{area:.1f} / {full:.1f}  {label}", COLUMN - 0.65)
+        for _, line in points[points.label == label].groupby("seed"):
+            ax.plot(line.recall * 100, line.precision * 100, **styles[label] | {"marker": ""}, label=name)
+            name = "_"  # the other seeds are not in the legend
+    ax.set(xlabel="recall (%): right of those with a positive", ylim=(0, 102))
+    ax.set(ylabel="precision (%): right of those answered", xlim=(0, 105 * max(points.recall.max(), 0.01)))
+
+
+def looks(rows, variant: list) -> dict:
+    """How each line is drawn, by its label; `variant` names what tells the lines of a run apart. See `look`."""
+    lines = rows.drop_duplicates("label")
+    runs, variants = pd.factorize(lines.run)[0], pd.factorize(lines[variant].apply(tuple, axis=1))[0]
+    return {label: look(run, kind) for label, run, kind in zip(lines.label, runs, variants, strict=True)}
 
 
 def comparison(out, tables):

@@ -1,6 +1,7 @@
 """Checking a dataset before it costs a day: every photo decodes, the counts are the declared ones, no split leaks."""
 
 import logging
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -116,13 +117,11 @@ def positives(table, dataset: Dataset) -> list:
 def judge(table, split: str, protocol: Protocol):
     """The queries of a split that a protocol asks, and for each the database photos that are right, as row numbers."""
     query, database = select(table, split, "query"), select(table, split, "database")
-    if split == "test" and protocol.queries:
+    if split != "test":  # training asks all queries and knows no cities
+        protocol = replace(protocol, queries=None, within=None)
+    if protocol.queries:
         query = query[query[protocol.queries] == 1].reset_index(drop=True)
-    near = within(query[["east", "north"]], database[["east", "north"]], protocol.radius)
-    if split == "test" and protocol.within:  # a photo of another city is out of reach, whatever its coordinates
-        city, theirs = query[protocol.within].to_numpy(), database[protocol.within].to_numpy()
-        near = [one[theirs[one] == own] for one, own in zip(near, city, strict=True)]
-    return query, near
+    return query, protocol.positives(query, database)
 
 
 def histogram(number_Q) -> list:

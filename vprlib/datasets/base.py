@@ -32,6 +32,14 @@ class Protocol:
         """The search that this protocol needs, as a ranking file names it."""
         return (self.within or EVERYWHERE) + ("" if self.framing == FIXED else f"@{self.framing}")
 
+    def positives(self, query, database) -> list:
+        """For each query, of a table, the row numbers of the database images that are right."""
+        near = within(query[["east", "north"]], database[["east", "north"]], self.radius)
+        if not self.within:
+            return near
+        own, theirs = query[self.within].to_numpy(), database[self.within].to_numpy()
+        return [rows[theirs[rows] == city] for rows, city in zip(near, own, strict=True)]
+
     @property
     def reach(self) -> str:
         return f"{self.radius:g} {self.unit}"

@@ -157,6 +157,17 @@ def evaluated_checkpoint(w):
     return f"{MODEL.format(**w)}/{'best' if run.checkpoint else run.extract.checkpoint}.safetensors"
 
 
+def chosen_on(w):
+    """Where the evaluated epoch was chosen; a published network tells its own source."""
+    return [] if cfg.runs[w.run].checkpoint else training_images(w)
+
+
+def chosen(w):
+    """Param function: which network of a training is evaluated, and where its val split is."""
+    run = cfg.runs[w.run]
+    return {"checkpoint": run.extract.checkpoint, "train_set": run.train_set}
+
+
 def judged(w):
     """Param function: how a dataset's hits are judged."""
     return [asdict(protocol) for protocol in dataset(w.dataset).protocols]
@@ -182,6 +193,11 @@ def generations(runs):
     return [(name, gen) for name, run in runs.items() for gen in range(len(run.generations))]
 
 
+def identities():
+    """The fingerprint of every network's recipe, in the order of `tree`."""
+    return [cfg.runs[run].identity(gen) for run, gen in generations(cfg.runs) for _ in cfg.seeds]
+
+
 def tree(pattern, runs=cfg.runs, **wildcards):
     """A pattern for every run, seed and generation of some runs."""
     return [
@@ -200,10 +216,9 @@ def everything(w):
     finals = ["results/comparison.svg"] + (["results/training.svg"] if cfg.trained else [])
     trained_on = {run.train_set for run in cfg.trained.values()}
     finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
+    tables, pictures = ("recalls.csv", "differences.csv", "verification.json"), ("recalls.svg", "thresholds.svg")
     for name in cfg.datasets:
-        finals += [
-            f"results/{name}/{file}" for file in ("recalls.csv", "recalls.svg", "verification.json", "contact.png")
-        ]
+        finals += [f"results/{name}/{file}" for file in (*tables, *pictures, "precision.svg", "contact.png")]
         finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
     used = {centroids_of(run, seed) for run in cfg.trained.values() for seed in cfg.seeds} - {None}
     return finals + [path.replace(".h5", ".svg") for path in sorted(used)]

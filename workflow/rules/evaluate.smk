@@ -53,15 +53,19 @@ rule evaluate:
     input:
         images="results/{dataset}/images.csv",
         ranking=f"{EVALUATED}/ranking.h5",
+        training=chosen_on,
     output:
-        f"{EVALUATED}/recalls.csv",
+        recalls=f"{EVALUATED}/recalls.csv",
+        queries=f"{EVALUATED}/queries.csv",
     log:
         "logs/evaluate/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
         ks=cfg.evaluate.ks,
+        by=lambda w: cfg.evaluate.by.get(w.dataset, ()),
         judged=judged,
         recipe=recipe,
-        identity=identity,
+        config=identity,
+        chosen=chosen,
     script:
         "../scripts/evaluate.py"
 
@@ -79,6 +83,27 @@ rule recalls:
     log:
         "logs/recalls/{dataset}.log",
     params:
-        identities=[cfg.runs[run].identity(gen) for run, gen in generations(cfg.runs) for _ in cfg.seeds],
+        identities=identities(),
     script:
         "../scripts/recalls.py"
+
+
+rule details:
+    input:
+        lambda w: tree(f"{EVALUATED}/queries.csv", dataset=w.dataset),
+    output:
+        differences=report(
+            "results/{dataset}/differences.csv",
+            caption="../report/differences.rst",
+            category="{dataset}",
+            labels={"what": "differences of recall@1, the table"},
+        ),
+        thresholds="results/{dataset}/thresholds.csv",
+        precision="results/{dataset}/precision.csv",
+        summary="results/{dataset}/summary.csv",
+    log:
+        "logs/details/{dataset}.log",
+    params:
+        identities=identities(),
+    script:
+        "../scripts/details.py"

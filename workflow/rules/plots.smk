@@ -17,15 +17,45 @@ rule curves:
         "../scripts/curves.py"
 
 
+rule tradeoffs:
+    input:
+        thresholds="results/{dataset}/thresholds.csv",
+        precision="results/{dataset}/precision.csv",
+        summary="results/{dataset}/summary.csv",
+    output:
+        thresholds=report(
+            "results/{dataset}/thresholds.svg",
+            caption="../report/thresholds.rst",
+            category="{dataset}",
+            labels={"what": "recall@1 by hit radius"},
+        ),
+        precision=report(
+            "results/{dataset}/precision.svg",
+            caption="../report/precision.rst",
+            category="{dataset}",
+            labels={"what": "precision and recall of confident answers"},
+        ),
+    log:
+        "logs/tradeoffs/{dataset}.log",
+    script:
+        "../scripts/tradeoffs.py"
+
+
 rule comparison:
     input:
         [f"results/{name}/recalls.csv" for name in cfg.datasets],
     output:
-        report(
+        picture=report(
             "results/comparison.svg",
             caption="../report/comparison.rst",
             category="overview",
             labels={"what": "recall@1, all runs and datasets"},
+        ),
+        table=report(
+            "results/comparison.csv",
+            caption="../report/comparison_table.rst",
+            category="overview",
+            labels={"what": "recalls beside published ones, the table"},
         ),
     log:
         "logs/comparison.log",

@@ -1,7 +1,11 @@
-from vprlib.evaluate import read_recalls
+from vprlib import files
+from vprlib.compare import beside
 from vprlib.job import job
+from vprlib.judge import read
 from vprlib.plots import comparison
 
 if __name__ == "__main__":
     with job(snakemake):
-        comparison(snakemake.output[0], [read_recalls(path) for path in snakemake.input])
+        tables = [read(path) for path in snakemake.input]
+        files.write_csv(snakemake.output.table, beside(tables))
+        comparison(snakemake.output.picture, tables)

@@ -2,22 +2,22 @@ import pandas as pd
 
 from vprlib import files
 from vprlib.datasets.base import Protocol
-from vprlib.evaluate import judge
 from vprlib.job import job
+from vprlib.judge import answers, judge
 
 if __name__ == "__main__":
     with job(snakemake):
-        rows = [
-            judge(
-                images=snakemake.input.images,
-                ranking=snakemake.input.ranking,
-                ks=snakemake.params.ks,
-                recipe=snakemake.params.recipe,
-                config=snakemake.params.identity,
-                protocol=Protocol(**protocol),
-            )
-            for protocol in snakemake.params.judged
-        ]
-        rows = pd.concat(rows, ignore_index=True)
-        named = pd.DataFrame(dict(snakemake.wildcards.items()), index=rows.index)
-        files.write_csv(snakemake.output[0], pd.concat([named, rows], axis=1))
+        sources = {"images": snakemake.input.images, "ranking": snakemake.input.ranking}
+        shared = sources | {name: snakemake.params[name] for name in ("ks", "by", "config")}
+        chosen = snakemake.params.chosen | {"training": snakemake.input.get("training")}
+        protocols = [Protocol(**protocol) for protocol in snakemake.params.judged]
+        tables = {
+            "recalls": [
+                judge(**shared, protocol=one, recipe=snakemake.params.recipe, chosen=chosen) for one in protocols
+            ],
+            "queries": [answers(**shared, protocol=one) for one in protocols],
+        }
+        for name, parts in tables.items():
+            table = pd.concat(parts, ignore_index=True)
+            named = pd.DataFrame(dict(snakemake.wildcards.items()), index=table.index)
+            files.write_csv(snakemake.output[name], pd.concat([named, table], axis=1))

@@ -1,6 +1,6 @@
 from vprlib import files
-from vprlib.evaluate import join
 from vprlib.job import job
+from vprlib.judge import join
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,0 +1,12 @@
+from vprlib import compare, files
+from vprlib.job import job
+from vprlib.judge import join
+
+if __name__ == "__main__":
+    with job(snakemake):
+        answers = join(list(snakemake.input), snakemake.params.identities)
+        files.write_csv(snakemake.output.differences, compare.differences(answers))
+        files.write_csv(snakemake.output.thresholds, compare.thresholds(answers))
+        points, summary = compare.precision(answers)
+        files.write_csv(snakemake.output.precision, points)
+        files.write_csv(snakemake.output.summary, summary)
