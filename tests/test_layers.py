@@ -31,7 +31,16 @@ LAYERS = [
     {"scripts", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-SHARED = {"base", "cut", "dbstruct", "csvfile", "pitts", "tokyo"}  # files that others of their sub-package may import
+SHARED = {
+    "base",
+    "cut",
+    "dbstruct",
+    "csvfile",
+    "pitts",
+    "tokyo",
+    "atnames",
+    "traverse",
+}  # files that others of their sub-package may import
 
 
 def sources(root):

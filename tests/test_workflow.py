@@ -14,6 +14,8 @@ import psutil
 import pytest
 import yaml
 
+from vprlib import registry
+
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -280,7 +282,7 @@ def test_bad_configuration_is_one_line(tmp_path):
     said = [line for line in text.splitlines() if not line.startswith("Using profile")]
     assert said == [
         "error: config: datasets: unknown dataset 'tokio247'; did you mean 'tokyo247'? "
-        "known: city, city_night, pitts30k, pitts250k, tokyo247"
+        f"known: {', '.join(registry.FAMILIES['dataset'])}"
     ]
 
 

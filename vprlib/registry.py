@@ -33,6 +33,15 @@ FAMILIES = {
         "pitts30k": "vprlib.datasets.pitts:PITTS30K",
         "pitts250k": "vprlib.datasets.pitts:PITTS250K",
         "tokyo247": "vprlib.datasets.tokyo:TOKYO247",
+        "tokyotm": "vprlib.datasets.tokyotm:TOKYOTM",
+        "msls": "vprlib.datasets.msls:MSLS",
+        "msls_val": "vprlib.datasets.msls:MSLS_VAL",
+        "nordland": "vprlib.datasets.nordland:NORDLAND",
+        "gardens_point": "vprlib.datasets.gardens_point:GARDENS_POINT",
+        "st_lucia": "vprlib.datasets.at_sets:ST_LUCIA",
+        "eynsham": "vprlib.datasets.at_sets:EYNSHAM",
+        "svox": "vprlib.datasets.at_sets:SVOX",
+        "sf_xl_small": "vprlib.datasets.at_sets:SF_XL_SMALL",
     },
 }
 

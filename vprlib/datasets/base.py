@@ -1,5 +1,6 @@
 """What a dataset is: where its files lie, how they become one table of images, and how a hit is judged."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class Dataset:
     """A declaration; nothing is read until `table`."""
 
     index: Callable  # root -> DataFrame of COLUMNS and conditions, paths relative to the root; OPTIONAL may be left out
-    files: tuple  # what `index` reads, relative to the root
+    files: tuple  # what `index` reads, relative to the root: files, or the folder whose listing it reads
     root: Path  # the folder of the files as published
     protocols: tuple[Protocol, ...]  # the first is its own: training judges val by it
     access: str  # where to get it: whom to ask, which files
@@ -72,7 +73,7 @@ class Dataset:
         Raises:
             BadInput: a file is missing, with how to get it; or the table cannot be used, with its first bad row.
         """
-        missing = [name for name in self.files if not (self.root / name).is_file()]
+        missing = [name for name in self.files if not (self.root / name).exists()]
         if missing:
             raise BadInput(f"{self.root / missing[0]}: no such file. {self.access}")
         table = self.index(self.root)
@@ -83,8 +84,15 @@ class Dataset:
         if table.path.isna().any():
             row = 1 + int(table.path.isna().to_numpy().argmax())
             raise BadInput(f"{self.root / self.files[0]}: row {row} has no path")
-        table["path"] = [str(self.root / path) for path in table.path]
+        table["path"] = [join(self.root, path) for path in table.path]
         self._check(table)
+        for protocol in self.protocols:
+            for column in filter(None, (protocol.queries, protocol.within)):
+                if column not in table:
+                    raise BadInput(
+                        f"{self.root}: protocol {protocol.name!r} needs the column {column!r}, and what it is read "
+                        f"from is not there. {self.access}"
+                    )
         return table
 
     def positives(self, table, split: str) -> list:
@@ -121,6 +129,12 @@ class Dataset:
                     f"{source}: no query of split {split} has a database image within {self.protocols[0].reach}; "
                     f"check the radius and the unit of the coordinates"
                 )
+
+
+def join(folder, path: str) -> str:
+    """As `str(Path(folder, path))` of paths without `//` and inner `.`, in a tenth of the time: there are 280,000."""
+    joined = os.path.join(folder, path.removeprefix("./"))  # noqa: PTH118
+    return joined.removeprefix("./")
 
 
 def read_table(path):

@@ -30,6 +30,9 @@ def rendered(dataset: Dataset, writer: str) -> Dataset:
         dataset,
         files=(MARKER, *dataset.files),
         access=ACCESS,
+        page="",
+        licence="made by this project, and under its licence",
+        citation="",
         render=partial(render, writer=writer),
     )
 

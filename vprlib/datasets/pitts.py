@@ -13,7 +13,7 @@ from vprlib.datasets.base import Dataset, Protocol
 
 def panorama(names: list) -> list:
     """The number of the panorama that an image was cut from: `000/000829_pitch1_yaw1.jpg` -> `000829`."""
-    return [Path(name).name.split("_")[0] for name in names]
+    return [name.rpartition("/")[2].partition("_")[0] for name in names]
 
 
 def pittsburgh(size: str, counts: dict) -> Dataset:
@@ -29,6 +29,10 @@ def pittsburgh(size: str, counts: dict) -> Dataset:
             f"datasets/{size}_*.mat into data/pittsburgh, or name another folder under `roots: {{{size}: ...}}`"
         ),
         counts=counts,
+        page="https://www.di.ens.fr/willow/research/netvlad",
+        licence="for research, on request; its images are Google Street View's",
+        citation="Torii, Sivic, Pajdla, Okutomi: Visual Place Recognition with Repetitive Structures, CVPR 2013; "
+        "splits: Arandjelovic et al., NetVLAD, CVPR 2016",
     )
 
 

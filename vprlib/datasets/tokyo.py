@@ -38,4 +38,7 @@ TOKYO247 = tokyo(
         "of the NetVLAD project page (www.di.ens.fr/willow/research/netvlad) into data/tokyo247/datasets/tokyo247.mat"
     ),
     counts={("test", "database"): 75_984, ("test", "query"): 315},
+    page="http://www.ok.ctrl.titech.ac.jp/~torii/project/247",
+    licence="for research, on request; its database is Google Street View's",
+    citation="Torii, Arandjelovic, Sivic, Okutomi, Pajdla: 24/7 Place Recognition by View Synthesis, CVPR 2015",
 )

@@ -1,0 +1,235 @@
+"""Miniature files in the published layouts, each read to the right table; and the real ones, where they are."""
+
+from dataclasses import replace
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from vprlib import registry
+from vprlib.config import parse
+from vprlib.datasets import dbstruct, find, npz, tokyotm
+from vprlib.datasets.base import Dataset, Protocol
+from vprlib.datasets.pitts import PITTS250K
+from vprlib.datasets.tokyotm import TOKYOTM
+from vprlib.geometry import within
+
+FOLDERS = {"database": "images", "query": "queries"}
+HALF = np.arange(6.0).reshape(2, 3)
+
+
+def names(count, form="a/{}/x.jpg"):
+    return [form.format(number) for number in range(count)]
+
+
+def cells(texts, nested=False):
+    """A cell column of strings, each in a 1 x 1 cell of its own if nested."""
+    result = np.empty((len(texts), 1), object)
+    for row, text in enumerate(texts):
+        result[row, 0] = cells([text]) if nested else text
+    return result
+
+
+def structure(images, queries, **more):
+    return {"dbImageFns": images, "utmDb": HALF, "qImageFns": queries, "utmQ": HALF[:, :2] + 1, **more}
+
+
+def write_v73(path, struct):
+    """A struct as MATLAB's `save -v7.3` lays it out: cells are references to transposed uint16 text under #refs#."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        refs, top = file.create_group("#refs#"), file.create_group("dbStruct")
+        top.attrs["MATLAB_class"] = np.bytes_("struct")
+
+        def text(node, name, rows):
+            codes = np.array([list(row.encode("utf-16-le")) for row in rows], np.uint8).view("<u2")
+            stored = node.create_dataset(name, data=codes.T)
+            stored.attrs["MATLAB_class"] = np.bytes_("char")
+            return stored
+
+        for field, value in struct.items():
+            if isinstance(value, list):
+                stored = [text(refs, f"{field}{number}", [one]).ref for number, one in enumerate(value)]
+                column = np.array([stored], h5py.ref_dtype)
+                top.create_dataset(field, data=column).attrs["MATLAB_class"] = np.bytes_("cell")
+            elif isinstance(value, str):
+                text(top, field, [value])
+            elif isinstance(value, tuple):
+                text(top, field, value)
+            else:
+                top.create_dataset(field, data=np.asarray(value).T).attrs["MATLAB_class"] = np.bytes_("double")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def read(root, mat="x.mat"):
+    return dbstruct.index(root, splits={"test": mat}, folders=FOLDERS, place=lambda names: names)
+
+
+def expected(table, queries=2):
+    assert table.path.tolist() == ["images/" + name for name in names(3)] + [
+        "queries/" + name for name in names(queries)
+    ]
+    assert table.east.tolist() == [0, 1, 2, 1, 2]
+    assert table.north.tolist() == [3, 4, 5, 4, 5]
+    assert table.role.tolist() == 3 * ["database"] + 2 * ["query"]
+
+
+@pytest.mark.parametrize("form", ["cells", "nested cells", "char matrix", "padded char matrix"])
+def test_a_version_5_struct_is_read_whatever_its_strings_are(tmp_path, form):
+    images, queries = names(3), names(2)
+    if "cells" in form:
+        images, queries = (cells(some, nested=form == "nested cells") for some in (images, queries))
+    else:
+        images, queries = (
+            np.array([name.ljust(20 if "padded" in form else 0) for name in n]) for n in (images, queries)
+        )
+    savemat(tmp_path / "x.mat", {"dbStruct": structure(images, queries), "other": 3})
+    expected(read(tmp_path))
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+def test_a_version_7_3_struct_is_read_like_one_of_version_5(tmp_path, matrix):
+    kind = tuple if matrix else list
+    write_v73(tmp_path / "x.mat", structure(kind(names(3)), kind(names(2)), whichSet="test", numDb=np.ones((1, 1))))
+    expected(read(tmp_path))
+
+
+def test_a_damaged_version_7_3_file_is_named_in_one_line(tmp_path, refused):
+    path = tmp_path / "x.mat"
+    write_v73(path, structure(names(3), names(2)))
+    content = path.read_bytes()
+    for kept in range(0, len(content) - 1, 700):
+        path.write_bytes(content[:kept])
+        with refused(path):
+            read(tmp_path)
+    with h5py.File(path, "w") as file:
+        file["other"] = 1
+    with refused(path, "no dbStruct"):
+        read(tmp_path)
+
+
+def test_a_struct_with_numbers_for_names_is_refused(tmp_path, refused):
+    savemat(tmp_path / "x.mat", {"dbStruct": structure(HALF, cells(names(2)))})
+    with refused(tmp_path / "x.mat", "dbImage holds", "not the name"):
+        read(tmp_path)
+
+
+def stamped(stamps):
+    """Five views of place 0 at two times, three of place 1; the first view of each is a query, too."""
+    views = ("0/201304/0", "0/201304/1", "0/201506/0", "0/201506/1", "1/201304/0", "1/200907/0")
+    images = [f"p/{view}.jpg" for view in views]
+    utm = np.array([[0, 0, 0, 0, 900, 900], np.zeros(6)])
+    asked = [0, 4]
+    times = np.array([[201304, 201304, 201506, 201506, 201304, 200907]], float)
+    struct = {"dbImageFns": cells(images), "utmDb": utm, "qImageFns": cells([images[row] for row in asked])}
+    struct |= {"utmQ": utm[:, asked], "posDistThr": 25.0}
+    return struct | ({"dbTimeStamp": times, "qTimeStamp": times[:, asked]} if stamps else {})
+
+
+def test_tokyo_time_machine_has_times_and_no_photo_that_finds_itself(tmp_path, refused):
+    (tmp_path / "datasets").mkdir()
+    for split in ("train", "val"):
+        struct = stamped(stamps=True)
+        for field in ("dbImageFns", "qImageFns"):
+            struct[field] = cells([f"{split}/{name[0]}" for name in struct[field]])
+        savemat(tmp_path / tokyotm.SPLITS[split], {"dbStruct": struct})
+    dataset = replace(TOKYOTM, root=tmp_path)
+    table = dataset.table()
+    train = table[table.split == "train"]
+    assert train[train.role == "query"].time.tolist() == ["201304", "201304"]
+    assert train[train.role == "database"].time.tolist() == ["201304", "201506", "201506", "200907"]
+    assert train.place.dropna().tolist() == [
+        f"train/p/{one}" for one in ("0/201304", "0/201506", "0/201506", "1/200907")
+    ]
+    assert [found.tolist() for found in dataset.positives(table, "val")] == [[0, 1, 2], [3]]
+    assert not table.path.duplicated().any()
+    struct["qTimeStamp"] = struct["qTimeStamp"][:, :1]
+    savemat(tmp_path / tokyotm.SPLITS["val"], {"dbStruct": struct})
+    with refused(tmp_path / tokyotm.SPLITS["val"], "qTimeStamp", "1 x 2"):
+        dataset.table()
+
+
+def test_pittsburgh_250k_in_miniature_is_read_by_its_declaration(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    for at, split in enumerate(("train", "val", "test")):
+        images = [f"00{at}/00{at}{number}_pitch1_yaw{number}.jpg" for number in range(3)]
+        struct = structure(cells(images), cells(images[:2]), whichSet=split)
+        savemat(tmp_path / f"datasets/pitts250k_{split}.mat", {"dbStruct": struct})
+    table = replace(PITTS250K, root=tmp_path).table()
+    assert table.split.value_counts().to_dict() == {"train": 5, "val": 5, "test": 5}
+    assert table.path[3] == str(tmp_path / "queries_real/000/0000_pitch1_yaw0.jpg")
+    assert table.place[0] == "0000"
+
+
+def write_npz(root, query, database):
+    np.savez(root / "gt.npz", utmQ=query, utmDb=database, posDistThr=25)
+    (root / "q.txt").write_text("".join(f"./q/{number}.jpg\n" for number in range(len(query))))
+    (root / "db.txt").write_text("\n".join(f"db/{number}.jpg" for number in range(len(database))))
+
+
+def of_npz(root, radius=25):
+    index = partial(npz.index, truth="gt.npz", names={"query": "q.txt", "database": "db.txt"})
+    return Dataset(index=index, files=("gt.npz",), root=root, protocols=(Protocol("own", radius=radius),), access="")
+
+
+def test_ground_truth_with_lists_of_names_is_a_dataset(tmp_path, refused):
+    write_npz(tmp_path, query=np.array([[0.0, 10.0]]), database=np.array([[5.0, 10.0], [26.0, 10.0]]))
+    dataset = of_npz(tmp_path)
+    table = dataset.table()
+    assert table.path.tolist() == [str(tmp_path / name) for name in ("q/0.jpg", "db/0.jpg", "db/1.jpg")]
+    assert [found.tolist() for found in dataset.positives(table, "test")] == [[0]]
+    (tmp_path / "q.txt").write_text("a\nb\n")
+    with refused(tmp_path / "gt.npz", "utmQ is (1, 2)", "q.txt lists 2"):
+        dataset.table()
+    (tmp_path / "gt.npz").write_bytes(b"PK\x03\x04 not a zip")
+    with refused(tmp_path / "gt.npz", "cannot be read"):
+        dataset.table()
+
+
+def test_published_ground_truth_gives_the_published_positives(real_data):
+    listed = {role: f"pitts30k_imageNames_{key}.txt" for role, key in (("query", "query"), ("database", "index"))}
+    table = npz.index(real_data / "pitts30k_test", truth="pitts30k_test.npz", names=listed)
+    query, database = (table.loc[table.role == role, ["east", "north"]] for role in ("query", "database"))
+    counts = np.array([len(found) for found in within(query, database, 25)])
+    assert (len(query), len(database)) == (6816, 10_000)
+    assert counts.mean() == pytest.approx(142.1, abs=0.05)
+    assert counts.min() == 24
+    assert sum(not len(found) for found in within(query, database, 10)) == 384
+    from_mat = dbstruct.index(
+        real_data / "pitts30k_test", splits={"test": "pitts30k_test.mat"}, folders={"database": "", "query": "q"},
+        place=lambda names: names,
+    )  # fmt: skip
+    assert np.array_equal(database, from_mat.loc[from_mat.role == "database", ["east", "north"]])
+
+
+def test_published_ground_truth_of_tokyo_gives_the_published_positives(real_data, tmp_path):
+    with np.load(real_data / "tokyo247/tokyo247.npz", allow_pickle=False) as file:
+        write_npz(tmp_path, query=file["utmQ"], database=file["utmDb"])
+    dataset = of_npz(tmp_path)
+    counts = np.array([len(found) for found in dataset.positives(dataset.table(), "test")])
+    assert (len(counts), counts.min()) == (315, 48)
+    assert counts.mean() == pytest.approx(118.3, abs=0.05)
+
+
+PUBLISHED = [name for name in registry.FAMILIES["dataset"] if not name.startswith("city")]
+UNCOUNTED = {"tokyotm"}  # no public source with its counts was found
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_dataset_says_all_that_a_user_asks(tmp_path, refused, name):
+    dataset = registry.load("dataset", name)
+    protocols = [protocol.name for protocol in dataset.protocols]
+    assert len(set(protocols)) == len(protocols) > 0
+    assert dataset.page.startswith("http")
+    assert dataset.licence
+    assert dataset.citation
+    assert f"data/{dataset.root.name}" in dataset.access
+    assert f"roots: {{{name}:" in dataset.access or name == "tokyo247"
+    assert dataset.counts or name in UNCOUNTED
+    assert all(count > 0 for count in dataset.counts.values())
+    with refused(tmp_path / "none", "no such", dataset.access):
+        replace(dataset, root=tmp_path / "none").table()
+    config = {"datasets": [name], "runs": {"a": {"train_set": "city"}}, "protocols": {name: protocols}}
+    assert find(name, parse(config)).protocols == dataset.protocols
