@@ -183,6 +183,7 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, protocol: Protocol)
         "unit": protocol.unit,
         "protocol": protocol.name,
         "config": config,
+        "index": found.sources.get("index", "flat"),
         "checkpoint": found.sources["checkpoint"][:12],
         "epoch": trained["epoch"],
     }
@@ -199,7 +200,7 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, protocol: Protocol)
             )
         for k, recall in recall_at(ks, ranking_QK, found.positives).items():
             low, high = wilson(recall * queries, queries)
-            form = {"descriptor": kind, "dim": found.dims[kind], "rerank": "none", "k": k}
+            form = {"descriptor": kind, "dim": found.dims[kind], "rerank": found.sources.get("rerank", "none"), "k": k}
             share = {"recall": recall, "low": low, "high": high, "chance": lucky[k]}
             rows.append(form | share | setting | provenance())
     return pd.DataFrame(rows)

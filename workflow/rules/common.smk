@@ -15,6 +15,7 @@ wildcard_constraints:
     width=r"\d+",
     seed=r"\d+",
     gen=r"\d+",
+    rerank="|".join(one.name for one in cfg.rerank) or "none",
 
 
 scattergather:
@@ -145,6 +146,21 @@ def scopes(w):
     return sorted({protocol.within or EVERYWHERE for protocol in dataset(w.dataset).protocols})
 
 
+def reranking(w):
+    """Param function: the settings of the wildcards' re-ranker."""
+    return plain(next(one for one in cfg.rerank if one.name == w.rerank))
+
+
+def sized(w):
+    """The tables of descriptor sizes of a dataset: of each run's last generation."""
+    last = {run: len(cfg.runs[run].generations) - 1 for run in cfg.sized}
+    return [
+        f"{EVALUATED}/sizes.csv".format(dataset=w.dataset, run=run, seed=seed, gen=gen)
+        for run, gen in last.items()
+        for seed in cfg.seeds
+    ]
+
+
 def generations():
     """Every (run, generation) of the configuration."""
     return [(name, gen) for name, run in cfg.runs.items() for gen in range(len(run.generations))]
@@ -173,5 +189,6 @@ def everything(w):
             f"results/{name}/{file}" for file in ("recalls.csv", "recalls.svg", "verification.json", "contact.png")
         ]
         finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
+        finals += [f"results/{name}/sizes.svg"] if cfg.sized else []
     used = {centroids_of(run, seed) for run in cfg.runs.values() for seed in cfg.seeds} - {None}
     return finals + [path.replace(".h5", ".svg") for path in sorted(used)]

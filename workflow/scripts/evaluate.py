@@ -10,12 +10,13 @@ if __name__ == "__main__":
         rows = [
             judge(
                 images=snakemake.input.images,
-                ranking=snakemake.input.ranking,
+                ranking=ranking,
                 ks=snakemake.params.ks,
                 recipe=snakemake.params.recipe,
                 config=snakemake.params.identity,
                 protocol=Protocol(**protocol),
             )
+            for ranking in snakemake.input.rankings
             for protocol in snakemake.params.judged
         ]
         rows = pd.concat(rows, ignore_index=True)
