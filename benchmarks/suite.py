@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks import training
-from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, unit_rows, yields
-from vprlib.config import Aggregator, Backbone, Evaluate, Execution, Image, Search, Train
+from benchmarks import scale, training
+from benchmarks.measure import DEVICE, Row, lasts, race, unit_rows, yields
+from vprlib.config import Aggregator, Backbone, Execution, Image, Train
 
 CPU = torch.device("cpu")
 
@@ -138,49 +138,8 @@ def extraction(image: Image, *, width: float, batch: int, photos: int, rounds: i
 
 
 def search(full: bool):
-    """The size of Pitts250k's test set, from float16 files as in the workflow, against the product in float32."""
-    import h5py
-
-    from vprlib.evaluate import recall_at
-    from vprlib.search import nearest
-
-    rng = np.random.default_rng(0)
-    queries, count, width, depth = 8280, 83_952, 4096 if full else 256, Search().depth
-    query_QD, database_ND = unit_rows(rng, queries, width), unit_rows(rng, count, width)
-    positives = [np.sort(rng.choice(count, 142, replace=False)) for _ in range(queries)]
-    ks = Evaluate().ks
-    rows, columns = 1024, 8192
-    block = np.empty((rows, columns), np.float32)
-    found = {}
-
-    def product():
-        for start in range(0, queries, rows):
-            some_QD = query_QD[start : start + rows]
-            for left in range(0, count, columns):
-                part_ND = database_ND[left : left + columns]
-                out = block.reshape(-1)[: len(some_QD) * len(part_ND)].reshape(len(some_QD), len(part_ND))
-                np.matmul(some_QD, part_ND.T, out=out)
-
-    def find():
-        found["ranking"], _ = nearest(file["query"][:], file["database"], depth)
-
-    with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "x.h5", "w") as file:
-        file["query"], file["database"] = query_QD.astype(np.float16), database_ND.astype(np.float16)
-        with PeakMemory() as peak:
-            find()
-            recall_at(ks, found["ranking"], positives)
-        limit, searched, judged = race(
-            product,
-            find,
-            lambda: recall_at(ks, found["ranking"], positives),
-            rounds=2 if full else 5,
-            device=CPU,
-        )
-    size = f"{queries} x {count}, D={width}, k={depth}"
-    yield lasts("search", size, searched, limit)
-    yield lasts("search + recall", size, searched + judged, limit, 1.3)
-    least = (query_QD.nbytes + queries * depth * 12) / 1e9
-    yield Row("search memory", "limit: queries and result", peak.gb, "GB", least, target="<= 0.3 GB", ok=peak.gb <= 0.3)
+    """The size of Pitts250k's test set."""
+    yield from scale.searching(8280, 4096 if full else 256, rounds=2 if full else 5)
 
 
 def mining(full: bool):
@@ -230,5 +189,5 @@ def whiten(full: bool):
 
 
 RUNS = (machine, netvlad, training.regions, search, mining, training.neighbourhoods, whiten, extract_small, extract)
-RUNS += (training.step, training.describing, training.sfrs, training.projection)
+RUNS += (training.step, training.describing, training.sfrs, training.projection, scale.scale)
 SUITE = {run.__name__: run for run in RUNS}

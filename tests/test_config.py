@@ -21,7 +21,10 @@ from vprlib.config import (
     Image,
     Jitter,
     Pretrain,
+    Rerank,
     Run,
+    Search,
+    Sizes,
     Soft,
     Train,
     Verify,
@@ -112,6 +115,24 @@ BAD = {
     ),
     "bias of a pooling": (base(aggregator={"name": "gem", "bias": True}), "base.aggregator", "bias", "'gem'"),
     "misspelt inner key": (base(train={"soft": {"wight": 1}}), "base.train.soft.wight", "weight"),
+    "unknown re-ranker": (
+        changed(rerank=[{"name": "alpha"}]),
+        "rerank.0.name",
+        "'alpha'",
+        "'alpha_qe'",
+        "k_reciprocal",
+    ),
+    "misspelt key of a re-ranker": (changed(rerank=[{"name": "alpha_qe", "alfa": 1}]), "rerank.0.alfa", "'alpha'"),
+    "a re-ranker twice": (changed(rerank=[{"name": "alpha_qe"}] * 2), "'alpha_qe'", "twice"),
+    "unknown index": (changed(search={"index": "ivf"}), "search.index", "'ivf'", "ivf-pq", "hnsw"),
+    "odd dimension": (changed(sizes={"dims": [100]}), "sizes.dims.0", "multiple of 8", "100"),
+    "unknown storage": (changed(sizes={"dims": [8], "storage": ["int4"]}), "sizes.storage.0", "'int4'", "int8"),
+    "more dimensions than are fitted": (changed(sizes={"dims": [8192]}), "sizes.dims", "8192", "whiten.dim", "4096"),
+    "sizes of raw descriptors": (
+        overlay(changed(sizes={"dims": [8]}), {"base": {"extract": {"descriptors": ["raw"]}}}),
+        "sizes.dims",
+        "extract.descriptors",
+    ),
     "shared centroids": (two_runs(aggregator={"clusters": 8}), "runs.a", "runs.b", "clusters", "backbone.label"),
     "shared weights": (two_runs(backbone={"options": {"width": 0.5}}), "runs.a", "runs.b", "backbone", "label"),
 }
@@ -230,6 +251,9 @@ def test_every_key_is_documented(repository):
         City,
         Pretrain,
         Verify,
+        Rerank,
+        Search,
+        Sizes,
     )
     keys = {key for section in (*sections, Execution) for key in section.model_fields}
     assert not [key for key in sorted(keys) if not re.search(rf"`(\w*\.)?{key}[`.]|`### `{key}`", text)]

@@ -1,3 +1,4 @@
+import itertools
 import json
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vprlib import files
-from vprlib.search import nearest, nearest_crop, search
+from vprlib.search import merge_rankings, nearest, nearest_crop, search
 
 
 def by_sorting(query, database, k):
@@ -31,6 +32,46 @@ def test_equal_scores_come_by_index_in_one_block_or_many(queries, count, width, 
     assert ranking.dtype == np.int64
     np.testing.assert_array_equal(score, scores)
     np.testing.assert_array_equal(ranking, expected)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.integers(0, 5), st.integers(1, 60), st.integers(1, 70), st.data())
+def test_merged_shards_are_the_unsharded_ranking(queries, count, k, data):
+    """Of any cut of the database into shards, empty rankings of none of them; ties abound, as above."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    query = rng.integers(-1, 2, (queries, 4)).astype(np.float32)
+    database = rng.integers(-1, 2, (count, 4)).astype(np.float32)
+    cuts = sorted(data.draw(st.sets(st.integers(1, count), max_size=6)) | {0, count})
+    parts = []
+    for start, stop in itertools.pairwise(cuts):
+        ranking, score = nearest(query, database[start:stop], k)
+        parts.append((ranking + start, score))
+    merged, whole = merge_rankings(parts, k), nearest(query, database, k)
+    np.testing.assert_array_equal(merged[0], whole[0])
+    np.testing.assert_array_equal(merged[1], whole[1])
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(st.integers(2, 40), st.data())
+def test_permuting_the_database_permutes_the_ranking_alone(count, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    query, database = (rng.standard_normal((n, 8)).astype(np.float32) for n in (5, count))
+    order = rng.permutation(count)
+    ranking, score = nearest(query, database, count)
+    moved, same = nearest(query, database[order], count)
+    np.testing.assert_allclose(same, score, atol=1e-5)
+    np.testing.assert_array_equal(order[moved], ranking)
+
+
+def test_padding_of_a_shard_comes_last_and_shards_have_the_same_queries():
+    inf = np.inf
+    first = np.array([[3, -1]]), np.float32([[0.5, -inf]])
+    second = np.array([[7, 9]]), np.float32([[0.5, 0.1]])
+    ranking, score = merge_rankings([first, second], 4)
+    np.testing.assert_array_equal(ranking, [[3, 7, 9, -1]])
+    np.testing.assert_array_equal(score, np.float32([[0.5, 0.5, 0.1, -inf]]))
+    with pytest.raises(ValueError, match="numbers of queries"):
+        merge_rankings([first, (np.zeros((2, 1), int), np.zeros((2, 1), np.float32))], 1)
 
 
 @pytest.mark.parametrize(("queries", "count", "k"), [(1, 1000, 1), (40, 1000, 20), (40, 1000, 240), (3, 50, 99)])
@@ -132,9 +173,9 @@ def test_a_value_that_is_not_finite_is_refused(value, block, k, refused):
     for row in (0, 40):
         bad = x.copy()
         bad[row, 3] = value
-        with refused("search", "not finite"):
+        with refused("search", "the database", "not finite", f"numbers {row} (from 0)", "extract"):
             nearest(x, bad, k, block=block)
-        with refused("search", "not finite"):
+        with refused("search", "the queries", "not finite", f"numbers {row} (from 0)"):
             nearest(bad, x, k, block=block)
 
 

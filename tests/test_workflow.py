@@ -134,6 +134,41 @@ def test_a_condition_of_one_dataset_evaluates_that_one_again(done):
     assert planned(done, config={"evaluate": {"by": {"city": ["heading"]}}}) == expected
 
 
+def test_re_ranking_and_sizes_add_only_themselves_and_their_rows(done, tmp_path):
+    folder = tmp_path / "more"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns("logs"))
+    more = {"rerank": [{"name": "alpha_qe"}, {"name": "k_reciprocal", "k1": 5}], "sizes": {"dims": [8]}}
+    judged = dict.fromkeys(("recalls", "curves", "details", "tradeoffs"), 2) | {
+        "evaluate": 4,
+        "comparison": 1,
+        "all": 1,
+    }
+    assert planned(folder, config=more) == judged | {"rerank": 8, "sizes": 2, "sizes_table": 2, "pareto": 2}
+    table, sizes = "results/city/recalls.csv", "results/city/sizes.svg"
+    status, text = snakemake(folder, table, sizes, config=more)
+    assert status == 0, text
+    rows = [line.split(",") for line in (folder / table).read_text().splitlines()]
+    assert {row[rows[0].index("rerank")] for row in rows[1:]} == {"none", "alpha_qe", "k_reciprocal"}
+    assert len(rows) == 1 + 3 * (4 + 2 * 4)
+    assert len((folder / sizes.replace("svg", "csv")).read_text().splitlines()) == 1 + 5 * 3
+    assert (folder / sizes).stat().st_size > 1000
+    assert snakemake(folder, table, sizes, config=more)[1].count("Nothing to be done")
+
+
+def test_an_index_is_marked_and_kept(done, tmp_path):
+    folder = tmp_path / "indexed"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns("logs"))
+    target, quick = RUN.format("city") + "/recalls.csv", {"search": TINY["search"] | {"index": "ivf-pq"}}
+    assert planned(folder, target, config=quick) == {"search": 1, "evaluate": 1}
+    assert snakemake(folder, target, config=quick)[0] == 0
+    kept = folder / RUN.format("city") / "index.whitened.ivf-pq.faiss"
+    before = kept.stat().st_mtime_ns
+    header, *rows = [line.split(",") for line in (folder / target).read_text().splitlines()]
+    assert {row[header.index("index")] for row in rows} == {"ivf-pq"}
+    assert snakemake(folder, target, "-R", "search", config=quick)[0] == 0
+    assert kept.stat().st_mtime_ns == before
+
+
 def test_a_new_run_and_a_new_seed_do_only_what_is_missing(done):
     counts = planned(done, config=with_run("gem", aggregator={"name": "gem"}, whiten={"dim": 4}))
     assert counts["train"] == 1

@@ -328,6 +328,29 @@ class Custom(Section):
 
 class Search(Section):
     depth: PositiveInt = Field(100, description="places kept a query")
+    index: Literal["flat", "ivf-pq", "hnsw"] = Field("flat", description="flat is exact; the others are for millions")
+    memory_gb: PositiveFloat = Field(8, description="that an index may take, GB; its parameters follow from it")
+
+
+class Rerank(Section):
+    """A second ranking, whose recalls stand beside those of the first."""
+
+    name: Annotated[str, known("rerank")]
+    neighbours: PositiveInt = Field(10, description="of alpha_qe: images that a query is expanded by")
+    alpha: NonNegativeFloat = Field(3, description="of alpha_qe: power of the similarity that weighs them")
+    k1: PositiveInt = Field(25, description="of k_reciprocal: neighbours of an image")
+    k2: PositiveInt = Field(1, description="of k_reciprocal: neighbours that its neighbourhood is averaged over")
+    weight: float = Field(0, ge=0, le=1, description="of k_reciprocal: of the original distance")
+
+
+Storage = Literal["float32", "float16", "int8", "pq", "binary"]
+
+
+class Sizes(Section):
+    """Descriptor size as an axis: each dimension in each storage; none, and nothing is measured."""
+
+    dims: Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], AfterValidator(distinct)] = ()
+    storage: Annotated[tuple[Storage, ...], Field(min_length=1), AfterValidator(distinct)] = get_args(Storage)
 
 
 class Verify(Section):
@@ -367,6 +390,8 @@ class Config(Section):
     city: City = City()
     verify: Verify = Verify()
     search: Search = Search()
+    rerank: tuple[Rerank, ...] = ()
+    sizes: Sizes = Sizes()
     evaluate: Evaluate = Evaluate()
     execution: Execution = Execution()
 
@@ -388,6 +413,28 @@ class Config(Section):
         if max(self.evaluate.ks) > self.search.depth:
             raise ValueError(f"evaluate.ks: recall@{max(self.evaluate.ks)} needs search.depth of at least that")
         return self
+
+    @model_validator(mode="after")
+    def rerankers_are_told_apart(self):
+        distinct([settings.name for settings in self.rerank])
+        return self
+
+    @model_validator(mode="after")
+    def sizes_are_there(self):
+        for name in self.sized:
+            if max(self.sizes.dims) > self.runs[name].whiten.dim:
+                raise ValueError(
+                    f"sizes.dims: {max(self.sizes.dims)} dimensions of runs.{name}, whose whiten.dim is "
+                    f"{self.runs[name].whiten.dim}"
+                )
+        if self.sizes.dims and not self.sized:
+            raise ValueError("sizes.dims: are those of whitened descriptors, and no run's extract.descriptors has them")
+        return self
+
+    @property
+    def sized(self) -> list:
+        """The names of the runs whose descriptors are measured in several sizes."""
+        return [name for name, run in self.runs.items() if self.sizes.dims and "whitened" in run.extract.descriptors]
 
     @model_validator(mode="after")
     def a_step_is_shared(self):

@@ -112,6 +112,11 @@ class Searched(NamedTuple):
         """The ranking that pictures show: of whitened descriptors if there are any."""
         return self.rankings.get("whitened", next(iter(self.rankings.values())))
 
+    @property
+    def reranked(self) -> str:
+        """The method that the candidates were ranked anew by, or `none`."""
+        return self.sources.get("rerank", "none")
+
     def of(self, rows) -> "Searched":
         """The same of some queries only."""
         kinds = {name: {kind: x[rows] for kind, x in getattr(self, name).items()} for name in ("rankings", "scores")}

@@ -102,6 +102,7 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, protocol: Protocol,
         "unit": protocol.unit,
         "protocol": protocol.name,
         "config": config,
+        "index": found.sources.get("index", "flat"),
         "checkpoint": found.sources["checkpoint"][:12],
         "epoch": trained["epoch"],
         "train_set": chosen["train_set"],
@@ -135,7 +136,7 @@ def check_depth(ks, found: Searched, protocol: Protocol, ranking):
 def shares(ks, found: Searched, kind: str, condition: str, lucky: dict):
     """The recalls of the queries of a condition by one kind of descriptor: a dict for each k."""
     queries = len(found.query)
-    form = {"descriptor": kind, "dim": found.dims[kind], "rerank": "none", "condition": condition}
+    form = {"descriptor": kind, "dim": found.dims[kind], "rerank": found.reranked, "condition": condition}
     counts = {"queries": queries, "without_positives": sum(not len(right) for right in found.positives)}
     for k, recall in recall_at(ks, found.rankings[kind], found.positives).items():
         low, high = wilson(recall * queries, queries)
@@ -183,7 +184,7 @@ def answers(*, images, ranking, ks, config: str, protocol: Protocol, by=()):
         for k in sorted({1, *ks}):
             nearest = off_QK[:, :k].min(1)
             table[f"error@{k}"] = np.where(np.isfinite(nearest), nearest, np.nan)
-        form = {"descriptor": kind, "dim": found.dims[kind], "rerank": "none"}
+        form = {"descriptor": kind, "dim": found.dims[kind], "rerank": found.reranked}
         conditions_Q = found.query[[*by]].reset_index(drop=True)
         tables.append(pd.concat([table.assign(**form | own), conditions_Q], axis=1))
     return pd.concat(tables, ignore_index=True)

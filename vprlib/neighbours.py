@@ -41,18 +41,12 @@ def k_reciprocal_jaccard(
     device, group = torch.device(device), group or Group()
     if device.type == "cpu" or x_MD.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         x_MD = x_MD.to(device)
-    count, queries = len(x_MD), len(query_QD)
-    k2 = min(k2, count)
-    near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory, group)
-    whole, half = (reciprocal(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
-    v = encode(x_MD, expanded(whole, half, memory).tocoo(), largest_M, memory)
-    if k2 != 1:
-        mean = np.full(count * k2, 1 / k2)
-        v = sparse.csr_matrix((mean, near_MK[:, :k2].ravel(), np.arange(0, count * k2 + 1, k2)), (count, count)) @ v
+    queries = len(query_QD)
+    v, largest_M = neighbourhoods(x_MD, k1, k2, memory=memory, group=group)
     asked = np.arange(queries) if rows is None else np.asarray(rows)
     rows = group.share(asked)
-    result = np.empty((len(rows), count - queries), np.float32)
-    stored, size = v[queries:].tocsc(), max(1, memory // (32 * (count - queries)))
+    result = np.empty((len(rows), len(x_MD) - queries), np.float32)
+    stored, size = v[queries:].tocsc(), max(1, memory // (32 * result.shape[1]))
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
         shared = overlap(v[some], stored, memory)
@@ -60,6 +54,24 @@ def k_reciprocal_jaccard(
         jaccard = 1 - shared / (2 - shared)
         result[start : start + size] = (1 - weight) * jaccard + weight * original / largest_M[some, None]
     return group.gather(result, len(asked))
+
+
+def neighbourhoods(x_MD, k1: int, k2: int, *, memory: int = MEMORY, group=None) -> tuple:
+    """Each image's expanded neighbourhood as weights (M, M), sparse, of sum 1; and its largest squared distance, (M,).
+
+    Args:
+        x_MD: tensor, unit rows: queries and database.
+        k1, k2, memory, group: as `k_reciprocal_jaccard`.
+    """
+    count, group = len(x_MD), group or Group()
+    k2 = min(k2, count)
+    near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory, group)
+    whole, half = (reciprocal(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
+    v = encode(x_MD, expanded(whole, half, memory).tocoo(), largest_M, memory)
+    if k2 != 1:
+        mean = np.full(count * k2, 1 / k2)
+        v = sparse.csr_matrix((mean, near_MK[:, :k2].ravel(), np.arange(0, count * k2 + 1, k2)), (count, count)) @ v
+    return v, largest_M
 
 
 def squared(product):
@@ -129,9 +141,16 @@ def encode(x_MD, pairs, largest_M, memory: int) -> sparse.csr_matrix:
 
 def overlap(asked, stored, memory: int) -> np.ndarray:
     """sum_l min(asked[b, l], stored[n, l]), (B, N), of (B, M) and (N, M) sparse matrices; `stored` by columns."""
-    asked = asked.tocoo()
     height, width = asked.shape[0], stored.shape[0]
     result = np.zeros(height * width)
+    for row, column, least in shared_members(asked, stored, memory):
+        np.add.at(result, row.astype(np.int64) * width + column, least)
+    return result.reshape(height, width)
+
+
+def shared_members(asked, stored, memory: int):
+    """Yield (b, n, min(asked[b, l], stored[n, l])) of every l that both have, arrays of bounded length; b rises."""
+    asked = asked.tocoo()
     lengths = np.diff(stored.indptr)[asked.col]  # stored rows that hold the column of each asked entry
     ends = np.cumsum(lengths)
     start, most = 0, max(1, memory // 64)
@@ -140,7 +159,5 @@ def overlap(asked, stored, memory: int) -> np.ndarray:
         some, many = slice(start, stop), lengths[start:stop]
         owner = np.repeat(np.arange(len(many)), many)
         place = np.arange(len(owner)) + np.repeat(stored.indptr[asked.col[some]] - (np.cumsum(many) - many), many)
-        least = np.minimum(asked.data[some][owner], stored.data[place])
-        np.add.at(result, asked.row[some][owner].astype(np.int64) * width + stored.indices[place], least)
+        yield asked.row[some][owner], stored.indices[place], np.minimum(asked.data[some][owner], stored.data[place])
         start = stop
-    return result.reshape(height, width)

@@ -27,6 +27,10 @@ FAMILIES = {
         "sare_ind": "vprlib.losses.sare:sare_ind",
         "sare_joint": "vprlib.losses.sare:sare_joint",
     },
+    "rerank": {
+        "alpha_qe": "vprlib.rerank.query_expansion:alpha_qe",
+        "k_reciprocal": "vprlib.rerank.k_reciprocal:k_reciprocal",
+    },
     "dataset": {
         "city": "vprlib.datasets.city_sets:CITY",
         "city_night": "vprlib.datasets.city_sets:CITY_NIGHT",

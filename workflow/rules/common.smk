@@ -8,6 +8,11 @@ TRAINING_GPUS = 1 if cfg.execution.device == "cpu" else cfg.execution.processes
 with_own_pca = {name for name, run in cfg.runs.items() if run.checkpoint and run.checkpoint.whitening == "published"}
 
 
+def one_of(names):
+    """A pattern that matches these names, or nothing if there are none."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
 wildcard_constraints:
     dataset="|".join(map(re.escape, cfg.dataset_names)),
     train_set="|".join(map(re.escape, cfg.dataset_names)),
@@ -18,11 +23,7 @@ wildcard_constraints:
     width=r"\d+",
     seed=r"\d+",
     gen=r"\d+",
-
-
-def one_of(names):
-    """A pattern that matches these names, or nothing if there are none."""
-    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+    rerank=one_of(one.name for one in cfg.rerank),
 
 
 scattergather:
@@ -188,6 +189,21 @@ def framings(w):
     return sorted({protocol.framing for protocol in dataset(w.dataset).protocols})
 
 
+def reranking(w):
+    """Param function: the settings of the wildcards' re-ranker."""
+    return plain(next(one for one in cfg.rerank if one.name == w.rerank))
+
+
+def sized(w):
+    """The tables of descriptor sizes of a dataset: of each run's last generation."""
+    last = {run: len(cfg.runs[run].generations) - 1 for run in cfg.sized}
+    return [
+        f"{EVALUATED}/sizes.csv".format(dataset=w.dataset, run=run, seed=seed, gen=gen)
+        for run, gen in last.items()
+        for seed in cfg.seeds
+    ]
+
+
 def generations(runs):
     """Every (run, generation) of some runs."""
     return [(name, gen) for name, run in runs.items() for gen in range(len(run.generations))]
@@ -220,5 +236,6 @@ def everything(w):
     for name in cfg.datasets:
         finals += [f"results/{name}/{file}" for file in (*tables, *pictures, "precision.svg", "contact.png")]
         finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
+        finals += [f"results/{name}/sizes.svg"] if cfg.sized else []
     used = {centroids_of(run, seed) for run in cfg.trained.values() for seed in cfg.seeds} - {None}
     return finals + [path.replace(".h5", ".svg") for path in sorted(used)]

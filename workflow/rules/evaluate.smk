@@ -45,14 +45,33 @@ rule search:
     params:
         depth=candidates,
         scopes=scopes,
+        index={"kind": cfg.search.index, "memory": cfg.search.memory_gb * 1e9},
     script:
         "../scripts/search.py"
+
+
+rule rerank:
+    input:
+        images="results/{dataset}/images.csv",
+        database=f"{EVALUATED}/database.h5",
+        queries=f"{EVALUATED}/queries.h5",
+    output:
+        f"{EVALUATED}/rerank/{{rerank}}.h5",
+    log:
+        "logs/rerank/{dataset}/{run}/seed{seed}/gen{gen}/{rerank}.log",
+    threads: 8
+    params:
+        depth=candidates,
+        scopes=scopes,
+        settings=reranking,
+    script:
+        "../scripts/rerank.py"
 
 
 rule evaluate:
     input:
         images="results/{dataset}/images.csv",
-        ranking=f"{EVALUATED}/ranking.h5",
+        rankings=[f"{EVALUATED}/ranking.h5", *(f"{EVALUATED}/rerank/{one.name}.h5" for one in cfg.rerank)],
         training=chosen_on,
     output:
         recalls=f"{EVALUATED}/recalls.csv",
@@ -107,3 +126,36 @@ rule details:
         identities=identities(),
     script:
         "../scripts/details.py"
+
+
+rule sizes:
+    input:
+        images="results/{dataset}/images.csv",
+        database=f"{EVALUATED}/database.h5",
+        queries=f"{EVALUATED}/queries.h5",
+    output:
+        f"{EVALUATED}/sizes.csv",
+    log:
+        "logs/sizes/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    threads: 8
+    params:
+        sizes=plain(cfg.sizes),
+        judged=judged,
+    script:
+        "../scripts/sizes.py"
+
+
+rule sizes_table:
+    input:
+        sized,
+    output:
+        report(
+            "results/{dataset}/sizes.csv",
+            caption="../report/sizes_table.rst",
+            category="{dataset}",
+            labels={"what": "descriptor sizes, the table"},
+        ),
+    log:
+        "logs/sizes_table/{dataset}.log",
+    script:
+        "../scripts/sizes_table.py"

@@ -130,3 +130,19 @@ rule contact:
         "logs/contact/{dataset}.log",
     script:
         "../scripts/contact.py"
+
+
+rule pareto:
+    input:
+        "results/{dataset}/sizes.csv",
+    output:
+        report(
+            "results/{dataset}/sizes.svg",
+            caption="../report/sizes.rst",
+            category="{dataset}",
+            labels={"what": "recall@1 over bytes per image"},
+        ),
+    log:
+        "logs/pareto/{dataset}.log",
+    script:
+        "../scripts/pareto.py"

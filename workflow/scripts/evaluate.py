@@ -1,3 +1,5 @@
+from itertools import product
+
 import pandas as pd
 
 from vprlib import files
@@ -7,16 +9,13 @@ from vprlib.judge import answers, judge
 
 if __name__ == "__main__":
     with job(snakemake):
-        sources = {"images": snakemake.input.images, "ranking": snakemake.input.ranking}
-        shared = sources | {name: snakemake.params[name] for name in ("ks", "by", "config")}
+        shared = {"images": snakemake.input.images} | {name: snakemake.params[name] for name in ("ks", "by", "config")}
         chosen = snakemake.params.chosen | {"training": snakemake.input.get("training")}
-        protocols = [Protocol(**protocol) for protocol in snakemake.params.judged]
-        tables = {
-            "recalls": [
-                judge(**shared, protocol=one, recipe=snakemake.params.recipe, chosen=chosen) for one in protocols
-            ],
-            "queries": [answers(**shared, protocol=one) for one in protocols],
-        }
+        tables = {"recalls": [], "queries": []}
+        for ranking, judged in product(snakemake.input.rankings, snakemake.params.judged):
+            one = shared | {"ranking": ranking, "protocol": Protocol(**judged)}
+            tables["recalls"].append(judge(**one, recipe=snakemake.params.recipe, chosen=chosen))
+            tables["queries"].append(answers(**one))
         for name, parts in tables.items():
             table = pd.concat(parts, ignore_index=True)
             named = pd.DataFrame(dict(snakemake.wildcards.items()), index=table.index)

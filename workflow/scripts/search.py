@@ -1,3 +1,6 @@
+from pathlib import Path
+
+from vprlib.index import ranker
 from vprlib.job import job
 from vprlib.search import search
 
@@ -10,4 +13,6 @@ if __name__ == "__main__":
             images=snakemake.input.images,
             depth=snakemake.params.depth,
             scopes=snakemake.params.scopes,
+            rank=ranker(Path(snakemake.output[0]).parent, **snakemake.params.index),
+            attributes={"index": snakemake.params.index["kind"]},
         )

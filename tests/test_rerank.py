@@ -1,0 +1,88 @@
+"""Re-rankers against their definitions, written slowly."""
+
+import h5py
+import numpy as np
+import pytest
+from test_neighbours import by_definition, unit
+
+from vprlib import registry
+from vprlib.config import Rerank
+from vprlib.rerank.k_reciprocal import k_reciprocal
+from vprlib.rerank.query_expansion import alpha_qe
+from vprlib.search import nearest
+
+
+def expanded_by_loops(query, database, neighbours, alpha):
+    result = []
+    for q in query.astype(float):
+        similar = [float(q @ x) for x in database.astype(float)]
+        best = sorted(range(len(similar)), key=lambda n: -similar[n])[:neighbours]
+        total = q.copy()
+        for n in best:
+            total += max(similar[n], 0) ** alpha * database[n].astype(float)
+        result.append(total / np.linalg.norm(total))
+    return np.array(result)
+
+
+@pytest.mark.parametrize(("neighbours", "alpha"), [(1, 3), (10, 3), (10, 0), (200, 1)])
+def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    query, database = unit(rng, 12, 8, 2.0), unit(rng, 90, 8, 2.0)
+    scores = expanded_by_loops(query, database, neighbours, alpha) @ database.T
+    settings = Rerank(name="alpha_qe", neighbours=neighbours, alpha=alpha)
+    ranking, score = alpha_qe(query, database, 20, settings=settings)
+    np.testing.assert_array_equal(ranking, np.argsort(-scores, axis=1, kind="stable")[:, :20])
+    np.testing.assert_allclose(score, np.take_along_axis(scores, ranking, 1), atol=1e-6)
+    monkeypatch.setattr("vprlib.rerank.query_expansion.BLOCK", 8 * 7)  # from a file, 7 rows at a time
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["query"], file["database"] = query, database
+        blocked, _ = alpha_qe(file["query"], file["database"], 20, settings=settings)
+    np.testing.assert_array_equal(blocked, ranking)
+
+
+@pytest.mark.parametrize(("k1", "k2", "weight"), [(25, 1, 0.0), (20, 6, 0.3), (5, 2, 0.5), (1, 1, 0.0), (3, 1, 1.0)])
+@pytest.mark.parametrize("k", [1, 10, 99])
+def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, monkeypatch):
+    """The definition orders equal distances by the descriptors, then the index; so few are beyond reach at k < N."""
+    monkeypatch.setattr("vprlib.rerank.k_reciprocal.ROWS", 4)
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        query, database = unit(rng, 15, 8), unit(rng, 60, 8)
+        distance = by_definition(query, database, k1, k2, weight)
+        ranking, score = k_reciprocal(
+            query, database, k, settings=Rerank(name="k_reciprocal", k1=k1, k2=k2, weight=weight), memory=1 << 17
+        )
+        assert ranking.shape == (15, min(k, 60))
+        assert all(len(set(row)) == len(row) for row in ranking.tolist())
+        np.testing.assert_allclose(score, 1 - np.sort(distance, axis=1)[:, :k], atol=1e-6)
+        np.testing.assert_allclose(score, 1 - np.take_along_axis(distance, ranking, 1), atol=1e-6)
+        assert (np.diff(score, axis=1) <= 0).all()
+
+
+def test_of_equal_jaccard_distances_the_nearer_descriptor_comes_first():
+    rng = np.random.default_rng(1)
+    query, database = unit(rng, 9, 8, 3.0), unit(rng, 80, 8, 3.0)
+    ranking, score = k_reciprocal(query, database, 80, settings=Rerank(name="k_reciprocal", k1=2))
+    before, _ = nearest(query, database, 80)
+    alone = 0
+    for now, then, value in zip(ranking, before, score, strict=True):
+        unshared = now[value == 0]
+        np.testing.assert_array_equal(unshared, [n for n in then if n in set(unshared)])
+        alone += len(unshared)
+    assert alone > 100
+
+
+@pytest.mark.parametrize("name", list(registry.FAMILIES["rerank"]))
+def test_every_re_ranker_ranks_files_and_refuses_what_search_refuses(name, tmp_path, refused):
+    rng = np.random.default_rng(0)
+    query, database = unit(rng, 5, 8).astype(np.float16), unit(rng, 30, 8).astype(np.float16)
+    rerank, settings = registry.load("rerank", name), Rerank(name=name)
+    whole = rerank(query, database, 7, settings=settings)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["query"], file["database"] = query, database
+        np.testing.assert_array_equal(rerank(file["query"], file["database"], 7, settings=settings), whole)
+    with refused("no descriptor"):
+        rerank(query, database[:0], 7, settings=settings)
+    database[[4, 20]] = np.nan
+    with refused("not finite", "4, 20"):
+        rerank(query, database, 7, settings=settings)
