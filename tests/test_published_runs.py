@@ -1,6 +1,7 @@
-"""Published checkpoints and downloads inside the workflow: real snakemake processes and a web server on loopback."""
+"""Published checkpoints, downloads and folders of photos inside the workflow: real snakemake processes and a web server on loopback."""
 
 import json
+import time
 
 import h5py
 import numpy as np
@@ -80,3 +81,15 @@ def test_a_run_with_a_checkpoint_has_no_generations(tmp_path):
     assert status
     assert "runs.own: a run with a `checkpoint` is not trained" in text
     assert json.dumps(named) not in text
+
+
+def test_a_photo_added_to_a_sub_folder_is_indexed(tmp_path, photo):
+    for number, place in enumerate("aabb"):
+        photo(tmp_path / f"walk/{place}/{number}.jpg", seed=number)
+    config = {"datasets": ["walk"], "custom": {"walk": {"folder": "walk"}}}
+    target = "results/walk/images.csv"
+    assert snakemake(tmp_path, target, config=config)[0] == 0
+    assert planned(tmp_path, target, config=config) == {}
+    time.sleep(1.1)  # a folder's time may be no finer than that
+    photo(tmp_path / "walk/b/new.jpg", seed=9)
+    assert planned(tmp_path, target, config=config) == {"index": 1}

@@ -56,9 +56,11 @@ def raw_files(w):
         return paths[:1]
     indexed, manifest = (os.path.exists(f"results/{w.dataset}/{name}") for name in ("images.csv", "download.json"))
     there = [path for path in paths if os.path.exists(path)]
+    if w.dataset in cfg.custom:  # a photo that is added to a folder changes the folder's own time only
+        there += [folder for path in there for folder, _, _ in os.walk(path) if folder != path]
     if declared.remotes and (manifest or (not indexed and len(there) < len(paths))):
         return f"results/{w.dataset}/download.json"
-    return paths if indexed else there
+    return list(dict.fromkeys(paths + there)) if indexed else there
 
 
 def made_from(*names, clustered=False):
