@@ -1,4 +1,4 @@
-"""Published checkpoints, downloads and folders of photos inside the workflow: real snakemake processes and a web server on loopback."""
+"""Published checkpoints, downloads and folders inside the workflow: real processes, a web server on loopback."""
 
 import json
 import time
