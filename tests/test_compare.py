@@ -8,6 +8,7 @@ from vprlib import compare, statistics
 from vprlib.evaluate import recall_at
 from vprlib.geometry import within
 from vprlib.judge import read
+from vprlib.registry import load
 
 COUNT = 60
 
@@ -154,3 +155,9 @@ def test_tables_survive_a_file(tmp_path):
     table = answers()
     table.to_csv(tmp_path / "queries.csv", index=False)
     pd.testing.assert_frame_equal(compare.differences(read(tmp_path / "queries.csv")), compare.differences(table))
+
+
+def test_published_recalls_stand_beside_datasets_and_protocols_of_ours():
+    table = pd.read_csv(compare.PUBLISHED)
+    for row in table.itertuples():
+        assert row.protocol in {one.name for one in load("dataset", row.dataset).protocols}, row

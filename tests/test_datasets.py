@@ -126,7 +126,7 @@ def test_a_protocol_is_chosen_by_its_name():
     chosen = parse(raw | {"protocols": {"tokyo247": [every.name]}})
     assert find("tokyo247", chosen).protocols == (every,)
     with pytest.raises(
-        BadInput, match=f"protocols.tokyo247: unknown protocol '25 m, all view'.*did you mean '{every.name}'"
+        BadInput, match=f'protocols.tokyo247: unknown protocol "25 m, all view".*did you mean "{every.name}"'
     ):
         find("tokyo247", parse(raw | {"protocols": {"tokyo247": ["25 m, all view"]}}))
 

@@ -273,3 +273,19 @@ def test_the_chosen_epoch_names_who_chose_it(tmp_path):
     assert said("own", "own", checkpoint="last") == said("noval", "own") == "last epoch"
     assert said("own", "own", epoch=0) == "initial network"
     assert said("own", "tests_val") == "test: val recall@5 of own, 2 of whose photos are tested here"
+
+
+def test_a_table_that_lacks_what_a_protocol_needs_is_refused(made, refused):
+    files.write_csv(made["images"], read_table(made["images"]).drop(columns="city").assign(place=None))
+    for wanted, column in (
+        ({"within": "city"}, "city"),
+        ({"queries": "hard"}, "hard"),
+        ({"views_per_place": 2}, "place"),
+    ):
+        with refused(made["images"], f"'{column}'", "-R index"):
+            searched(images=made["images"], ranking=made["ranking"], protocol=replace(FOUR, **wanted))
+
+
+def test_a_query_without_positives_is_never_right_by_chance():
+    assert chance([1, 5], [[]], 0) == {1: 0, 5: 0}
+    assert chance([5], [[], [1]], 3) == {5: 0.5}

@@ -38,6 +38,7 @@ BESIDE = [
     "descriptor",
     "dim",
     "rerank",
+    "index",
     "k",
     "recall",
     "std",

@@ -202,12 +202,14 @@ class Checkpoint(Section):
     def one_source(self):
         if (self.file is None) == (self.url is None):
             raise ValueError("give either `file` or `url`")
+        if self.path.endswith("/"):
+            raise ValueError("url: ends without the name of a file")
         return self
 
     @property
     def path(self) -> str:
-        """Where the file lies, once it is downloaded."""
-        return self.file or f"data/checkpoints/{self.url.split('?')[0].rsplit('/')[-1]}"
+        """Where the file lies, once it is downloaded: addresses that end in the same name have folders of their own."""
+        return self.file or f"data/checkpoints/{fingerprint(self.url)}/{self.url.split('?')[0].rsplit('/')[-1]}"
 
 
 class Run(Section):
@@ -421,7 +423,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def sizes_are_there(self):
-        for name in self.sized:
+        for name in set(self.sized) & set(self.trained):
             if max(self.sizes.dims) > self.runs[name].whiten.dim:
                 raise ValueError(
                     f"sizes.dims: {max(self.sizes.dims)} dimensions of runs.{name}, whose whiten.dim is "

@@ -39,6 +39,7 @@ class Remote:
         None  # folder, from the root ("" is the root), an archive is unpacked into; None keeps it a file
     )
     into: str = ""  # folder, from the root, of the file itself
+    public: bool = False  # the addresses' queries hold no secret, so messages show them
     unpacked: int | None = None  # bytes that an archive unpacks to at most; None: vprlib.unpack's default
 
     def __post_init__(self):
@@ -59,8 +60,10 @@ class Remote:
                 raise BadInput(f"{self.name}: {algorithm} {value!r} is not {digits} hexadecimal digits")
 
 
-def plain(url: str) -> str:
+def plain(url: str, public: bool = False) -> str:
     """An address as it may be shown: without query, fragment, user and password, which may be secret."""
+    if public:
+        return url
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -133,8 +136,6 @@ def download(out, *, remotes, root, offline=False, at_once=4, patience=None):
 
 def _provide(remote, root, offline, meter, patience) -> dict:
     """Have one file of a dataset, unpacked if it is an archive; its entry of the manifest."""
-    from vprlib.unpack import unpack
-
     target, record = root / remote.into / remote.name, root / RECORD
     listing = target.with_name(f"{target.name}.files.json")
     entry = None if target.exists() else _unpacked(remote, root, target, record, listing)
@@ -145,9 +146,25 @@ def _provide(remote, root, offline, meter, patience) -> dict:
     folder = root / remote.unpack
     found = _whole(listing, entry["sha256"], folder)
     if found is None:
-        found = unpack(target, folder, limit=remote.unpacked)
+        found = _unpack(remote, target, folder, record)
         files.write_json(listing, {"sha256": entry["sha256"], "files": found})
     return result | {"unpacked": {"folder": remote.unpack, "files": len(found), "bytes": sum(found.values())}}
+
+
+def _unpack(remote, target: Path, folder: Path, record: Path) -> dict:
+    """Unpack an archive; a bad one that no publisher's checksum vouches for is not recorded as the right one."""
+    from vprlib.unpack import unpack
+
+    try:
+        return unpack(target, folder, limit=remote.unpacked)
+    except BadInput as error:
+        if remote.sha256 or remote.md5:
+            raise
+        with files.held(record, wait=True):
+            entries = _recorded(record)
+            entries.pop(_key(target, record), None)
+            files.write_json(record, {"files": entries})
+        raise BadInput(f"{error}; if the file is bad, remove it, and it is fetched again") from error
 
 
 def _unpacked(remote, root, target, record, listing) -> dict | None:
@@ -216,7 +233,7 @@ def _fetch(remote, target: Path, record: Path, known: dict, meter, patience) -> 
     from vprlib.transfer import Failed, Part, Patience, Session, transfer
 
     def room(coming, whole):
-        extra = 0 if remote.unpack is None else remote.unpacked or whole
+        extra = 0 if remote.unpack is None else whole  # at least; `unpack` looks again
         _check_room(target.parent, coming + extra, target.name)
 
     reasons = []
@@ -228,8 +245,8 @@ def _fetch(remote, target: Path, record: Path, known: dict, meter, patience) -> 
             try:
                 transfer(session, url, part, meter=meter, patience=patience or Patience(), **options)
             except Failed as error:
-                log.warning("%s: %s: %s", remote.name, plain(url), error)
-                reasons.append(f"{plain(url)}: {error}")
+                log.warning("%s: %s: %s", remote.name, plain(url, remote.public), error)
+                reasons.append(f"{plain(url, remote.public)}: {error}")
                 continue
             entry = {"bytes": part.bytes} | {name: hashed.hexdigest() for name, hashed in part.hashes.items()}
             if reason := _wrong(remote, entry, known):
@@ -273,7 +290,7 @@ def _set_aside(target: Path, sha256: str) -> Path:
 
 
 def _sources(remote) -> str:
-    return " or ".join(map(plain, remote.urls)) or remote.name
+    return " or ".join(plain(url, remote.public) for url in remote.urls) or remote.name
 
 
 def _begun(target: Path) -> int:

@@ -90,7 +90,8 @@ def chance(ks, positives, database: int) -> dict:
     counts = np.array([len(p) for p in positives], float)
     missed, result = np.ones_like(counts), {}
     for k in range(1, max(ks) + 1):
-        missed = missed * np.maximum(database - counts - (k - 1), 0) / max(database - (k - 1), 1)
+        share = np.maximum(database - counts - (k - 1), 0) / max(database - (k - 1), 1)
+        missed = missed * np.where(counts > 0, share, 1)
         if k in ks:
             result[k] = float(1 - missed.mean())
     return result
@@ -123,6 +124,21 @@ class Searched(NamedTuple):
         return self._replace(query=self.query.iloc[rows], positives=[self.positives[row] for row in rows], **kinds)
 
 
+def check_columns(images, table, database, protocol: Protocol):
+    """Refuse a table that lacks what a protocol needs: it was indexed for another one.
+
+    Raises:
+        BadInput: naming the column.
+    """
+    lacking = [column for column in (protocol.queries, protocol.within) if column and column not in table]
+    if protocol.views_per_place and database.place.isna().any():
+        lacking.append("place")
+    if lacking:
+        raise BadInput(
+            f"{images}: has no {lacking[0]!r} of every photo, and {protocol.name!r} needs it; run `snakemake -R index`"
+        )
+
+
 def searched(*, images, ranking, protocol: Protocol) -> Searched:
     """Read a ranking and judge it against the test split of an image table.
 
@@ -134,6 +150,7 @@ def searched(*, images, ranking, protocol: Protocol) -> Searched:
     query, database = select(table, "test", "query"), select(table, "test", "database")
     if query.empty:
         raise BadInput(f"{images}: the test split has no query; it can be described, but not evaluated")
+    check_columns(images, table, database, protocol)
     with h5py.File(ranking, "r") as file:
         scope = file[protocol.scope]
         rankings = {kind: scope[kind]["ranking"][:] for kind in scope}

@@ -145,6 +145,8 @@ def read_h5(path, *names):
     """
     import h5py
 
+    if not Path(path).exists():
+        raise BadInput(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
             missing = [name for name in names if name not in file]

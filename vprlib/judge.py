@@ -163,8 +163,9 @@ def answers(*, images, ranking, ks, config: str, protocol: Protocol, by=()):
 
     Columns, beside those that say which evaluation it is: `positives`, how many database images are hits; `rank` of
     the first hit, from 1, empty if none is among the candidates; `top`, the first candidate, and its `score`, the dot
-    product; `ratio`, see `ratios`; `error@k`, the distance of the nearest of the first k candidates, for k = 1 and all
-    of `ks`, in the unit of the protocol; the columns of `by`. A query without any candidate has positives only.
+    product (re-ranked by k-reciprocal neighbours: 1 - distance); `ratio`, see `ratios`, where scores are dot products;
+    `error@k`, the distance of the nearest of the first k candidates, for k = 1 and all of `ks`, in the unit of the
+    protocol; the columns of `by`. A query without any candidate has positives only.
     Arguments as of `judge`.
     """
     found = searched(images=images, ranking=ranking, protocol=protocol)
@@ -180,7 +181,8 @@ def answers(*, images, ranking, ks, config: str, protocol: Protocol, by=()):
         table["rank"] = pd.Series(1 + hit_QK.argmax(1)).where(hit_QK.any(1)).astype("Int64")
         table["top"] = pd.Series(found.database.path.to_numpy()[ranking_QK[:, 0]]).where(there)
         table["score"] = pd.Series(found.scores[kind][:, 0]).where(there)
-        table["ratio"] = ratios(found, kind, protocol.radius).astype(np.float32)
+        jaccard = found.reranked == "k_reciprocal"  # whose scores are no dot products
+        table["ratio"] = np.nan if jaccard else ratios(found, kind, protocol.radius).astype(np.float32)
         for k in sorted({1, *ks}):
             nearest = off_QK[:, :k].min(1)
             table[f"error@{k}"] = np.where(np.isfinite(nearest), nearest, np.nan)

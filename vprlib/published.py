@@ -115,7 +115,8 @@ def have(checkpoint: Checkpoint, *, offline: bool) -> Path:
     path = Path(checkpoint.path)
     if checkpoint.url:
         remote = Remote(path.name, (checkpoint.url,), sha256=checkpoint.sha256)
-        return fetch(remote, path.parent, offline=offline)
+        with files.held(path.with_name(f"{path.name}.wanted"), wait=True):  # several runs may share it
+            return fetch(remote, path.parent, offline=offline)
     return path
 
 

@@ -51,12 +51,13 @@ def sheet(out, title: str, groups, columns: int):
     return fig
 
 
-def gallery(out, *, query, database, ranking_QK, positives, title: str, seed=0, rows=8, top=5):
+def gallery(out, *, query, database, ranking_QK, positives, title: str, unit="m", seed=0, rows=8, top=5):
     """Draw queries beside their first candidates, half of them right at rank 1 and half wrong, as far as there are.
 
-    Candidates are rows of the database, -1 where there is none; a query that has no positive is marked.
+    Candidates are rows of the database, -1 where there is none; a query that has no positive is marked. Distances are
+    in `unit`.
     """
-    rng = np.random.default_rng(seed)
+    rng, digits = np.random.default_rng(seed), int(unit == "m")
     ranking_QK = np.pad(ranking_QK, ((0, 0), (0, top)), constant_values=-1)[:, :top]
     found_QK = hits(ranking_QK, positives)
     right, wrong = np.flatnonzero(found_QK[:, 0]), np.flatnonzero(~found_QK[:, 0])
@@ -64,10 +65,10 @@ def gallery(out, *, query, database, ranking_QK, positives, title: str, seed=0, 
 
     def cells(q):
         yield Photo(query.path[q], f"query {q}" + ("" if len(positives[q]) else "\nhas no positive"), "black")
-        metres = np.hypot(database.east - query.east[q], database.north - query.north[q])
+        far = np.hypot(database.east - query.east[q], database.north - query.north[q])
         for n, hit in zip(ranking_QK[q], found_QK[q], strict=True):
             mark, frame = ("✓", RIGHT) if hit else ("✗", WRONG)
-            yield Photo(database.path[n], f"{mark} {metres[n]:,.1f} m", frame) if n >= 0 else None
+            yield Photo(database.path[n], f"{mark} {far[n]:,.{digits}f} {unit}", frame) if n >= 0 else None
 
     groups = []
     for name, numbers, wanted in (("Right", right, size), ("Wrong", wrong, rows - size)):

@@ -3,6 +3,7 @@
 import pickle
 import re
 import sys
+from pathlib import Path
 from urllib.error import URLError
 
 import torch
@@ -34,7 +35,7 @@ class Ignored:
 SCALARS = [(Ignored, name) for name in ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")]
 
 
-def fetch(out, backbone: Backbone):
+def fetch(out, backbone: Backbone, *, offline: bool = False):
     """Write the weights that a backbone's section names.
 
     Source names may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), a bare stack's (`0.weight`, the
@@ -47,10 +48,10 @@ def fetch(out, backbone: Backbone):
     network = build_backbone(backbone)
     source = backbone.file or f"{backbone.name} {backbone.weights}"
     if isinstance(network, timm_models.Timm):
-        state = read_state(backbone.file) if backbone.file else timm_models.download(network.name)
+        state = read_state(backbone.file) if backbone.file else timm_models.download(network.name, offline)
         state = of_timm(state, network)
     else:
-        state = read_state(backbone.file) if backbone.file else download(backbone.name)
+        state = read_state(backbone.file) if backbone.file else download(backbone.name, offline)
         state = of_stack(state, network)
     check_state(network, state, source)
     attributes = {
@@ -114,11 +115,21 @@ def read_state(path) -> dict:
     return state
 
 
-def download(name: str) -> dict:
-    """torchvision's ImageNet weights, checked by the hash in their name and kept in torch's cache."""
+def download(name: str, offline: bool = False) -> dict:
+    """torchvision's ImageNet weights, checked by the hash in their name and kept in torch's cache.
+
+    Raises:
+        BadInput: they cannot be had, or are not in the cache and the network is forbidden.
+    """
     import torchvision
 
     weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    kept = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/")[-1])
+    if offline and not kept.exists():
+        raise BadInput(
+            f"{kept}: is not here, and the network is forbidden (offline); fetch {weights.url} elsewhere and put it "
+            f"there"
+        )
     try:
         return weights.get_state_dict(
             progress=sys.stderr.isatty(), check_hash=True, map_location="cpu", weights_only=True

@@ -117,12 +117,16 @@ def create(name: str, pretrained: bool = False) -> tuple:
     return model, bool(options)
 
 
-def download(name: str) -> dict:
-    """timm's pretrained weights, kept in its cache.
+def download(name: str, offline: bool = False) -> dict:
+    """timm's pretrained weights, kept in its cache; `offline` looks there only.
 
     Raises:
         BadInput: if there are none, or they cannot be had.
     """
+    if offline:
+        from huggingface_hub import constants
+
+        constants.HF_HUB_OFFLINE = True
     try:
         return create(name, pretrained=True)[0].state_dict()
     except BadInput:

@@ -1,6 +1,7 @@
 """Datasets: one file a layout, one declaration a dataset. `find` gives a declaration by name."""
 
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def chosen(name: str, dataset: Dataset, protocol: str) -> Protocol:
     """
     known = {one.name: one for one in dataset.protocols}
     if protocol not in known:
-        hint = registry.suggestion(protocol, known)
-        raise BadInput(f"config: protocols.{name}: unknown protocol {protocol!r}; {hint}")
+        close = get_close_matches(protocol, known, n=1, cutoff=0.5)
+        meant = f'did you mean "{close[0]}"? ' if close else ""
+        raise BadInput(
+            f'config: protocols.{name}: unknown protocol "{protocol}"; {meant}known, in quotes: '
+            + ", ".join(f'"{one}"' for one in known)
+        )
     return known[protocol]

@@ -2,7 +2,7 @@
 
 A photo's position is read from its name, if that begins with `@east@north@`, or else from the GPS tags of its EXIF,
 with its heading and time; or, if no photo has either, a photo's place is its sub-folder. Places without coordinates
-are put on a line, ten hit radii apart, so that only photos of one place are within the radius of each other; their
+are put on a line, 1000 km apart, so that only photos of one place are within the radius of each other; their
 distances mean nothing.
 
 Sub-folders called train, val or test, and database or gallery, query, queries or queries_*, tell split and role;
@@ -11,14 +11,13 @@ where there is none, a photo is of the test database, and such a folder alone ca
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from vprlib.datasets import atnames
 from vprlib.datasets.base import SPLITS, Dataset, Protocol
 from vprlib.files import BadInput
 
-APART = 10  # hit radii from one place without coordinates to the next
+APART = 1e6  # metres from one place without coordinates to the next
 READERS = 8  # files opened at a time
 GPS, EXIF = 0x8825, 0x8769  # the directories of tags
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, DIRECTION, ORIGINAL = 1, 2, 3, 4, 17, 36867
@@ -26,7 +25,7 @@ LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, DIRECTION, ORIGINAL = 1, 2, 3,
 
 def dataset(path: Path, protocol: Protocol) -> Dataset:
     return Dataset(
-        index=partial(index, apart=APART * protocol.radius),
+        index=index,
         files=(".",),
         root=path,
         protocols=(protocol,),
@@ -35,12 +34,8 @@ def dataset(path: Path, protocol: Protocol) -> Dataset:
     )
 
 
-def index(root: Path, apart: float):
+def index(root: Path):
     """Read the photos under a folder.
-
-    Args:
-        root: the folder.
-        apart: metres between two places without coordinates.
 
     Raises:
         BadInput: it holds no photo, one cannot be read, or only some of them say where they were taken.
@@ -64,7 +59,7 @@ def index(root: Path, apart: float):
         table = _positioned(root, names, rows)
     elif all(place for _, _, place in parts):
         table = pd.DataFrame({"place": ["/".join(place) for _, _, place in parts]})
-        table["east"], table["north"] = apart * pd.factorize(table.place, sort=True)[0], 0.0
+        table["east"], table["north"] = APART * pd.factorize(table.place, sort=True)[0], 0.0
     else:
         first = next(name for name, (_, _, place) in zip(names, parts, strict=True) if not place)
         raise BadInput(f"{root / first}: has no GPS in its EXIF, no @east@north@ in its name and is in no sub-folder")
@@ -125,7 +120,7 @@ def exif(path: Path) -> dict | None:
         with Image.open(path) as photo:
             tags = photo.getexif()
             gps, original = tags.get_ifd(GPS), tags.get_ifd(EXIF).get(ORIGINAL)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path}: cannot be read as a photo ({error})") from error
     try:
         latitude = _degrees(gps[LATITUDE], gps[LATITUDE_REF] in ("S", b"S"))

@@ -21,7 +21,7 @@ SHARED = "app.box.com/index.php?rm=box_download_shared_file&shared_name=zkfk1akp
 
 
 def box(name: str, number: str, **unpack) -> Remote:
-    return Remote(name, tuple(f"https://{host}.{SHARED}f_{number}" for host in HOSTS), **unpack)
+    return Remote(name, tuple(f"https://{host}.{SHARED}f_{number}" for host in HOSTS), public=True, **unpack)
 
 
 def nordland(database: str, query: str, **declaration) -> Dataset:

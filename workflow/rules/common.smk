@@ -58,7 +58,10 @@ def raw_files(w):
     there = [path for path in paths if os.path.exists(path)]
     if w.dataset in cfg.custom:  # a photo that is added to a folder changes the folder's own time only
         there += [folder for path in there for folder, _, _ in os.walk(path) if folder != path]
-    if declared.remotes and (manifest or (not indexed and len(there) < len(paths))):
+    begun = any(
+        (declared.root / name).exists() for name in ("downloads.json", *(f"{r.name}.part" for r in declared.remotes))
+    )
+    if declared.remotes and (manifest or (not indexed and (begun or len(there) < len(paths)))):
         return f"results/{w.dataset}/download.json"
     return list(dict.fromkeys(paths + there)) if indexed else there
 
@@ -142,16 +145,20 @@ def own_weights(w):
     return [named] if named and os.path.exists(named) else []
 
 
-def published(w):
-    """Param function: the published checkpoint that a run evaluates; None of a run that is trained."""
-    named = cfg.runs[w.run].checkpoint
-    return named and plain(named)
+def published(*names):
+    """Param function: those keys of the checkpoint that a run evaluates instead of training one."""
+    return lambda w: {name: getattr(cfg.runs[w.run].checkpoint, name) for name in names}
 
 
-def own_checkpoint(w):
-    """The file that `checkpoint.file` names; a missing one is the job's to report."""
-    named = cfg.runs[w.run].checkpoint.file
-    return [named] if named and os.path.exists(named) else []
+def named_file(key, made):
+    """Input function: a file that a key of `checkpoint` names. A missing one is the job's to report; once `made` is
+    there, a file that is gone (a disk not mounted) does not make it again."""
+
+    def find(w):
+        named = getattr(cfg.runs[w.run].checkpoint, key)
+        return [named] if named and (os.path.exists(named) or os.path.exists(made.format(**w))) else []
+
+    return find
 
 
 def evaluated_checkpoint(w):
@@ -168,7 +175,7 @@ def chosen_on(w):
 def chosen(w):
     """Param function: which network of a training is evaluated, and where its val split is."""
     run = cfg.runs[w.run]
-    return {"checkpoint": run.extract.checkpoint, "train_set": run.train_set}
+    return {"checkpoint": run.extract.checkpoint, "train_set": "" if run.checkpoint else run.train_set}
 
 
 def judged(w):
@@ -202,7 +209,7 @@ def sized(w):
     return [
         f"{EVALUATED}/sizes.csv".format(dataset=w.dataset, run=run, seed=seed, gen=gen)
         for run, gen in last.items()
-        for seed in cfg.seeds
+        for seed in seeds_of(run)
     ]
 
 
@@ -211,15 +218,22 @@ def generations(runs):
     return [(name, gen) for name, run in runs.items() for gen in range(len(run.generations))]
 
 
+def seeds_of(run):
+    """The seeds of a run; of a published network, which is one, the first, if nothing of it is fitted here."""
+    return cfg.seeds[:1] if run in with_own_pca else cfg.seeds
+
+
 def identities():
     """The fingerprint of every network's recipe, in the order of `tree`."""
-    return [cfg.runs[run].identity(gen) for run, gen in generations(cfg.runs) for _ in cfg.seeds]
+    return [cfg.runs[run].identity(gen) for run, gen in generations(cfg.runs) for _ in seeds_of(run)]
 
 
 def tree(pattern, runs=cfg.runs, **wildcards):
     """A pattern for every run, seed and generation of some runs."""
     return [
-        pattern.format(run=run, seed=seed, gen=gen, **wildcards) for run, gen in generations(runs) for seed in cfg.seeds
+        pattern.format(run=run, seed=seed, gen=gen, **wildcards)
+        for run, gen in generations(runs)
+        for seed in seeds_of(run)
     ]
 
 

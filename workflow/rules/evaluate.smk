@@ -45,7 +45,7 @@ rule search:
     params:
         depth=candidates,
         scopes=scopes,
-        index={"kind": cfg.search.index, "memory": cfg.search.memory_gb * 1e9},
+        index={"kind": cfg.search.index, "memory": cfg.search.memory_gb * 1e9 * (cfg.search.index != "flat")},
     script:
         "../scripts/search.py"
 

@@ -94,7 +94,7 @@ rule train:
 
 rule checkpoint:
     input:
-        own_checkpoint,
+        named_file("file", f"{MODEL}/best.safetensors"),
     output:
         f"{MODEL}/best.safetensors",
     log:
@@ -103,14 +103,15 @@ rule checkpoint:
         run=one_of(set(cfg.runs) - set(cfg.trained)),
     localrule: True
     params:
-        published=published,
+        published=published("file", "url", "sha256", "format"),
     script:
         "../scripts/checkpoint.py"
 
 
 rule checkpoint_pca:
     input:
-        f"{MODEL}/best.safetensors",
+        checkpoint=f"{MODEL}/best.safetensors",
+        pca=named_file("pca", f"{MODEL}/pca.h5"),
     output:
         f"{MODEL}/pca.h5",
     log:
@@ -119,7 +120,7 @@ rule checkpoint_pca:
         run=one_of(with_own_pca),
     localrule: True
     params:
-        published=published,
+        published=published("file", "url", "sha256", "format", "pca"),
     script:
         "../scripts/checkpoint_pca.py"
 

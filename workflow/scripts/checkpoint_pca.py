@@ -6,5 +6,5 @@ if __name__ == "__main__":
     with job(snakemake) as config:
         named = Checkpoint(**snakemake.params.published)
         file = have(named, offline=config.offline)
-        made = {"checkpoint": snakemake.input[0], "file": file}
+        made = {"checkpoint": snakemake.input.checkpoint, "file": file}
         import_whitening(snakemake.output[0], **made, format=named.format, pca=named.pca)

@@ -13,6 +13,7 @@ if __name__ == "__main__":
             database=found.database,
             ranking_QK=found.shown,
             positives=found.positives,
+            unit=protocol.unit,
             title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards)
             + f"; a hit is within {protocol.reach}",
         )
