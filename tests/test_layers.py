@@ -14,7 +14,7 @@ LAYERS = [
     {"whiten", "evaluate", "verify", "merge"},
     {"plots"},
     {"sheets"},
-    {"parallel"},
+    {"parallel", "nodes"},
     {"neighbours", "search"},
     {"mining", "images", "backbones", "aggregators", "losses"},
     {"model"},

@@ -84,6 +84,7 @@ rule train:
     threads: 8
     resources:
         gpu=TRAINING_GPUS,
+        **TRAINING_NODES,
     params:
         network=of_run("image", "backbone", "aggregator"),
         train=generation,
