@@ -251,6 +251,18 @@ def test_an_error_in_one_of_two_processes_is_one_line(root, tmp_path, refused):
         run(root, tmp_path, processes=2, learning_rate=1e30)
 
 
+def test_several_nodes_need_a_slurm_job(root, tmp_path, refused, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with refused("execution.nodes", "2", "no SLURM job"):
+        run(root, tmp_path, nodes=2)
+
+
+def test_who_trains_into_a_folder_is_named(root, tmp_path, refused, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "123")
+    with files.held(tmp_path / "resume.pt"), refused("resume.pt", "SLURM job 123", f"process {os.getpid()}"):
+        run(root, tmp_path)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_sigterm_saves_and_leaves_and_the_rest_is_done_later(root, undisturbed, tmp_path, repository, processes):
     teacher = undisturbed[1] / "last.safetensors"

@@ -52,13 +52,13 @@ def main(arguments=None) -> int:
         profile = read_profile(options.profile)
         partitions = read_limits(profile)
         cluster = ask_cluster()
-        found = unknown_rules(profile) + of_partitions(partitions, cluster) + of_accounts(profile)
+        found = of_arrays(profile) + unknown_rules(profile) + of_partitions(partitions, cluster) + of_accounts(profile)
         found += of_jobs(planned(options.profile, options.configfile), profile, partitions, cluster)
     except Unusable as error:
         found = [str(error)]
     for line in found:
         print(line)
-    print(f"{options.profile}: {f'{len(found)} things to change' if found else 'fits this cluster'}")
+    print(f"{options.profile}: {f'to change: {len(found)}' if found else 'fits this cluster'}")
     return bool(found)
 
 
@@ -85,7 +85,7 @@ def ask_cluster() -> dict:
     """The cluster's partitions by name."""
     if not shutil.which("sinfo"):
         raise Unusable("sinfo: is not here; run this where you submit jobs")
-    told = command("sinfo", "--noheader", "--Node", "--format=%P|%c|%m|%G|%l")
+    told = command("sinfo", "sinfo", "--noheader", "--Node", "--format=%P|%c|%m|%G|%l")
     return parse_sinfo(told)
 
 
@@ -128,8 +128,16 @@ def of_partitions(partitions: list, cluster: dict) -> list[str]:
     return found
 
 
+def of_arrays(profile: dict) -> list[str]:
+    """The plugin (2.8) collects an array's jobs; with fewer slots than ready ones it waits for the others for ever."""
+    if profile.get("slurm-array-jobs") and profile.get("jobs") != "unlimited":
+        return [f"jobs: {profile.get('jobs')} and slurm-array-jobs can wait for ever; say `jobs: unlimited`"]
+    return []
+
+
 def unknown_rules(profile: dict) -> list[str]:
-    known = set(command(*SNAKEMAKE, "--list-rules", "--quiet").split())
+    written = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    known = set(re.findall(r"^rule (\w+):", written, re.MULTILINE))
     array = [name.strip() for name in re.split("[,;]", profile.get("slurm-array-jobs") or "")]
     named = {"set-resources": profile.get("set-resources") or {}, "set-threads": profile.get("set-threads") or {}}
     named |= {"groups": [one.split("=")[0] for one in profile.get("groups") or []]}
@@ -144,8 +152,9 @@ def of_accounts(profile: dict) -> list[str]:
         wanted["account"] |= {resources.get("slurm_account")} - {None}
         wanted["qos"] |= {resources.get("qos")} - {None}
     for kind, names in wanted.items():
+        show = ("show", kind, f"format={'name' if kind == 'qos' else kind}")
         try:
-            known = set(command("sacctmgr", "--noheader", "--parsable2", "show", kind, "format=name").split())
+            known = set(command("sacctmgr", "sacctmgr", "--noheader", "--parsable2", *show).split())
         except (Unusable, OSError):  # a cluster without accounting takes any
             continue
         found += [f"{kind} {name}: is not known; sacctmgr has {', '.join(sorted(known))}" for name in names - known]
@@ -159,7 +168,7 @@ def planned(profile: Path, configfile: Path | None) -> dict:
     """rule -> (threads, resources) of its largest job, as Snakemake would submit it the first time."""
     config = ("--configfile", str(configfile)) if configfile else ()
     dry = ("--dry-run", "--forceall", "--nocolor", "--cores", "9999")  # or it counts the threads of this machine
-    told = command(*SNAKEMAKE, *dry, "--profile", str(profile), "all", *config)
+    told = command("the dry run", *SNAKEMAKE, *dry, "--profile", str(profile), "all", *config)
     jobs = {}
     for _, rule, lines in re.findall(r"^( *)rule (\w+):\n((?:\1 +.*\n)+)", told, re.MULTILINE):
         threads = re.search(r"^ +threads: (\d+)$", lines, re.MULTILINE)
@@ -205,16 +214,21 @@ def at_attempt(profile: dict, rule: str, attempt: int) -> dict:
         raise Unusable(f"rule {rule}: {written}: {error}") from error
 
 
+def chosen(job, partitions: list) -> str | None:
+    """The partition that the plugin will send a job to; None if none takes it."""
+    scores = {one.name: one.score_job_fit(job) for one in partitions}
+    fitting = {name: score for name, score in scores.items() if score is not None}
+    return job.resources.get("slurm_partition") or max(fitting, key=fitting.get, default=None)
+
+
 def of_job(job, partitions: list, cluster: dict) -> str:
     """Why a job would not run; an empty string if it would."""
     resources, asks = job.resources, asked(job)
     try:
         gpus, model = parse_gpu_requirements(job)
-        scores = {one.name: one.score_job_fit(job) for one in partitions}
+        name = chosen(job, partitions)
     except WorkflowError as error:
         return str(error)
-    fitting = {name: score for name, score in scores.items() if score is not None}
-    name = resources.get("slurm_partition") or max(fitting, key=fitting.get, default=None)
     if name is None:
         return f"asks for {asks}; no partition of the file takes that"
     there, nodes = cluster.get(name), int(resources.get("nodes") or 1)
@@ -237,11 +251,11 @@ def asked(job) -> str:
     return ", ".join(parts)
 
 
-def command(*arguments) -> str:
+def command(name: str, *arguments) -> str:
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise Unusable(f"{Path(arguments[0]).name}: {said[-1].strip() if said else 'failed'}")
+        said = " ".join(line for line in (done.stdout + done.stderr).splitlines() if "Using profile" not in line)
+        raise Unusable(f"{name}: {' '.join(said.split()) or 'failed'}")
     return done.stdout + done.stderr
 
 

@@ -48,6 +48,7 @@ SelectTypeParameters=CR_Core_Memory
 MinJobAge=300
 KillWait=10
 JobRequeue=0
+JobFileAppend=1
 GresTypes=gpu
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=2
@@ -134,9 +135,9 @@ class Cluster:
         sizes = ("--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900")
         arguments = ("mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", *listen, *sizes)
         subprocess.Popen(["nice", "-n", "15", *arguments], start_new_session=True, stderr=subprocess.DEVNULL)
-        self.wait(lambda: self.run("mariadb-admin", at, "ping", check=False).returncode == 0, "mariadbd")
         user = "'slurm'@'127.0.0.1'"
-        self.run("mariadb", at, "-e", f"create user {user} identified by 'slurm'; grant all on slurm.* to {user}")
+        grant = f"create user if not exists {user} identified by 'slurm'; grant all on slurm.* to {user}"
+        self.wait(lambda: self.run("mariadb", at, "-e", grant, check=False).returncode == 0, "mariadbd")
 
     def start_slurmctld(self):
         self.daemon("slurmctld")
