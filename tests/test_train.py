@@ -94,7 +94,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(root, undisturbed, tmp_path
                         process.send_signal(signal.SIGCONT)
             assert reached, f"ended with {process.returncode} before epoch {epoch}"
             assert progress["epoch"] < SETTINGS["epochs"]
-            with refused(tmp_path, "another process"):
+            with refused(tmp_path, f"process {process.pid}"):
                 run(root, tmp_path)
         finally:
             process.kill()
