@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: demo test test-all lint format bench lock clean
+.PHONY: demo test test-slurm test-all lint format bench lock clean
 
 # small jobs: one thread each, as many at once as there are cores; their numbers then do not depend on that number
 SMALL = --resources gpu=100 --set-threads train=1 extract=1 search=1 whiten=1
@@ -13,7 +13,11 @@ demo: .venv/ready ## the main job on the embedded city: minutes on a laptop's CP
 	@echo "The city's recalls and plots: results/city, results/city_night, results/comparison.svg, results/training.svg"
 
 test: .venv/ready
-	pytest -m "not slow"
+	pytest -m "not slow and not slurm"
+
+test-slurm: .venv/ready ## on a SLURM of its own on this machine, where Debian's packages can be installed
+	tests/slurm/install.sh
+	timeout 900 pytest -m "slurm and not slow" tests/slurm
 
 test-all: .venv/ready
 	pytest

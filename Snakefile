@@ -36,6 +36,16 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/plots.smk"
 
 
+localrules:  # seconds, of one core
+    all,
+    index,
+    recalls,
+    curves,
+    comparison,
+    training,
+    clusters,
+
+
 rule all:
     default_target: True
     input:

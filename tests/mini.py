@@ -1,5 +1,5 @@
-"""The smallest training there is: 12 photos a role. Run as a program, `mini.py ROOT FOLDER SETTINGS [PROCESSES]`, it
-is the process that is killed."""
+"""The smallest training there is: 12 photos a role. Run as a program, `mini.py ROOT FOLDER SETTINGS [PROCESSES
+[NODES]]`, it is the process that is killed."""
 
 import json
 import logging
@@ -38,6 +38,7 @@ def run(
     generation=0,
     teacher=None,
     processes=1,
+    nodes=1,
     chunk=64,
     height=32,
     by_region=False,
@@ -48,7 +49,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     sources = {name: root / file for name, file in (("images", "images.csv"), ("weights", "w"), ("centroids", "c.h5"))}
     sources["trunk"] = root / "trunk.h5" if cached else None
-    execution = {"device": "cpu", "batch": 4, "checkpoint_minutes": 1e-9, "processes": processes, "chunk": chunk}
+    execution = {"device": "cpu", "batch": 4, "checkpoint_minutes": 1e-9, "processes": processes, "nodes": nodes}
+    execution |= {"chunk": chunk}
     os.environ["OMP_NUM_THREADS"] = "1"
     launch(
         parse({"datasets": ["city"], "runs": {"mini": {"train_set": "city"}}, "execution": execution}),
@@ -105,4 +107,5 @@ if __name__ == "__main__":
         settings["teacher"] = Path(settings["teacher"])
     Path(sys.argv[2]).mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=Path(sys.argv[2]) / "log", level=logging.INFO)
-    run(Path(sys.argv[1]), Path(sys.argv[2]), processes=int((*sys.argv, 1)[4]), **settings)
+    processes, nodes = map(int, (*sys.argv[4:], 1, 1)[:2])
+    run(Path(sys.argv[1]), Path(sys.argv[2]), processes=processes, nodes=nodes, **settings)

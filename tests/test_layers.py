@@ -16,7 +16,7 @@ LAYERS = [
     {"compare"},
     {"plots"},
     {"sheets", "maps"},
-    {"parallel"},
+    {"parallel", "nodes"},
     {"neighbours", "search"},
     {"mining", "images", "backbones", "aggregators", "losses", "rerank", "storage", "index"},
     {"model", "sizes"},

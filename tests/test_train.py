@@ -94,7 +94,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(root, undisturbed, tmp_path
                         process.send_signal(signal.SIGCONT)
             assert reached, f"ended with {process.returncode} before epoch {epoch}"
             assert progress["epoch"] < SETTINGS["epochs"]
-            with refused(tmp_path, "another process"):
+            with refused(tmp_path, f"process {process.pid}"):
                 run(root, tmp_path)
         finally:
             process.kill()
@@ -249,6 +249,18 @@ def test_two_processes_have_the_losses_of_one(root, undisturbed, tmp_path, recip
 def test_an_error_in_one_of_two_processes_is_one_line(root, tmp_path, refused):
     with refused("loss is nan", "train.learning_rate"):
         run(root, tmp_path, processes=2, learning_rate=1e30)
+
+
+def test_several_nodes_need_a_slurm_job(root, tmp_path, refused, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with refused("execution.nodes", "2", "no SLURM job"):
+        run(root, tmp_path, nodes=2)
+
+
+def test_who_trains_into_a_folder_is_named(root, tmp_path, refused, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "123")
+    with files.held(tmp_path / "resume.pt"), refused("resume.pt", "SLURM job 123", f"process {os.getpid()}"):
+        run(root, tmp_path)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -9,10 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import yaml
+from snakemake_executor_plugin_slurm.partitions import read_partition_file
+
+from workflow import slurm_check
 
 from vprlib import registry
 
@@ -220,10 +224,16 @@ def test_a_network_of_another_recipe_is_not_evaluated(done, tmp_path):
 
 
 def test_gpu_rules_are_sent_to_the_gpu_partition():
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     wanted = {block.split(":")[0] for block in rules.split("\nrule ")[1:] if "gpu=" in block}
-    assert wanted == {name for name, one in profile["set-resources"].items() if one.get("slurm_partition") == "gpu"}
+    partitions = read_partition_file(ROOT / "profiles/slurm/partitions.yaml")
+    jobs = slurm_check.planned(ROOT / "profiles/slurm", ROOT / "tests/tiny.yaml")
+    sent = {
+        rule: slurm_check.chosen(SimpleNamespace(name=rule, threads=threads, resources=resources), partitions)
+        for rule, (threads, resources) in jobs.items()
+    }
+    assert {rule for rule, partition in sent.items() if partition == "gpu"} == wanted
+    assert {rule for rule, partition in sent.items() if partition == "cpu"} == sent.keys() - wanted
 
 
 STAGES = {

@@ -371,6 +371,7 @@ class Execution(Section):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     processes: PositiveInt = Field(1, description="that train one network on a machine; on GPUs, one for each")
+    nodes: PositiveInt = Field(1, description="of a SLURM job that train one network, `processes` on each")
     checkpoint_minutes: PositiveFloat = 10
     batch: PositiveInt = Field(16, description="images in a forward pass without gradients")
     chunk: PositiveInt = Field(64, description="images in a pass with gradients; a step adds up as many as it needs")
@@ -440,11 +441,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def a_step_is_shared(self):
+        together = self.execution.processes * self.execution.nodes
         for name, run in self.runs.items():
             least = min(run.generation(number).tuples_per_step for number in range(len(run.generations)))
-            if self.execution.processes > least:
+            if together > least:
                 raise ValueError(
-                    f"execution.processes: {self.execution.processes} cannot share the {least} tuples of a step of "
+                    f"execution.processes: {together} (on all nodes) cannot share the {least} tuples of a step of "
                     f"runs.{name}; lower it, or raise train.tuples_per_step"
                 )
         return self

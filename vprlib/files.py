@@ -91,7 +91,8 @@ def held(path, wait=False):
         file.close()  # its last holder removed it between our opening and locking it
     try:
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        job = os.environ.get("SLURM_JOB_ID")
+        file.write(f"{f'SLURM job {job}, ' if job else ''}process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
     finally:

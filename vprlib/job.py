@@ -8,6 +8,7 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
+from vprlib import nodes
 from vprlib.config import Config, parse
 from vprlib.files import BadInput
 
@@ -20,7 +21,8 @@ def job(snakemake):
     the code and leaves its traceback in the log.
     """
     Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-    Path(snakemake.log[0]).write_text("")
+    if not nodes.several():  # or it was emptied before
+        Path(snakemake.log[0]).write_text("")
     logging.basicConfig(
         level=logging.INFO,
         format="%(message)s",

@@ -1,4 +1,4 @@
-"""A training in one process, or in several that torch's elastic launcher starts on this machine."""
+"""A training in one process, or in several that torch's elastic launcher starts, on one machine or a job's nodes."""
 
 import ctypes
 import logging
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from vprlib import nodes
 from vprlib.config import Config
 from vprlib.files import BadInput
 from vprlib.generation import Job
@@ -22,16 +23,19 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def launch(config: Config, log: str, function, **arguments):
-    """Call function(**arguments, job=...) in `execution.processes` processes.
+    """Call function(**arguments, job=...) in `execution.processes` processes, on each of `execution.nodes` nodes.
 
-    They meet over a file, and their messages stay on the loopback interface: nothing listens on another one.
+    On one machine they meet over a file, and their messages stay on the loopback interface: nothing listens on another
+    one. On several nodes they use the interface that reaches the first node.
 
     Raises:
         BadInput: what one of them raised; or there are fewer GPUs than processes.
         RuntimeError: if one ended otherwise; its traceback is in the log.
     """
-    processes = config.execution.processes
-    if processes == 1:
+    processes, several = config.execution.processes, config.execution.nodes > 1
+    if several and not nodes.several():
+        return nodes.on_each(config.execution.nodes, threads=int(os.environ["OMP_NUM_THREADS"]))
+    if processes == 1 and not several:
         return function(**arguments, job=here(config))
     if ":" in config.execution.device:
         raise BadInput(f"execution.device: {config.execution.device} is one GPU, for {processes} processes; use cuda")
@@ -45,7 +49,10 @@ def launch(config: Config, log: str, function, **arguments):
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it, in one line
     threads = max(1, int(os.environ["OMP_NUM_THREADS"]) // processes)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+        interface = nodes.interface() if several else "lo"
+        os.environ |= {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": interface}
+        if not several or "NCCL_SOCKET_IFNAME" not in os.environ:  # which a cluster may know better
+            os.environ["NCCL_SOCKET_IFNAME"] = interface
         os.environ |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # the launcher's own would listen on all interfaces
         settings = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=processes, max_restarts=0, start_method="spawn",
@@ -72,7 +79,10 @@ def launch(config: Config, log: str, function, **arguments):
 
 def worker(config: Config, log: str, folder: str, parent: int, function, arguments: dict):
     """One of the processes: join the others, then call the function."""
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    node, all_nodes = nodes.place()
+    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    rank, size = node * local_size + local_rank, all_nodes * local_size
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size)}
     if sys.platform == "linux":  # whoever starts us and dies takes us along: we save, and leave
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before
@@ -81,9 +91,10 @@ def worker(config: Config, log: str, folder: str, parent: int, function, argumen
     logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(message)s", handlers=handlers)
     logging.getLogger("faiss").setLevel(logging.WARNING)
     try:
-        job = here(config, int(os.environ["LOCAL_RANK"]))
-        backend, meeting = "gloo" if job.device.type == "cpu" else "nccl", f"file://{folder}/store"
-        torch.distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
+        job = here(config, local_rank)
+        meeting = {"store": nodes.store(rank, size)} if nodes.several() else {"init_method": f"file://{folder}/store"}
+        backend = "gloo" if job.device.type == "cpu" else "nccl"
+        torch.distributed.init_process_group(backend, **meeting, rank=rank, world_size=size)
         job.group = Group(rank, size, job.device)
         function(**arguments, job=job)
     except (BadInput, OSError) as error:

@@ -1,7 +1,6 @@
 """One generation of weakly supervised training: GPS says which photos may show the same place, mining picks them."""
 
-import fcntl
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def train(
     recipe |= {"sources": sources.digests()}
     sections = {"backbone": backbone, "aggregator": aggregator}
     described = {name: part.model_dump(mode="json") for name, part in {**sections, "image": image}.items()}
-    with locked(folder, job.group.rank):
+    with nullcontext() if job.group.rank else files.held(folder / "resume.pt"):  # the first holds it for all
         table = read_table(sources.images)
         model = initial(image, backbone, aggregator, sources, settings, generation)
         if settings.by_region or by_region:
@@ -91,18 +90,6 @@ def train(
             save_checkpoint(folder / f"{name}.safetensors", model, **sections, **recipe, epoch=epoch)
         files.write_csv(folder / "history.csv", pd.DataFrame(run.progress.history))
         (folder / "resume.pt").unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path, rank: int):
-    """Let one training at a time write into a folder; an orphan of a killed workflow may still be there."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            if not rank:  # the first process holds it for all
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"{folder}: another process is training there; end it, or wait for it") from None
-        yield
 
 
 def initial(image, backbone, aggregator, sources: Sources, settings: Train, generation: int) -> Descriptor:

@@ -2,7 +2,10 @@
 
 MODEL = "results/models/{run}/seed{seed}/gen{gen}"
 EVALUATED = "results/{dataset}/{run}/seed{seed}/gen{gen}"
-TRAINING_GPUS = 1 if cfg.execution.device == "cpu" else cfg.execution.processes
+TRAINING_GPUS = 1 if cfg.execution.device == "cpu" else cfg.execution.processes * cfg.execution.nodes
+# of several nodes: a task on each, which the script starts itself by srun; `tasks` alone would be counted for each GPU
+SEVERAL_NODES = {"nodes": cfg.execution.nodes, "tasks": cfg.execution.nodes, "tasks_per_gpu": 0, "mpi": "srun"}
+TRAINING_NODES = SEVERAL_NODES if cfg.execution.nodes > 1 else {}
 
 
 with_own_pca = {name for name, run in cfg.runs.items() if run.checkpoint and run.checkpoint.whitening == "published"}

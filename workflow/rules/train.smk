@@ -83,6 +83,7 @@ rule train:
         run=one_of(cfg.trained),
     threads: 8
     resources:
+        **TRAINING_NODES,
         gpu=TRAINING_GPUS,
     params:
         network=of_run("image", "backbone", "aggregator"),

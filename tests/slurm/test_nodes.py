@@ -1,0 +1,87 @@
+"""One network trained on two nodes, by `srun` of a real SLURM."""
+
+import json
+import signal
+import sys
+
+import mini
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from mini import OUTPUTS, SOFT, run
+
+GENTLE = {"learning_rate": 0.005, "tuples_per_step": 3}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, photo):
+    return mini.make(tmp_path_factory.mktemp("mini"), photo)
+
+
+def submitted(slurm, repository, root, folder, processes=1, **settings):
+    """The id of a job that trains on two nodes."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, mini.__file__, root, folder, f"'{json.dumps(settings, default=str)}'", processes, 2]
+    wrapped = f"PYTHONPATH={repository} {' '.join(map(str, command))}"
+    shape = ("--nodes=2", "--ntasks=2", "--gpus=2", "--mem=1000", "--partition=gpu", "--time=10")
+    options = ("--parsable", f"--output={folder}/slurm.log", "--export=ALL", *shape)
+    return slurm.run("sbatch", *options, f"--wrap={wrapped}").stdout.strip()
+
+
+def ended(slurm, job) -> str:
+    """A job's state when it has ended."""
+    slurm.wait(lambda: slurm.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job", 120)
+    return slurm.state(job)
+
+
+def test_two_nodes_have_the_losses_of_one_process(slurm, repository, root, tmp_path):
+    """Two processes on each; soft labels, so that a teacher takes part."""
+    run(root, tmp_path / "first", epochs=1, **GENTLE)
+    settings = {"generation": 1, "teacher": tmp_path / "first/last.safetensors", "epochs": 2, **SOFT, **GENTLE}
+    settings |= {"tuples_per_step": 4}
+    job = submitted(slurm, repository, root, tmp_path / "nodes", processes=2, **settings)
+    run(root, tmp_path / "one", **settings)
+    assert ended(slurm, job) == "COMPLETED", (tmp_path / "nodes/slurm.log").read_text()
+    one, nodes = (pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "nodes"))
+    np.testing.assert_allclose(one.loss[1:], nodes.loss[1:], rtol=0, atol=1e-5)
+
+
+LONG = {"epochs": 20, "patience": 20, **GENTLE}
+
+
+@pytest.fixture(scope="module")
+def whole(slurm, repository, root, tmp_path_factory):
+    """A folder in which a training on two nodes was not disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert ended(slurm, submitted(slurm, repository, root, folder, **LONG)) == "COMPLETED"
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_node_that_ends_early_ends_the_job_and_the_next_goes_on(slurm, repository, root, whole, tmp_path, number):
+    """SIGKILL: the second node's process dies. SIGTERM: somebody cancels the job."""
+    job = submitted(slurm, repository, root, tmp_path / "a", **LONG)
+    slurm.wait(lambda: (tmp_path / "a/resume.pt").exists(), "saved state")
+    if number == signal.SIGTERM:
+        slurm.run("scancel", job)
+        assert ended(slurm, job) == "CANCELLED"
+        assert "ended by SIGTERM" in (tmp_path / "a/log").read_text()
+    else:
+        next(one for one in psutil.process_iter() if of_job(one, job, node="1")).kill()
+        assert ended(slurm, job) == "FAILED"
+    assert not (tmp_path / "a/last.safetensors").exists()
+    assert ended(slurm, submitted(slurm, repository, root, tmp_path / "a", **LONG)) == "COMPLETED"
+    assert "resumed after epoch" in (tmp_path / "a/log").read_text()
+    for name in OUTPUTS:
+        assert (tmp_path / "a" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def of_job(process, job, node) -> bool:
+    """Whether a process is one that trains on a node of a job."""
+    try:
+        named = process.environ()
+        here = (named.get("SLURM_JOB_ID"), named.get("SLURM_NODEID")) == (job, node)
+        return here and "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
