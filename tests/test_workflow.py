@@ -16,9 +16,8 @@ import pytest
 import yaml
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
-from workflow import slurm_check
-
 from vprlib import registry
+from workflow import slurm_check
 
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
