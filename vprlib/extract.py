@@ -47,7 +47,7 @@ def describe(
     for lot, batch_BCHW in zip(lots, batches(source, numbers, workers=workers, desc=desc), strict=True):
         x_BD = model.describe(batch_BCHW.flatten(0, -4), device, bf16).float().cpu().numpy()
         result[lot] = x_BD.reshape(len(lot), *crops, model.dim)
-    bad = np.flatnonzero(~np.isfinite(result.reshape(len(rows), -1)).all(1))
+    bad = np.flatnonzero(~np.isfinite(result).all(tuple(range(1, result.ndim))))
     if len(bad):
         raise BadInput(f"{source.paths[rows[bad[0]]]}: its descriptor is not finite ({len(bad)} such photos)")
     return normalised(result.mean(1)) if framing == "five_mean" else result
