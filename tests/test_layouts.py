@@ -11,7 +11,7 @@ from scipy.io import savemat
 from vprlib import registry
 from vprlib.config import parse
 from vprlib.datasets import dbstruct, find, npz, tokyotm
-from vprlib.datasets.base import Dataset, Protocol
+from vprlib.datasets.base import Dataset, Protocol, select
 from vprlib.datasets.pitts import PITTS250K
 from vprlib.datasets.tokyotm import TOKYOTM
 from vprlib.geometry import within
@@ -143,8 +143,16 @@ def test_tokyo_time_machine_has_times_and_no_photo_that_finds_itself(tmp_path, r
     assert train.place.dropna().tolist() == [
         f"train/p/{one}" for one in ("0/201304", "0/201506", "0/201506", "1/200907")
     ]
-    assert [found.tolist() for found in dataset.positives(table, "val")] == [[0, 1, 2], [3]]
+    assert [found.tolist() for found in dataset.positives(table, "val")] == [[1, 2], [3]]
+    query, database = select(table, "val", "query"), select(table, "val", "database")
+    any_time = dataset.protocols[1].positives(query, database)
+    assert [found.tolist() for found in any_time] == [[0, 1, 2], [3]]
+    slow = [[n for n, one in database.iterrows() if one.time != q.time and abs(one.east - q.east) <= 25] for _, q in query.iterrows()]
+    assert [found.tolist() for found in dataset.protocols[0].positives(query, database)] == slow
     assert not table.path.duplicated().any()
+    savemat(tmp_path / tokyotm.SPLITS["val"], {"dbStruct": {k: v for k, v in struct.items() if "Time" not in k}})
+    with refused(tmp_path, "'25 m, another time'", "'time'"):
+        dataset.table()
     struct["qTimeStamp"] = struct["qTimeStamp"][:, :1]
     savemat(tmp_path / tokyotm.SPLITS["val"], {"dbStruct": struct})
     with refused(tmp_path / tokyotm.SPLITS["val"], "qTimeStamp", "1 x 2"):

@@ -24,6 +24,7 @@ TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 RUN = "results/{}/netvlad/seed0/gen0"
 MODEL = "results/models/netvlad/seed0/gen0"
+pytestmark = pytest.mark.xdist_group("workflow")  # one worker does all, so that the finished run is made once
 
 
 def command(folder, *arguments, config=None):

@@ -3,7 +3,7 @@
 import logging
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,7 @@ class Generation:
         self.kept = Kept(parts, writes=not job.group.rank)
         self.progress = self.kept.progress
         self.query, self.database = rows(table, "train", "query"), rows(table, "train", "database")
+        self.protocol = dataset.protocols[0].trained
         self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
         self.val_database = len(rows(table, "val", "database"))
         if self.val_positives and settings.best_by > self.val_database:
@@ -80,9 +81,11 @@ class Generation:
             raise BadInput(
                 "train: the training set has no train split; use train.epochs: 0 to keep the initial network"
             )
-        where = [self.table.loc[some, ["east", "north"]] for some in (self.query, self.database)]
-        self.positives = within(*where, self.settings.positive_m)
-        self.excluded = within(*where, self.settings.negative_m)
+        query, database = (self.table.loc[some].reset_index(drop=True) for some in (self.query, self.database))
+        judged = replace(self.protocol, radius=self.settings.positive_m)
+        where = [part[["east", "north"]] for part in (query, database)]
+        self.positives = judged.positives(query, database)
+        self.excluded = within(*where, self.settings.negative_m)  # of any time
         self.usable = np.flatnonzero([len(found) > 0 for found in self.positives])
         dropped = len(self.query) - len(self.usable)
         if not len(self.usable):

@@ -1,7 +1,6 @@
 """Checking a dataset before it costs a day: every photo decodes, the counts are the declared ones, no split leaks."""
 
 import logging
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -117,8 +116,8 @@ def positives(table, dataset: Dataset) -> list:
 def judge(table, split: str, protocol: Protocol):
     """The queries of a split that a protocol asks, and for each the database photos that are right, as row numbers."""
     query, database = select(table, split, "query"), select(table, split, "database")
-    if split != "test":  # training asks all queries and knows no cities
-        protocol = replace(protocol, queries=None, within=None)
+    if split != "test":
+        protocol = protocol.trained
     if protocol.queries:
         query = query[query[protocol.queries] == 1].reset_index(drop=True)
     return query, protocol.positives(query, database)

@@ -1,8 +1,9 @@
 """What a dataset is: where its files lie, how they become one table of images, and how a hit is judged."""
 
+import operator
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vprlib.files import BadInput
@@ -26,6 +27,7 @@ class Protocol:
     views_per_place: int | None = None  # only the first image of a place counts among the candidates, of so many views
     queries: str | None = None  # a column of the image table: the queries that have a 1 there; all, if none
     within: str | None = None  # a column: a query is searched among the database images that agree with it there
+    differs: str | None = None  # a column: a hit has another value there than the query, as another time
     framing: str = FIXED  # how query photos are fitted to the network's size, one of `vprlib.images.FRAMINGS`
 
     @property
@@ -36,10 +38,16 @@ class Protocol:
     def positives(self, query, database) -> list:
         """For each query, of a table, the row numbers of the database images that are right."""
         near = within(query[["east", "north"]], database[["east", "north"]], self.radius)
-        if not self.within:
-            return near
-        own, theirs = query[self.within].to_numpy(), database[self.within].to_numpy()
-        return [rows[theirs[rows] == city] for rows, city in zip(near, own, strict=True)]
+        for column, wanted in ((self.within, operator.eq), (self.differs, operator.ne)):
+            if column:
+                own, theirs = query[column].to_numpy(), database[column].to_numpy()
+                near = [rows[wanted(theirs[rows], value)] for rows, value in zip(near, own, strict=True)]
+        return near
+
+    @property
+    def trained(self) -> "Protocol":
+        """As training judges: it asks all queries, and knows no cities."""
+        return replace(self, queries=None, within=None)
 
     @property
     def reach(self) -> str:
@@ -87,8 +95,8 @@ class Dataset:
         table["path"] = [join(self.root, path) for path in table.path]
         self._check(table)
         for protocol in self.protocols:
-            for column in filter(None, (protocol.queries, protocol.within)):
-                if column not in table:
+            for column in filter(None, (protocol.queries, protocol.within, protocol.differs)):
+                if column not in table or column == protocol.differs and table[column].isna().any():
                     raise BadInput(
                         f"{self.root}: protocol {protocol.name!r} needs the column {column!r}, and what it is read "
                         f"from is not there. {self.access}"
@@ -96,9 +104,8 @@ class Dataset:
         return table
 
     def positives(self, table, split: str) -> list:
-        """For each query of a split, the row numbers among its database images within the hit radius."""
-        query, database = select(table, split, "query"), select(table, split, "database")
-        return within(query[["east", "north"]], database[["east", "north"]], self.radius_m)
+        """For each query of a split, the row numbers among its database images that are right, as training judges."""
+        return self.protocols[0].trained.positives(select(table, split, "query"), select(table, split, "database"))
 
     def _check(self, table):
         source = self.root / self.files[0]

@@ -2,7 +2,8 @@
 
 Google Street View of one place at several times; an image's time stamp, a month, becomes the column `time`. The authors
 drew the queries from the database; here a photo that is a query is in the database no more, or each would find itself.
-A query's other views of the same time stay there: its authors count a positive only if its time is another.
+A query's other views of the same time stay there, so the authors count a positive only if its time is another: the
+first protocol.
 """
 
 from pathlib import Path
@@ -29,7 +30,7 @@ TOKYOTM = Dataset(
     index=index,
     files=tuple(SPLITS.values()),
     root=Path("data/tokyotm"),
-    protocols=(Protocol("25 m, any time", radius=25),),
+    protocols=(Protocol("25 m, another time", radius=25, differs="time"), Protocol("25 m, any time", radius=25)),
     access=(
         "Tokyo Time Machine is given on request: ask its authors through the NetVLAD project page "
         "(www.di.ens.fr/willow/research/netvlad); put its images into data/tokyotm/images, the page's "
