@@ -147,7 +147,10 @@ def test_tokyo_time_machine_has_times_and_no_photo_that_finds_itself(tmp_path, r
     query, database = select(table, "val", "query"), select(table, "val", "database")
     any_time = dataset.protocols[1].positives(query, database)
     assert [found.tolist() for found in any_time] == [[0, 1, 2], [3]]
-    slow = [[n for n, one in database.iterrows() if one.time != q.time and abs(one.east - q.east) <= 25] for _, q in query.iterrows()]
+    slow = [
+        [n for n, one in database.iterrows() if one.time != q.time and abs(one.east - q.east) <= 25]
+        for _, q in query.iterrows()
+    ]
     assert [found.tolist() for found in dataset.protocols[0].positives(query, database)] == slow
     assert not table.path.duplicated().any()
     savemat(tmp_path / tokyotm.SPLITS["val"], {"dbStruct": {k: v for k, v in struct.items() if "Time" not in k}})
