@@ -13,7 +13,7 @@ demo: .venv/ready ## the main job on the embedded city: minutes on a laptop's CP
 	@echo "The city's recalls and plots: results/city, results/city_night, results/comparison.svg, results/training.svg"
 
 test: .venv/ready ## a worker a core, each on one thread
-	OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 8 --dist loadgroup -m "not slow and not slurm"
+	OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 8 --dist worksteal -m "not slow and not slurm"
 
 test-slurm: .venv/ready ## on a SLURM of its own on this machine, where Debian's packages can be installed
 	tests/slurm/install.sh

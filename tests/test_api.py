@@ -111,6 +111,7 @@ def test_the_command_writes_npy_and_exports(place, capsys):
     out, exported = str(place / "new" / "out.npy"), str(place / "x.pth.tar")
     assert main(["describe", checkpoint, str(place / "photos"), "--out", out, "--device", "cpu"]) == 0
     np.testing.assert_allclose(np.load(out), expected(place, ("a.PNG", "b.png", "c.png")), atol=1e-6)
+    assert f"--whitening {place / 'pca.h5'}" in capsys.readouterr().out
     assert main(["export", checkpoint, exported, "--format", "pytorch_netvlad"]) == 0
     assert convert(exported).format == "pytorch_netvlad"
     assert "x.pth.tar: pytorch_netvlad" in capsys.readouterr().out

@@ -39,6 +39,8 @@ def test_a_published_checkpoint_is_downloaded_and_evaluated_without_any_training
     status, text = snakemake(tmp_path, "all", config=config)
     assert status == 0, text
     assert len(site.asked) == 1
+    model = tmp_path / "results/models/hub/seed0/gen0"  # whose trained model, if there ever was one, stays
+    assert sorted(path.name for path in model.iterdir()) == ["pca.h5", "published.safetensors"]
     rows = pd.read_csv(tmp_path / "results/city/recalls.csv")
     assert rows.groupby("descriptor").dim.first().to_dict() == {"raw": 4 * 32, "whitened": 12}
     table = pd.read_csv(tmp_path / "results/city/images.csv")

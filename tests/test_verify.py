@@ -63,17 +63,24 @@ def test_a_clean_set_passes(sets):
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-60], lambda content: b"", None])
-def test_photos_that_cannot_be_read_are_named_and_counted(sets, refused, caplog, damage):
+def test_photos_that_cannot_be_read_are_named_and_counted(sets, refused, damage):
     root, check = sets
+    whole = {}
     for name in ("train_query_1.jpg", "test_database_2.jpg"):
+        whole[name] = (root / name).read_bytes()
         if damage:
             (root / name).write_bytes(damage((root / name).read_bytes()))
         else:
             (root / name).unlink()
-    with refused(root / "train_query_1.jpg", "and 1 more, in the log"):
+    with refused(root / "train_query_1.jpg", "and 1 more", "broken.json"):
         check()
-    assert str(root / "test_database_2.jpg") in caplog.text
+    broken = json.loads((root / "broken.json").read_text())["broken"]
+    assert sorted(broken) == sorted(str(root / name) for name in whole)
     assert not (root / "out.json").exists()
+    for name, content in whole.items():
+        (root / name).write_bytes(content)
+    check()
+    assert not (root / "broken.json").exists()
 
 
 def test_other_counts_than_the_declared_ones_are_refused(sets, refused):

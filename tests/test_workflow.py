@@ -16,7 +16,7 @@ import pytest
 import yaml
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
-from vprlib import registry
+from vprlib import files, registry
 from workflow import slurm_check
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,6 @@ TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 RUN = "results/{}/netvlad/seed0/gen0"
 MODEL = "results/models/netvlad/seed0/gen0"
-pytestmark = pytest.mark.xdist_group("workflow")  # one worker does all, so that the finished run is made once
 
 
 def command(folder, *arguments, config=None):
@@ -66,10 +65,18 @@ def with_run(name, **changes):
 
 @pytest.fixture(scope="session")
 def done(tmp_path_factory):
-    """A folder in which the whole tiny workflow ran."""
-    folder = tmp_path_factory.mktemp("workflow")
-    status, text = snakemake(folder, "all")
-    assert status == 0, text
+    """A folder in which the whole tiny workflow ran; of several workers one does it, and each has its copy."""
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with files.held(made, wait=True):
+        if not made.exists():
+            running = made.with_name("running")
+            running.mkdir()  # a failed one is there, and fails the others, too
+            status, text = snakemake(running, "all")
+            assert status == 0, text
+            running.rename(made)
+    folder = tmp_path_factory.mktemp("workflow") / "copy"
+    shutil.copytree(made, folder, symlinks=True)
     return folder
 
 

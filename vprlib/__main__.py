@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
     part = commands.add_parser("export", help="write a checkpoint in another project's format")
     part.add_argument("checkpoint", help="a checkpoint of ours")
-    part.add_argument("out")
+    part.add_argument("out", help="the file to write, as model.pth.tar")
     part.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
     part.add_argument("--whitening", help="its pca.h5, for the formats with a PCA layer")
     part.set_defaults(run=export)
@@ -52,6 +52,9 @@ def describe(options):
     descriptors = api.describe(options.checkpoint, paths, **described)
     api.write(options.out, descriptors, paths, options.checkpoint)
     print(f"{options.out}: {len(descriptors)} descriptors of {descriptors.shape[1]} values")
+    beside = Path(options.checkpoint).with_name("pca.h5")
+    if beside.exists() and not options.whitening:
+        print(f"They are raw; `--whitening {beside}` whitens them.")
 
 
 def export(options):

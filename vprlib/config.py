@@ -3,6 +3,7 @@
 This module is imported whenever the Snakefile is parsed, so it imports neither torch nor pandas.
 """
 
+import re
 from functools import cached_property
 from math import sqrt
 from typing import Annotated, Any, Literal, get_args
@@ -23,11 +24,24 @@ from pydantic import (
 from vprlib import registry
 from vprlib.files import BadInput, fingerprint
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]  # part of a path
-
 
 def known(family: str):
     return AfterValidator(lambda name: registry.check(family, name))
+
+
+def written(pattern: str, kind: str):
+    """Text of this pattern, which messages call `kind`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {kind}")
+        return value
+
+    return AfterValidator(check)
+
+
+NAME = "made of letters, digits, `_`, `-` and, but at its start, `.`"
+Name = Annotated[str, written(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", NAME)]  # part of a path
 
 
 def distinct(values):
@@ -66,8 +80,11 @@ class Backbone(Section):
 
     @model_validator(mode="after")
     def own_weights_need_a_file(self):
-        if (self.weights in ("imagenet", "pretrain")) == (self.file is not None):
-            raise ValueError("give `file` with weights of your own, and only then")
+        known = self.weights in ("imagenet", "pretrain")
+        if not known and self.file is None:
+            raise ValueError(f"weights {self.weights!r} are your own (not imagenet, pretrain): name their `file`")
+        if known and self.file is not None:
+            raise ValueError(f"the weights in `file` are your own: name them, not {self.weights!r}")
         return self
 
     @property
@@ -191,7 +208,7 @@ class Checkpoint(Section):
 
     file: str | None = None
     url: str | None = Field(None, description="where to download it from, into data/checkpoints/")
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Annotated[str, written("[0-9a-fA-F]{64}", "a SHA-256, 64 hexadecimal digits")] | None = None
     format: Literal["auto", "vprlib", "openibl", "openibl_hub", "pytorch_netvlad", "patch_netvlad"] = "auto"
     pca: str | None = Field(None, description="the PCA file that was published beside it")
     whitening: Literal["published", "fitted"] = Field(
@@ -369,7 +386,7 @@ class Evaluate(Section):
 class Execution(Section):
     """How jobs run. It changes results in their last digits only, so nothing here makes a job run again."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Annotated[str, written(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>")] = "auto"
     processes: PositiveInt = Field(1, description="that train one network on a machine; on GPUs, one for each")
     nodes: PositiveInt = Field(1, description="of a SLURM job that train one network, `processes` on each")
     checkpoint_minutes: PositiveFloat = 10

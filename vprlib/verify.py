@@ -37,12 +37,14 @@ def verify(out, *, images, dataset: Dataset, name: str, hamming: int, threads: i
         threads: that decode.
 
     Raises:
-        BadInput: photos that cannot be decoded, or counts that are not those that the dataset declares; all are in the
-            log, the first in the message. What was seen of the other photos is kept, `out` is not written.
+        BadInput: photos that cannot be decoded, or counts that are not those that the dataset declares; the first is in
+            the message, all are in `broken.json` beside `out`. What was seen of the other photos is kept, `out` is not
+            written.
     """
     table = read_table(images)
     looked = look_at(table.path, kept=Path(out).with_name(".looked.jsonl"), threads=threads, desc=f"verify {name}")
-    broken = [f"{path}: {one}" for path, one in zip(table.path, looked, strict=True) if isinstance(one, str)]
+    broken = {path: one for path, one in zip(table.path, looked, strict=True) if isinstance(one, str)}
+    beside = Path(out).with_name("broken.json")
     counts = {f"{split} {role}": len(select(table, split, role)) for split in SPLITS for role in ROLES}
     declared = {f"{split} {role}": expected for (split, role), expected in dataset.counts.items()}
     wrong = [
@@ -51,10 +53,10 @@ def verify(out, *, images, dataset: Dataset, name: str, hamming: int, threads: i
         if counts[f"{split} {role}"] != expected
     ]
     if broken or wrong:
-        for problem in (broken + wrong)[1:]:
-            log.error("%s", problem)
-        first, *more = broken + wrong
-        raise BadInput(first + (f" (and {len(more)} more, in the log)" if more else ""))
+        files.write_json(beside, {"broken": broken, "counts": wrong})
+        first, *more = [*(f"{path}: {reason}" for path, reason in broken.items()), *wrong]
+        raise BadInput(first + (f" (and {len(more)} more, in {beside})" if more else ""))
+    beside.unlink(missing_ok=True)
     digests = pd.Series([seen.sha256 for seen in looked], index=table.path)
     hashes = np.array([seen.phash for seen in looked], np.uint64)
     sizes = pd.Series([f"{seen.width}x{seen.height}" for seen in looked]).value_counts()

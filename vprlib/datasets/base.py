@@ -96,7 +96,7 @@ class Dataset:
         self._check(table)
         for protocol in self.protocols:
             for column in filter(None, (protocol.queries, protocol.within, protocol.differs)):
-                if column not in table or column == protocol.differs and table[column].isna().any():
+                if column not in table or (column == protocol.differs and table[column].isna().any()):
                     raise BadInput(
                         f"{self.root}: protocol {protocol.name!r} needs the column {column!r}, and what it is read "
                         f"from is not there. {self.access}"

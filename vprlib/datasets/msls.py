@@ -120,7 +120,7 @@ def msls(name: str, cities: dict, protocols: tuple, **declaration) -> Dataset:
             f"seq_info.csv, subtask_index.csv and images), or name another folder under `roots: {{{name}: ...}}`"
         ),
         page="https://www.mapillary.com/dataset/places",
-        licence="CC BY-NC-SA, MSLS terms of use",
+        licence="Mapillary's terms, accepted on registration; see its page",
         citation="Warburg, Hauberg, Lopez-Antequera, Gargallo, Kuang, Civera: Mapillary Street-Level Sequences: "
         "A Dataset for Lifelong Place Recognition, CVPR 2020",
         **declaration,

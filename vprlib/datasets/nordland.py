@@ -36,7 +36,7 @@ def nordland(database: str, query: str, **declaration) -> Dataset:
         ),
         counts={("test", "database"): 27_592, ("test", "query"): 27_592},
         page="https://nrkbeta.no/2013/01/15/nordlandsbanen-minute-by-minute-season-by-season",
-        licence="CC BY-NC-SA, Norwegian Broadcasting Corporation (NRK)",
+        licence="Creative Commons, Norwegian Broadcasting Corporation (NRK); which one, see its page",
         citation="Suenderhauf, Neubert, Protzel: Are we there yet? Challenging SeqSLAM on a 3000 km journey across all "
         "four seasons, ICRA workshop on long-term autonomy 2013",
         **declaration,

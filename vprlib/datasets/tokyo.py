@@ -35,7 +35,8 @@ TOKYO247 = tokyo(
     access=(
         "Tokyo 24/7 is given on request: ask its authors (www.ok.ctrl.titech.ac.jp/~torii/project/247); put the "
         "database images into data/tokyo247/images, the queries into data/tokyo247/247query_subset_v2 and the split "
-        "of the NetVLAD project page (www.di.ens.fr/willow/research/netvlad) into data/tokyo247/datasets/tokyo247.mat"
+        "of the NetVLAD project page (www.di.ens.fr/willow/research/netvlad) into data/tokyo247/datasets/tokyo247.mat, "
+        "or name another folder under `roots: {tokyo247: ...}`"
     ),
     counts={("test", "database"): 75_984, ("test", "query"): 315},
     page="http://www.ok.ctrl.titech.ac.jp/~torii/project/247",

@@ -117,8 +117,8 @@ def training_images(w):
 
 
 def training_judged(w):
-    declared = dataset(cfg.runs[w.run].train_set)
-    return {"radius_m": declared.radius_m}
+    judge = dataset(cfg.runs[w.run].train_set).protocols[0]
+    return {"radius_m": judge.radius} | ({"differs": judge.differs} if judge.differs else {})
 
 
 def whitening(w):
@@ -167,7 +167,7 @@ def named_file(key, made):
 def evaluated_checkpoint(w):
     """The model of a generation that is evaluated."""
     run = cfg.runs[w.run]
-    return f"{MODEL.format(**w)}/{'best' if run.checkpoint else run.extract.checkpoint}.safetensors"
+    return f"{MODEL.format(**w)}/{'published' if run.checkpoint else run.extract.checkpoint}.safetensors"
 
 
 def chosen_on(w):

@@ -95,9 +95,9 @@ rule train:
 
 rule checkpoint:
     input:
-        named_file("file", f"{MODEL}/best.safetensors"),
+        named_file("file", f"{MODEL}/published.safetensors"),
     output:
-        f"{MODEL}/best.safetensors",
+        f"{MODEL}/published.safetensors",
     log:
         "logs/checkpoint/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
@@ -111,7 +111,7 @@ rule checkpoint:
 
 rule checkpoint_pca:
     input:
-        checkpoint=f"{MODEL}/best.safetensors",
+        checkpoint=f"{MODEL}/published.safetensors",
         pca=named_file("pca", f"{MODEL}/pca.h5"),
     output:
         f"{MODEL}/pca.h5",
