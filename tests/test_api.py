@@ -121,7 +121,7 @@ def test_the_command_writes_npy_and_exports(place, capsys):
     ("arguments", "fragments"),
     [
         (["describe", "best.safetensors", "photos", "--out", "x.csv"], ["x.csv", ".npy"]),
-        (["describe", "best.safetensors", "empty", "--out", "x.h5"], ["empty", "without photos"]),
+        (["describe", "best.safetensors", "empty", "--out", "x.h5"], ["empty", "holds no photo"]),
         (["describe", "best.safetensors", "photos/notes.txt", "--out", "x.h5"], ["notes.txt", "no photo"]),
         (["describe", "best.safetensors", "photos", "--out", "x.h5", "--batch", "0"], ["--batch 0"]),
         (["export", "best.safetensors", "x.pth", "--format", "openibl"], ["best.safetensors", "mean"]),

@@ -8,11 +8,9 @@ import numpy as np
 import torch
 
 from vprlib import extract, files, model
-from vprlib.files import BadInput
+from vprlib.datasets.base import photos_under
 from vprlib.images import Photos
 from vprlib.published import convert
-
-PHOTOS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def describe(checkpoint, images, *, whitening=None, device: str = "auto", batch: int = 16) -> np.ndarray:
@@ -43,17 +41,14 @@ def describe(checkpoint, images, *, whitening=None, device: str = "auto", batch:
 
 
 def photos(images) -> list:
-    """The paths of photos: files as they are given, and of a folder all photos in it, sorted.
+    """The paths of photos: files as they are given, and of a folder all photos below it, sorted.
 
     Raises:
         BadInput: if a folder has none.
     """
     found = []
     for path in map(Path, images):
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTOS) if path.is_dir() else [path]
-        if not inside:
-            raise BadInput(f"{path}: is a folder without photos ({', '.join(PHOTOS)})")
-        found += inside
+        found += [path / name for name in photos_under(path)] if path.is_dir() else [path]
     return found
 
 

@@ -8,13 +8,13 @@ always there; any other field may be empty, or missing with all after it.
 import os
 from pathlib import Path
 
+from vprlib.datasets.base import photos_under
 from vprlib.files import BadInput
 
 FIELDS = (
     "east", "north", "zone", "band", "latitude", "longitude", "pano", "tile", "heading", "pitch", "roll", "height",
     "timestamp", "note",
 )  # fmt: skip
-PHOTOS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def parse(name: str) -> dict | None:
@@ -69,26 +69,28 @@ def index(root: Path, *, database, queries: dict, splits=("test",), condition: s
                 part = _read(folder, root).assign(split=split, role=role)
                 parts.append(part.assign(**{condition: name}) if condition else part)
     table = pd.concat(parts, ignore_index=True)
-    zones = table.zone.dropna().unique()
-    if len(zones) > 1:
-        raise BadInput(f"{top}: the names are of UTM zones {zones[0]} and {zones[1]}, whose metres do not compare")
-    table = table.drop(columns="zone").dropna(axis="columns", how="all")
+    table = of_one_zone(table, top)
     for name in queries if condition else ():
         table[name] = (table[condition] == name).astype(int)
     return table
 
 
+def of_one_zone(table, where: Path):
+    """A table of `rows` without the column `zone`, and without empty ones.
+
+    Raises:
+        BadInput: if there are two zones.
+    """
+    zones = table.zone.dropna().unique()
+    if len(zones) > 1:
+        raise BadInput(f"{where}: the names are of UTM zones {zones[0]} and {zones[1]}, whose metres do not compare")
+    return table.drop(columns="zone").dropna(axis="columns", how="all")
+
+
 def _read(folder: Path, root: Path):
     import pandas as pd
 
-    names = sorted(
-        os.path.relpath(os.path.join(where, name), folder)  # noqa: PTH118
-        for where, _, found in os.walk(folder)
-        for name in found
-        if name.lower().endswith(PHOTOS) and not name.startswith(".")
-    )
-    if not names:
-        raise BadInput(f"{folder}: holds no photo")
+    names = photos_under(folder)
     found = rows(os.path.basename(name) for name in names)  # noqa: PTH119
     if None in found:
         raise BadInput(f"{folder / names[found.index(None)]}: the name does not begin with @east@north@")

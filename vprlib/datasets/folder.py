@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vprlib.datasets import atnames
-from vprlib.datasets.base import SPLITS, Dataset, Protocol
+from vprlib.datasets.base import SPLITS, Dataset, Protocol, photos_under
 from vprlib.files import BadInput
 
 APART = 1e6  # metres from one place without coordinates to the next
@@ -42,14 +42,7 @@ def index(root: Path):
     """
     import pandas as pd
 
-    names = sorted(
-        os.path.relpath(os.path.join(where, name), root)  # noqa: PTH118
-        for where, _, found in os.walk(root, followlinks=True)
-        for name in found
-        if name.lower().endswith(atnames.PHOTOS) and not name.startswith(".")
-    )
-    if not names:
-        raise BadInput(f"{root}: holds no photo ({', '.join(atnames.PHOTOS)})")
+    names = photos_under(root)
     parts = [_sort(Path(name).parts[:-1]) for name in names]
     rows = atnames.rows(os.path.basename(name) for name in names)  # noqa: PTH119
     if not any(rows):
@@ -98,10 +91,7 @@ def _positioned(root: Path, names: list, rows: list):
         except BadInput as error:
             raise BadInput(f"{root}: {error}") from error
         return table.drop(columns=["latitude", "longitude"])
-    zones = table.zone.dropna().unique()
-    if len(zones) > 1:
-        raise BadInput(f"{root}: the names are of UTM zones {zones[0]} and {zones[1]}, whose metres do not compare")
-    return table.drop(columns="zone").dropna(axis="columns", how="all")
+    return atnames.of_one_zone(table, root)
 
 
 def exif(path: Path) -> dict | None:

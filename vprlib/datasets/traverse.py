@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from vprlib.datasets import atnames
+from vprlib.datasets.base import PHOTOS
 from vprlib.files import BadInput
 
 
@@ -31,7 +32,7 @@ def index(root: Path, *, database: tuple, query: tuple, condition: str, listed: 
         folder = next((one for one in where if (root / one).is_dir()), None)
         if folder is None:
             raise BadInput(f"{root / names[0]}: no such folder")
-        photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in atnames.PHOTOS)
+        photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in PHOTOS)
         frames = _listed(root, folder, listed, photos) if listed and folder in where[:-1] else _numbered(folder, photos)
         part = pd.DataFrame({"path": [str(folder / name) for name in frames], "east": list(frames.values())})
         parts.append(part.assign(split="test", role=role, north=0, **{condition: names[0]}))
