@@ -5,7 +5,7 @@ import platform
 import statistics
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 @dataclass
 class Row:
-    """A figure beside its limit. `ratio` is measured / limit, in wall time; `cpu` the same in CPU time."""
+    """A figure beside its limit. `ratio` is measured / limit, in wall time; `cpu` the same in CPU time.
+
+    `load` is what the machine's cores had to do in the last minute, this benchmark's own threads included.
+    """
 
     name: str
     size: str
@@ -28,19 +31,25 @@ class Row:
     cpu: float | None = None
     target: str = ""
     ok: bool | None = None
+    load: float | None = field(default_factory=lambda: load())
 
     def __str__(self):
         cells = (number(self.measured), number(self.limit), self.unit, number(self.ratio), number(self.cpu))
+        cells += (number(self.load),)
         verdict = {None: "", True: "ok", False: "over"}[self.ok]
         return LAYOUT.format(self.name, self.size, *cells, self.target, verdict)
 
 
-LAYOUT = "{:<24} {:<39} {:>8} {:>8} {:<8} {:>6} {:>6}  {:<9} {}"
-HEAD = LAYOUT.format("name", "size", "measured", "limit", "unit", "ratio", "cpu", "target", "")
+LAYOUT = "{:<24} {:<39} {:>8} {:>8} {:<8} {:>6} {:>6} {:>5}  {:<9} {}"
+HEAD = LAYOUT.format("name", "size", "measured", "limit", "unit", "ratio", "cpu", "load", "target", "")
 
 
 def number(value) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def load() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 class Times(list):
@@ -131,6 +140,6 @@ def machine() -> dict:
         "cpu": models[0] if models else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(DEVICE) if DEVICE.type == "cuda" else None,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": load(),
         "torch": torch.__version__,
     }

@@ -1,11 +1,13 @@
 import json
 import logging
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from vprlib import index
+from vprlib.rows import Rows
 from vprlib.search import nearest
 
 WIDTH, GB = 32, 1e9
@@ -75,19 +77,66 @@ def test_an_index_is_kept_extended_or_built_anew_as_its_descriptors_ask(kind, tm
     assert "other descriptors" in caplog.text
 
 
-def test_lists_stay_on_disk_when_memory_is_short(tmp_path, rows, stored, caplog):
+def test_lists_stay_on_disk_when_memory_is_short(tmp_path, rows, stored):
     import faiss
 
+    def on_disk(index):
+        return isinstance(faiss.downcast_InvertedLists(index.invlists), faiss.OnDiskInvertedLists)
+
     database, query, path = stored(1200), rows[:50].astype(np.float32), tmp_path / "i"
-    index.ready(path, database, kind="ivf-pq", memory=GB)
-    whole = index.load(path, database, memory=GB)
+    whole = index.ready(path, database, kind="ivf-pq", memory=GB)
     mapped = index.load(path, database, memory=100)
-    assert isinstance(faiss.downcast_InvertedLists(mapped.invlists), faiss.OnDiskInvertedLists)
-    assert not isinstance(faiss.downcast_InvertedLists(whole.invlists), faiss.OnDiskInvertedLists)
-    for found, expected in zip(
-        index.find(mapped, query, database, 9), index.find(whole, query, database, 9), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected)
+    assert on_disk(mapped)
+    assert not on_disk(whole)
+    assert_same(index.find(mapped, query, database, 9), index.find(whole, query, database, 9))
+
+
+def test_lists_that_never_fit_are_sorted_in_parts_and_joined_on_disk(tmp_path, rows, stored, monkeypatch, refused):
+    """Of the same centres, for all is trained on: the same codes, found in the same order; then longer, then moved."""
+    query, memory = rows[:50].astype(np.float32), 3000  # 166 rows of 9 bytes a part
+    plan = index.plan("ivf-pq", 1000, WIDTH, memory)
+    assert plan["on_disk"]
+    whole = index.build(tmp_path / "a", stored(1000), plan | {"on_disk": False}, memory=GB)
+    (tmp_path / "b").mkdir()
+    path = tmp_path / "b/i"
+    (tmp_path / "b/.i.part7").write_bytes(b"of a build that was killed")
+    parted = index.ready(path, stored(1000), kind="ivf-pq", memory=memory)
+    assert {entry.name for entry in path.parent.iterdir()} == {"i", "i.json", "i.lists"}
+    assert_same(index.find(parted, query, stored(1000), 9), index.find(whole, query, stored(1000), 9))
+    assert index.ready(path, stored(1200), kind="ivf-pq", memory=memory).ntotal == 1200
+    whole = index.extend(tmp_path / "a", stored(1200), memory=GB)
+    moved = path.parent.rename(tmp_path / "c") / "i"
+    longer = index.ready(moved, stored(1200), kind="ivf-pq", memory=memory)
+    assert_same(index.find(longer, query, stored(1200), 9), index.find(whole, query, stored(1200), 9))
+    monkeypatch.setattr(index.shutil, "disk_usage", lambda _: SimpleNamespace(free=15_000))
+    with refused(moved, "18.0 kB", "15.0 kB are free"):
+        index.build(moved, stored(1000), plan, memory=memory)
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_sample_is_within_memory_and_enough_for_the_centres(rows):
+    assert index.training(10**9, 512, 2**17, 8 * GB) == 4e9 // 2048
+    assert index.training(10**6, 512, 4096, 8 * GB) == 50 * 4096
+    assert index.training(10**6, 512, 4096, 1) == 4096
+    assert index.training(100, 8, 4, GB) == 100
+    np.testing.assert_array_equal(index.sampled(rows, 1200), rows.astype(np.float32))
+
+
+def test_other_memory_or_many_more_photos_build_anew(tmp_path, stored, caplog):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "i"
+    index.ready(path, stored(500), kind="ivf-pq", memory=GB)
+    assert json.loads((tmp_path / "i.json").read_text())["plan"]["code"] == WIDTH // 8
+    caplog.clear()
+    small = index.ready(path, stored(500), kind="ivf-pq", memory=6500)
+    assert "was built with code 4, and search asks for 2" in caplog.text
+    assert small.code_size == 2
+    index.ready(path, stored(1001), kind="ivf-pq", memory=GB)
+    assert "was built for 500 descriptors, now there are 1,001" in caplog.text
 
 
 def test_the_plan_follows_size_and_memory(refused):
@@ -105,12 +154,17 @@ def test_the_plan_follows_size_and_memory(refused):
 
 def test_a_ranker_indexes_whole_files_and_searches_parts_exactly(tmp_path, rows, stored):
     database, query = stored(1200), rows[:50]
-    assert index.ranker(tmp_path, kind="flat", memory=GB) is nearest
+    assert_same(index.ranker(tmp_path, kind="flat", memory=GB)(query, database, 5), nearest(query, database, 5))
+    assert not list(tmp_path.glob("index.*"))
     rank = index.ranker(tmp_path, kind="ivf-pq", memory=GB)
     rank(query, database, 5)
     made = json.loads((tmp_path / "index.whitened.ivf-pq.faiss.json").read_text())
     assert made["rows"] == 1200
     np.testing.assert_array_equal(rank(query, rows[:300], 5), nearest(query, rows[:300], 5))
+    shard = Rows(database, range(200, 900), "whitened.1-of-2")
+    found, _ = rank(query, shard, 5)
+    assert json.loads((tmp_path / "index.whitened.1-of-2.ivf-pq.faiss.json").read_text())["rows"] == 700
+    assert (found[:, 0] == nearest(query, rows[200:900], 1)[0][:, 0]).mean() >= 0.95
 
 
 @pytest.mark.parametrize("kind", ["ivf-pq", "hnsw"])

@@ -17,6 +17,7 @@ LAYERS = [
     {"plots"},
     {"sheets", "maps"},
     {"parallel", "nodes"},
+    {"rows"},
     {"neighbours", "search"},
     {"mining", "images", "backbones", "aggregators", "losses", "rerank", "storage", "index"},
     {"model", "sizes"},

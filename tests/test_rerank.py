@@ -33,7 +33,7 @@ def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, m
     ranking, score = alpha_qe(query, database, 20, settings=settings)
     np.testing.assert_array_equal(ranking, np.argsort(-scores, axis=1, kind="stable")[:, :20])
     np.testing.assert_allclose(score, np.take_along_axis(scores, ranking, 1), atol=1e-6)
-    monkeypatch.setattr("vprlib.rerank.query_expansion.BLOCK", 8 * 7)  # from a file, 7 rows at a time
+    monkeypatch.setattr("vprlib.rows.BLOCK", 8 * 7)  # from a file, 7 rows at a time
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["query"], file["database"] = query, database
         blocked, _ = alpha_qe(file["query"], file["database"], 20, settings=settings)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vprlib import files
-from vprlib.search import merge_rankings, nearest, nearest_crop, search
+from vprlib.search import join, merge_rankings, nearest, nearest_crop, search
 
 
 def by_sorting(query, database, k):

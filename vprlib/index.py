@@ -8,6 +8,8 @@ robust approximate nearest neighbor search using hierarchical navigable small wo
 import hashlib
 import json
 import logging
+import shutil
+from functools import partial
 from math import log2, sqrt
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import numpy as np
 
 from vprlib import files
 from vprlib.files import BadInput
-from vprlib.search import BLOCK, finite, nearest
+from vprlib.rows import BLOCK, Rows, blocks, finite, gathered
+from vprlib.search import nearest, products
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
                 f"search.memory_gb: hnsw of {count:,} {width}-D descriptors takes {files.amount(size)}, more than "
                 f"{files.amount(memory)}; raise it, or use search.index: ivf-pq"
             )
-        return {"kind": kind, "links": LINKS, "bytes": size, "on_disk": False}
+        return {"kind": kind, "count": count, "links": LINKS, "bytes": size, "on_disk": False}
     lists = 2 ** round(log2(4 * sqrt(count)))
     while lists > 1 and lists * PER_LIST > count:
         lists //= 2
@@ -55,6 +58,7 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
     probed = min(lists, max(8, lists // PROBED))
     return {
         "kind": kind,
+        "count": count,
         "lists": lists,
         "probed": probed,
         "code": code,
@@ -63,31 +67,37 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
     }
 
 
-def ranker(folder, *, kind: str, memory: float):
-    """What `search` ranks whole databases with: an index in a file of `folder`, kept, extended or built anew.
+def ranker(folder, *, kind: str, memory: float, device=None):
+    """What `search` ranks whole databases, or shards, with: an index in a file of `folder`, kept, extended or built anew.
 
     A part of a database (Protocol.within) is small and not worth an index: it is searched exactly.
 
     Args:
         kind: `flat` (exact), `ivf-pq` or `hnsw`.
         memory: bytes that an index may take.
+        device: of `nearest`.
     """
+    exact = partial(nearest, device=device)
 
     def rank(query_QD, database_ND, k: int) -> tuple:
-        if isinstance(database_ND, np.ndarray):
-            return nearest(query_QD, database_ND, k)
-        path = Path(folder) / f"index.{Path(database_ND.name).name}.{kind}.faiss"
+        name = getattr(database_ND, "name", None)  # a file's, or a shard's
+        if not name:
+            return exact(query_QD, database_ND, k)
+        path = Path(folder) / f"index.{Path(name).name}.{kind}.faiss"
         return find(ready(path, database_ND, kind=kind, memory=memory), query_QD, database_ND, k)
 
-    return nearest if kind == "flat" else rank
+    return exact if kind == "flat" else rank
 
 
 def ready(path, database_ND, *, kind: str, memory: float):
-    """The index of a database: the file's if it was made of these descriptors; longer by those that it lacks; or new.
+    """The index of a database: the file's, longer by the descriptors that it lacks, or new.
+
+    The file's is new if it was made of other descriptors, or if `plan` has other parameters now for as many as it was
+    built for.
 
     Args:
         path: of the index; what it was made of stands in `<path>.json`.
-        database_ND: (N, D) array or HDF5 dataset.
+        database_ND: (N, D) array, HDF5 dataset or `rows.Rows`.
         kind, memory: as `ranker`.
 
     Raises:
@@ -98,6 +108,7 @@ def ready(path, database_ND, *, kind: str, memory: float):
     wanted = plan(kind, *database_ND.shape, memory)
     if Path(path).exists() and described(path).exists():
         try:
+            check_plan(path, *database_ND.shape, kind=kind, memory=memory)
             index = load(path, database_ND, memory=memory)
             if index.ntotal < len(database_ND):
                 index = extend(path, database_ND, memory=memory)
@@ -105,11 +116,28 @@ def ready(path, database_ND, *, kind: str, memory: float):
         except BadInput as error:
             log.info("%s", error)
     log.info("%s: %s", path, ", ".join(f"{name} {value}" for name, value in wanted.items()))
-    return build(path, database_ND, wanted)
+    return build(path, database_ND, wanted, memory=memory)
 
 
-def build(path, database_ND, wanted: dict):
-    """Build the index that `plan` describes and write it; returns it."""
+def check_plan(path, count: int, width: int, *, kind: str, memory: float):
+    """Refuse an index with other parameters than the configuration asks for, or built for less than half as many.
+
+    Raises:
+        BadInput: naming the first that differs.
+    """
+    made = json.loads(described(path).read_text())["plan"]
+    if 2 * made.get("count", 0) < count:
+        raise BadInput(f"{path}: was built for {made.get('count', 0):,} descriptors, now there are {count:,}; delete it")
+    for name, value in plan(kind, made["count"], width, memory).items():
+        if made.get(name) != value and name != "on_disk":
+            raise BadInput(f"{path}: was built with {name} {made.get(name)}, and search asks for {value}; delete it")
+
+
+def build(path, database_ND, wanted: dict, *, memory: float):
+    """Build the index that `plan` describes and write it; returns it.
+
+    Centres are trained on a sample of the descriptors that takes half of `memory` at most; then all are added by block.
+    """
     import faiss
 
     count, width = database_ND.shape
@@ -121,13 +149,24 @@ def build(path, database_ND, wanted: dict):
         flat = faiss.IndexFlatIP(width)
         index = faiss.IndexIVFPQ(flat, width, wanted["lists"], wanted["code"], bits, faiss.METRIC_INNER_PRODUCT)
         index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1  # small databases, no warning
-        sample = min(count, max(PER_LIST * wanted["lists"], 1 << 16))
-        some = np.sort(np.random.default_rng(0).choice(count, sample, replace=False))
-        for rows in blocks(database_ND, 0):
-            del rows  # a value that is not finite is named before the centres are spoilt by it
-        index.train(np.asarray(mapped(database_ND)[some], np.float32))
-    append(index, database_ND)
-    return written(path, index, database_ND, wanted)
+        index.train(sampled(database_ND, training(count, width, wanted["lists"], memory)))
+    return written(path, index, database_ND, wanted, memory=memory)
+
+
+def training(count: int, width: int, lists: int, memory: float) -> int:
+    """How many of `count` descriptors centres are trained on: no more than half of `memory`, and at least one a centre."""
+    return min(count, max(min(max(PER_LIST * lists, 1 << 16), int(memory / 2) // (4 * width)), lists, 256))
+
+
+def sampled(database_ND, size: int) -> np.ndarray:
+    """Some rows, float32, always the same; all are looked at: one that is not finite is named before it spoils centres."""
+    some = np.sort(np.random.default_rng(0).choice(len(database_ND), size, replace=False))
+    sample = np.empty((size, database_ND.shape[1]), np.float32)
+    for start, rows in blocks(database_ND, "the database"):
+        first, last = np.searchsorted(some, (start, start + len(rows)))
+        sample[first:last] = rows[some[first:last] - start]
+        del rows
+    return sample
 
 
 def load(path, database_ND, *, memory: float):
@@ -136,13 +175,18 @@ def load(path, database_ND, *, memory: float):
     Raises:
         BadInput: it was made from other descriptors, or is no index.
     """
-    import faiss
-
     made = json.loads(described(path).read_text())
     if made["rows"] > len(database_ND) or made["digest"] != digest(database_ND, made["rows"]):
         raise BadInput(f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); delete it")
+    return opened(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
+
+
+def opened(path, *, mapped: bool):
+    """Read an index; with lists in the same file, `mapped` leaves those on disk. Lists of their own file stay there."""
+    import faiss
+
     try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP if Path(path).stat().st_size > memory else 0)
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP if mapped else faiss.IO_FLAG_ONDISK_SAME_DIR)
     except RuntimeError as error:
         raise BadInput(f"{path}: cannot be read as an index ({str(error).splitlines()[0]}); delete it") from error
 
@@ -155,36 +199,75 @@ def extend(path, database_ND, *, memory: float):
     Raises:
         BadInput: as `load`.
     """
-    index = load(path, database_ND, memory=float("inf"))  # lists on disk cannot grow
-    before, made = index.ntotal, json.loads(described(path).read_text())
-    append(index, database_ND)
-    log.info("%s: %d descriptors added to %d", path, index.ntotal - before, before)
-    written(path, index, database_ND, made["plan"])
-    return load(path, database_ND, memory=memory)
+    made = json.loads(described(path).read_text())
+    index = load(path, database_ND, memory=float("inf"))  # lists that are mapped cannot grow
+    before = index.ntotal
+    log.info("%s: %d descriptors added to %d", path, len(database_ND) - before, before)
+    return written(path, index, database_ND, made["plan"], memory=memory)
 
 
-def append(index, database_ND):
-    """Add the rows from the index' length on."""
-    for rows in blocks(database_ND, index.ntotal):
-        index.add(rows)
-
-
-def blocks(database_ND, first: int):
-    """The rows from `first` on, as float32, a bounded number at once."""
-    size = max(1, BLOCK // database_ND.shape[1])
-    for start in range(first, len(database_ND), size):
-        yield finite(database_ND[start : start + size], "the database", start)
-
-
-def written(path, index, database_ND, wanted: dict):
+def written(path, index, database_ND, wanted: dict, *, memory: float):
+    """Add the rows from the index' length on and write it; returns it."""
     import faiss
 
-    described(path).unlink(missing_ok=True)  # a kill between the two files leaves an index that is built anew
+    described(path).unlink(missing_ok=True)  # a kill between the files leaves an index that is built anew
+    if wanted["on_disk"]:
+        append_on_disk(Path(path), index, database_ND, int(memory / 2) // (wanted["code"] + 8))
+    else:
+        for _, rows in blocks(database_ND, "the database", first=index.ntotal):
+            index.add(rows)
+            del rows
     with files.atomic(path) as partial:
         faiss.write_index(index, str(partial))
     made = {"plan": wanted, "rows": len(database_ND), "digest": digest(database_ND, len(database_ND))}
     files.write_json(described(path), made)
     return index
+
+
+def append_on_disk(path: Path, index, database_ND, room: int):
+    """Add the rows from the index' length on; its lists are then those of a file, `<path>.lists`.
+
+    `room` rows at once are sorted into lists in memory and written; then all these, and what the index had, are joined,
+    list by list.
+
+    Raises:
+        BadInput: the disk is too full for the lists and their parts.
+    """
+    import faiss
+
+    lists, parts, before = path.with_name(f"{path.name}.lists"), f".{path.name}.part", index.ntotal
+    for stale in path.parent.glob(f"{parts}*"):  # of a build that was killed
+        stale.unlink()
+    size, free = (2 * len(database_ND) - before) * (index.code_size + 8), shutil.disk_usage(path.parent).free
+    if size > free:  # they are mapped: a full disk would end the process without a word
+        raise BadInput(f"{path}: its lists take {files.amount(size)} while they are joined, {files.amount(free)} are free")
+    held = [index.invlists]
+    held[0].thisown, index.own_invlists = True, False
+    for start in range(before, len(database_ND), room):
+        given(index, faiss.ArrayInvertedLists(index.nlist, index.code_size), 0)
+        some = Rows(database_ND, range(start, min(start + room, len(database_ND))))
+        for first, rows in blocks(some, "the database"):
+            index.add_with_ids(rows, np.arange(start + first, start + first + len(rows)))
+            del rows
+        faiss.write_index(index, str(path.with_name(f"{parts}{start}")))
+    written = [opened(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)]
+    every = faiss.InvertedListsPtrVector()
+    for one in [*held, *(part.invlists for part in written)]:
+        every.push_back(one)
+    with files.atomic(lists) as partial:
+        joined = faiss.OnDiskInvertedLists(index.nlist, index.code_size, str(partial))
+        joined.merge_from_multiple(every.data(), every.size(), False)
+        joined.filename = str(lists)
+    given(index, joined, len(database_ND))
+    for part in path.parent.glob(f"{parts}*"):
+        part.unlink()
+
+
+def given(index, lists, count: int):
+    """Put lists of `count` descriptors into an index, which owns them then."""
+    index.replace_invlists(lists, True)
+    lists.this.disown()
+    index.ntotal = count
 
 
 def described(path) -> Path:
@@ -219,20 +302,11 @@ def find(index, query_QD, database_ND, k: int) -> tuple:
         index.nprobe = min(index.nlist, max(8, index.nlist // PROBED))
     query_QD = finite(query_QD[:], "the queries")
     _, found_QC = index.search(query_QD, deep, **options)
-    stored = mapped(database_ND)
     ranking = np.full((len(query_QD), k), -1, np.int64)
     score = np.full((len(query_QD), k), -np.inf, np.float32)
     for query, found in enumerate(found_QC):
         some = np.sort(found[found >= 0])  # in the file's order, and of equal scores the lower index first
-        product = np.asarray(stored[some], np.float32) @ query_QD[query]
+        product = products(query_QD[query], gathered(database_ND, some), np.arange(len(some)))
         best = np.argsort(-product, kind="stable")[:k]
         ranking[query, : len(best)], score[query, : len(best)] = some[best], product[best]
     return ranking, score
-
-
-def mapped(database_ND) -> np.ndarray:
-    """Rows that can be taken in any order: an array, or a contiguous HDF5 dataset, which is not read before."""
-    offset = None if isinstance(database_ND, np.ndarray) else database_ND.id.get_offset()
-    if offset is None:
-        return database_ND
-    return np.memmap(database_ND.file.filename, database_ND.dtype, "r", offset, database_ND.shape)

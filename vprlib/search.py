@@ -1,26 +1,39 @@
-"""Exact nearest neighbours by faiss."""
+"""Exact nearest neighbours, on a CPU by faiss or on a GPU, and the rankings of whole files.
+
+Matrix products sum in an order that depends on the processor, the library and even on where a row lies in a block, so
+their last digits differ. They choose candidates only; scores are dot products in float64, rounded to float32. Of
+descriptors stored as float16 these are exact, so the same files give the same ranking, to the bit, on every machine,
+in one block or many, in one job or many.
+"""
 
 import itertools
-import mmap
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 
 from vprlib import files
 from vprlib.datasets.base import EVERYWHERE, read_table, select
 from vprlib.files import BadInput
+from vprlib.rows import BLOCK, Rows, blocks, finite
 
-BLOCK = 1 << 25  # values of the database held as float32: 128 MB
 QUERIES = 1024  # ranked at once
+SPARE = 8  # candidates above k
+ERROR = 4e-6  # of a float32 product of unit rows, with room to spare
+PRODUCTS = 1 << 26  # float32 values held at once on a device: 256 MB
+TOGETHER, GATHERED = 64, 1 << 18  # queries, and values, that a thread scores at once
 
 
-def nearest(query_QD, database_ND, k: int, *, block: int | None = None) -> tuple:
+def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=None) -> tuple:
     """The k database rows with the largest dot product with each query: for unit rows, the nearest.
 
     Args:
         query_QD: (Q, D) float16 or float32.
-        database_ND: (N, D), an array or an HDF5 dataset, read `block` rows at a time as float32.
+        database_ND: (N, D), an array, an HDF5 dataset or `rows.Rows`, read `block` rows at a time as float32, twice
+            if they are more than that.
         k: at most N are returned.
         block: rows; by default 128 MB of them.
+        device: of torch, to choose candidates there; by default faiss does it on the CPU.
 
     Returns:
         (ranking_QK int64, score_QK float32), K = min(k, N); of equal scores the lower index comes first.
@@ -34,19 +47,103 @@ def nearest(query_QD, database_ND, k: int, *, block: int | None = None) -> tuple
         raise BadInput(f"search: queries are {query_QD.shape[1]}-D, the database is {database_ND.shape[1]}-D")
     count, width = database_ND.shape
     block, k = block or max(1, BLOCK // width), min(k, count)
+    if count <= block:
+        database_ND = finite(database_ND[:], "the database")
+    place, top = on_device(device) if device else (lambda rows: rows, top_of_faiss)
+    ranking, rough = shortlist(query_QD, database_ND, min(k + SPARE, count), block, place, top)
+    score = scores(query_QD, database_ND, ranking, block)
+    order = np.lexsort((ranking, -score))[:, :k]
+    last, lowest = np.take_along_axis(score, order, 1)[:, -1:], rough[:, -1:]
+    ranking, score = np.take_along_axis(ranking, order, 1), np.take_along_axis(score, order, 1)
+    # a row that was left out may belong to these if the last candidate's product is not clearly below the k-th score
+    unsure = np.flatnonzero(lowest > last - ERROR) if rough.shape[1] < count else []
+    if len(unsure):
+        ranking[unsure], score[unsure] = by_sorting(query_QD[unsure], database_ND, k, block)
+    return ranking, score
+
+
+def shortlist(query_QD, database_ND, deep: int, block: int, place, top) -> tuple:
+    """(ranking, product), (Q, deep): the rows with the largest float32 products, in falling order."""
     ranking = np.empty((len(query_QD), 0), np.int64)
     score = np.empty((len(query_QD), 0), np.float32)
-    for start in range(0, count, block):
-        rows = finite(database_ND[start : start + block], "the database", start)
-        held = ranking, score
-        ranking, score = (np.empty((len(query_QD), min(k, start + len(rows))), x.dtype) for x in held)
+    for start, rows in blocks(database_ND, "the database", block):
+        held, placed = (ranking, score), place(rows)
+        ranking, score = (np.empty((len(query_QD), min(deep, start + len(rows))), x.dtype) for x in held)
         for first in range(0, len(query_QD), QUERIES):
             some = slice(first, first + QUERIES)
-            more, index = top(finite(query_QD[some], "the queries", first), rows, min(k, len(rows)))
+            more, index = top(finite(query_QD[some], "the queries", first), placed, min(deep, len(rows)))
             parts = [(held[0][some], held[1][some]), (index + start, more)]
-            ranking[some], score[some] = merge_rankings(parts if start else parts[1:], k)
-        del rows  # or the next block is read beside it
+            ranking[some], score[some] = merge_rankings(parts if start else parts[1:], deep)
+        del rows, placed  # or the next block is read beside it
     return ranking, score
+
+
+def top_of_faiss(query_QD, rows_ND, k: int) -> tuple:
+    """(products, indices) of the k rows with the largest products with each query, in falling order."""
+    import faiss
+
+    # faiss' own threshold (queries x D) sends small batches down a path 10 times slower than its matrix product
+    faiss.cvar.distance_compute_blas_threshold = 20
+    faiss.cvar.distance_compute_blas_database_bs = 4096
+    return faiss.knn(query_QD, rows_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
+
+
+def on_device(device) -> tuple:
+    """What puts rows on a torch device, and what does `top_of_faiss`' work there, with 256 MB of products at once."""
+    import torch
+
+    def place(rows_ND):
+        return torch.from_numpy(rows_ND).to(device)
+
+    def top(query_QD, rows_ND, k: int) -> tuple:
+        parts = place(query_QD).split(max(1, PRODUCTS // len(rows_ND)))
+        found = [torch.topk(part @ rows_ND.T, k) for part in parts]
+        return tuple(torch.cat(column).cpu().numpy() for column in zip(*found, strict=True))
+
+    return place, top
+
+
+def scores(query_QD, database_ND, ranking_QK, block: int) -> np.ndarray:
+    """The dot products of queries with the rows of their rankings, (Q, K) float32."""
+    import faiss
+
+    score_QK = np.empty(ranking_QK.shape, np.float32)
+    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
+        for start, rows in blocks(database_ND, "the database", block):
+
+            def score(first, start=start, rows=rows):
+                for query, query_D in enumerate(query_QD[first : first + TOGETHER], first):
+                    place = ranking_QK[query] - start
+                    inside = np.flatnonzero((place >= 0) & (place < len(rows)))
+                    score_QK[query, inside] = products(query_D, rows, place[inside])
+
+            for _ in pool.map(score, range(0, len(query_QD), TOGETHER)):
+                pass
+            del rows, score
+    return score_QK
+
+
+def products(query_D, rows_ND, some) -> np.ndarray:
+    """The dot products of a query with some rows, (n,) float32, by the precision that the module's text tells of."""
+    query_D, size = np.asarray(query_D, np.float64), max(1, GATHERED // len(query_D))
+    parts = [some[start : start + size] for start in range(0, len(some), size)]
+    found = [rows_ND[part].astype(np.float64) @ query_D for part in parts]
+    return np.concatenate([np.empty(0), *found]).astype(np.float32)
+
+
+def by_sorting(query_QD, database_ND, k: int, block: int) -> tuple:
+    """As `nearest`, by sorting all scores: of queries for which too many rows are alike to choose candidates."""
+    parts, size = [], max(1, PRODUCTS // 16 // block)
+    for first in range(0, len(query_QD), size):
+        query, found = query_QD[first : first + size].astype(np.float64), None
+        for start, rows in blocks(database_ND, "the database", block):
+            score = (query @ rows.astype(np.float64).T).astype(np.float32)
+            order = np.argsort(-score, axis=1, kind="stable")[:, :k]
+            more = order + start, np.take_along_axis(score, order, 1)
+            found = merge_rankings([found, more] if found else [more], k)
+            del rows
+        parts.append(found)
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 def merge_rankings(parts: list, k: int) -> tuple:
@@ -72,65 +169,20 @@ def merge_rankings(parts: list, k: int) -> tuple:
     return np.take_along_axis(ranking, order, 1), np.take_along_axis(score, order, 1)
 
 
-def top(query_QD, rows_ND, k: int) -> tuple:
-    """(scores, indices) of the k best rows of each query, by falling score, then rising index."""
-    import faiss
-
-    # faiss' own threshold (queries x D) sends small batches down a path 10 times slower than its matrix product
-    faiss.cvar.distance_compute_blas_threshold = 20
-    faiss.cvar.distance_compute_blas_database_bs = 4096
-
-    def find(query_QD, deep):
-        return faiss.knn(query_QD, rows_ND, deep, metric=faiss.METRIC_INNER_PRODUCT)
-
-    return settled(find, query_QD, len(rows_ND), k)
-
-
-def settled(find, query_QD, count: int, k: int) -> tuple:
-    """(scores, indices) of the k best of `count` rows, by falling score, then rising index, from faiss' answers.
-
-    faiss leaves open the order of equal scores and which of them it keeps at the cut: queries with such scores are
-    sorted here, and asked again, deeper, where they lie at the cut.
-
-    Args:
-        find: (queries, depth) -> scores and indices (Q, depth), by falling score.
-    """
-    deep = min(k + 1, count)
-    score, index = find(query_QD, deep)
-    tied = np.flatnonzero((score[:, 1:] == score[:, :-1]).any(1))
-    if len(tied):
-        order = np.lexsort((index[tied], -score[tied]))
-        index[tied] = np.take_along_axis(index[tied], order, 1)
-        cut = tied[score[tied, k - 1] == score[tied, -1]] if deep > k else tied[:0]
-        if len(cut):
-            deeper = settled(find, query_QD[cut], count, min(2 * k, count))
-            score[cut, :k], index[cut, :k] = deeper[0][:, :k], deeper[1][:, :k]
-    return score[:, :k], index[:, :k]
-
-
-def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
-    """Contiguous float32 rows, of which the first has number `first` in its file.
-
-    Raises:
-        BadInput: if a value is not finite, naming the rows.
-    """
-    x_ND = np.ascontiguousarray(x_ND)
-    if x_ND.dtype != np.float32 and x_ND.size:
-        # memory of our own: numpy asks the kernel for huge pages, and waiting for them takes longer than converting
-        held_ND = np.frombuffer(mmap.mmap(-1, 4 * x_ND.size), np.float32).reshape(x_ND.shape)
-        held_ND[:] = x_ND
-        x_ND = held_ND
-    sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask
-    bad = first + np.flatnonzero(~np.isfinite(sums_N))
-    if len(bad):
-        named = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise BadInput(
-            f"search: descriptors of {whose} are not finite: numbers {named} (from 0); run `snakemake -R extract`"
-        )
-    return x_ND
-
-
-def search(out, *, database, queries, images, depth: int, scopes: list, kinds=None, rank=nearest, attributes=()):
+def search(
+    out,
+    *,
+    database,
+    queries,
+    images,
+    depth: int,
+    scopes: list,
+    kinds=None,
+    rank=nearest,
+    attributes=(),
+    shard: int = 0,
+    shards: int = 1,
+):
     """Rank the database for every query and kind of descriptor; write `<scope>/<kind>/ranking`, `score` and `dim`.
 
     Args:
@@ -140,20 +192,53 @@ def search(out, *, database, queries, images, depth: int, scopes: list, kinds=No
         kinds: of descriptors; by default all that the database file holds.
         rank: what ranks, with the contract of `nearest`: (queries, database, depth) -> (ranking, score).
         attributes: of the file, beside the descriptors' own.
+        shard, shards: only the part of the database with this number, from 0, is ranked; indices are the whole one's.
+
+    Raises:
+        BadInput: there are more shards than photos; and as `rank`.
     """
     import h5py
 
     table = read_table(images)
     asked, stored = select(table, "test", "query"), select(table, "test", "database")
+    if shards > max(1, len(stored)):
+        raise BadInput(f"search.shards: {shards} shards of a database of {len(stored)} photos; use at most that many")
+    first, last = (len(stored) * number // shards for number in (shard, shard + 1))
     with h5py.File(database, "r") as file, h5py.File(queries, "r") as wanted:
         arrays = {}
         for kind, scope in itertools.product(kinds or file, scopes):
             column, at, framing = scope.partition("@")
-            parts = [] if column == EVERYWHERE else [np.asarray(table[column]) for table in (asked, stored)]
-            ranking, score = nearest_crop(wanted[kind + at + framing], file[kind], depth, *parts, rank=rank)
+            parts = [] if column == EVERYWHERE else [np.asarray(table[column]) for table in (asked, stored[first:last])]
+            part = file[kind]
+            if shards > 1:
+                part = Rows(part, range(first, last), f"{kind}.{shard + 1}-of-{shards}")
+            ranking, score = nearest_crop(wanted[kind + at + framing], part, depth, *parts, rank=rank)
+            arrays |= {f"{scope}/{kind}/ranking": np.where(ranking < 0, -1, ranking + first)}
+            arrays |= {f"{scope}/{kind}/score": score, f"{scope}/{kind}/dim": part.shape[1]}
+        files.write_h5(out, arrays, dict(sorted((dict(file.attrs) | dict(attributes)).items())))
+
+
+def join(out, shards: list, depth: int):
+    """Join the rankings that `search` made of the shards of a database, in order, into that of the whole one.
+
+    Raises:
+        BadInput: they were made from different descriptors.
+    """
+    import h5py
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(h5py.File(path, "r")) for path in shards]
+        attributes = dict(opened[0].attrs)
+        for path, file in zip(shards, opened, strict=True):
+            if dict(file.attrs) != attributes:
+                raise BadInput(f"{path}: was made from other descriptors than {shards[0]}; run `snakemake -R search_shard`")
+        arrays = {}
+        for kind, scope in itertools.product(next(iter(opened[0].values())), opened[0]):
+            found = [file[scope][kind] for file in opened]
+            ranking, score = merge_rankings([(part["ranking"][:], part["score"][:]) for part in found], depth)
             arrays |= {f"{scope}/{kind}/ranking": ranking, f"{scope}/{kind}/score": score}
-            arrays[f"{scope}/{kind}/dim"] = file[kind].shape[1]
-        files.write_h5(out, arrays, dict(file.attrs) | dict(attributes))
+            arrays[f"{scope}/{kind}/dim"] = int(found[0]["dim"][()])
+        files.write_h5(out, arrays, attributes)
 
 
 def nearest_crop(query, database_ND, k: int, *parts, rank=nearest) -> tuple:
@@ -173,7 +258,10 @@ def nearest_crop(query, database_ND, k: int, *parts, rank=nearest) -> tuple:
 
 
 def nearest_within(query_QD, database_ND, k: int, query_part=None, database_part=None, *, rank=nearest) -> tuple:
-    """As `rank`; with parts, of each query among the database rows whose part equals its own, -1 and -inf pad."""
+    """As `rank`; with parts, of each query among the database rows whose part equals its own, -1 and -inf pad.
+
+    A part's rows are read as `rank` reads them, by block: nothing is copied before.
+    """
     if query_part is None:
         return rank(query_QD, database_ND, k)
     k = min(k, len(database_ND))
@@ -182,7 +270,7 @@ def nearest_within(query_QD, database_ND, k: int, query_part=None, database_part
     for part in np.unique(query_part):
         some, rows = np.flatnonzero(query_part == part), np.flatnonzero(database_part == part)
         if len(rows):
-            found, near = rank(query_QD[some], database_ND[rows], k)
+            found, near = rank(Rows(query_QD, some), Rows(database_ND, rows), k)
             ranking[some, : found.shape[1]] = np.where(found >= 0, rows[found], -1)
             score[some, : found.shape[1]] = near
     return ranking, score

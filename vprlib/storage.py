@@ -8,7 +8,8 @@ from math import ceil, log2
 
 import numpy as np
 
-from vprlib.search import finite, nearest, settled
+from vprlib.rows import finite
+from vprlib.search import nearest
 
 PIECE = 8  # values that one code of PQ stands for
 
@@ -130,3 +131,25 @@ def leading(x_ND, dim: int) -> np.ndarray:
     """The first values of whitened rows, normalised again: what a whitening to `dim` dimensions would have given."""
     x_ND = finite(x_ND[:, :dim], "the files")
     return x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)
+
+
+def settled(find, query_QD, count: int, k: int) -> tuple:
+    """(scores, indices) of the k best of `count` rows, by falling score, then rising index, from faiss' answers.
+
+    faiss leaves open the order of equal scores and which of them it keeps at the cut: queries with such scores are
+    sorted here, and asked again, deeper, where they lie at the cut.
+
+    Args:
+        find: (queries, depth) -> scores and indices (Q, depth), by falling score.
+    """
+    deep = min(k + 1, count)
+    score, index = find(query_QD, deep)
+    tied = np.flatnonzero((score[:, 1:] == score[:, :-1]).any(1))
+    if len(tied):
+        order = np.lexsort((index[tied], -score[tied]))
+        index[tied] = np.take_along_axis(index[tied], order, 1)
+        cut = tied[score[tied, k - 1] == score[tied, -1]] if deep > k else tied[:0]
+        if len(cut):
+            deeper = settled(find, query_QD[cut], count, min(2 * k, count))
+            score[cut, :k], index[cut, :k] = deeper[0][:, :k], deeper[1][:, :k]
+    return score[:, :k], index[:, :k]

@@ -4,7 +4,8 @@ import numpy as np
 from scipy import sparse
 
 from vprlib.config import Rerank
-from vprlib.search import BLOCK, finite, nearest
+from vprlib.rows import blocks, finite
+from vprlib.search import nearest
 
 
 def alpha_qe(query_QD, database_ND, k: int, *, settings: Rerank) -> tuple:
@@ -31,10 +32,8 @@ def alpha_qe(query_QD, database_ND, k: int, *, settings: Rerank) -> tuple:
         (weights.ravel(), ranking.ravel(), np.arange(0, count * near + 1, near)), (count, len(database_ND))
     ).tocsc()
     expanded_QD = finite(query_QD[:], "the queries").copy()
-    block = max(1, BLOCK // database_ND.shape[1])
-    for start in range(0, len(database_ND), block):
-        rows = finite(database_ND[start : start + block], "the database", start)
-        expanded_QD += weights_QN[:, start : start + block] @ rows
+    for start, rows in blocks(database_ND, "the database"):
+        expanded_QD += weights_QN[:, start : start + len(rows)] @ rows
         del rows
     expanded_QD /= np.maximum(np.linalg.norm(expanded_QD, axis=1, keepdims=True), 1e-12)
     return nearest(expanded_QD, database_ND, k)

@@ -1,0 +1,77 @@
+"""Descriptors as searches read them: some rows of a file, as float32, a bounded number at once."""
+
+import mmap
+
+import numpy as np
+
+from vprlib.files import BadInput
+
+BLOCK = 1 << 25  # values held as float32: 128 MB
+
+
+class Rows:
+    """Some rows of descriptors (N, D), read when they are asked for: a shard of a database, or the photos of a city.
+
+    Args:
+        x_ND: an array, an HDF5 dataset or Rows.
+        rows: a range, or an array of row numbers in rising order.
+        name: of what has an index of its own.
+    """
+
+    def __init__(self, x_ND, rows, name: str = ""):
+        self.x_ND, self.rows, self.name = x_ND, rows, name
+        self.shape, self.dtype = (len(rows), *x_ND.shape[1:]), x_ND.dtype
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, key) -> np.ndarray:
+        """A slice of the rows, and of the columns if one is given."""
+        rows, *columns = key if isinstance(key, tuple) else (key,)
+        rows = self.rows[rows]
+        if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+            return self.x_ND[(slice(rows[0], rows[-1] + 1), *columns)]
+        return gathered(self.x_ND, np.asarray(rows, np.int64))[(slice(None), *columns)]
+
+
+def gathered(x_ND, some) -> np.ndarray:
+    """Rows in rising order, (n, D). A contiguous HDF5 dataset is mapped for this alone: nothing beside them is read."""
+    if isinstance(x_ND, Rows):
+        return gathered(x_ND.x_ND, x_ND.rows.start + some if isinstance(x_ND.rows, range) else x_ND.rows[some])
+    offset = None if isinstance(x_ND, np.ndarray) else x_ND.id.get_offset()
+    if offset is not None and len(some):
+        x_ND = np.memmap(x_ND.file.filename, x_ND.dtype, "r", offset, x_ND.shape)
+    return np.asarray(x_ND[some])
+
+
+def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):
+    """Yield (start, rows) from row `first` on: float32, `size` rows at once, by default 128 MB of them.
+
+    Raises:
+        BadInput: as `finite`.
+    """
+    size = size or max(1, BLOCK // x_ND.shape[1])
+    for start in range(first, len(x_ND), size):
+        yield start, finite(x_ND[start : start + size], whose, start)
+
+
+def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
+    """Contiguous float32 rows, of which the first has number `first` in its file.
+
+    Raises:
+        BadInput: if a value is not finite, naming the rows.
+    """
+    x_ND = np.ascontiguousarray(x_ND)
+    if x_ND.dtype != np.float32 and x_ND.size:
+        # memory of our own: numpy asks the kernel for huge pages, and waiting for them takes longer than converting
+        held_ND = np.frombuffer(mmap.mmap(-1, 4 * x_ND.size), np.float32).reshape(x_ND.shape)
+        held_ND[:] = x_ND
+        x_ND = held_ND
+    sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask
+    bad = first + np.flatnonzero(~np.isfinite(sums_N))
+    if len(bad):
+        named = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise BadInput(
+            f"search: descriptors of {whose} are not finite: numbers {named} (from 0); run `snakemake -R extract`"
+        )
+    return x_ND
