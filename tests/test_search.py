@@ -1,15 +1,18 @@
 import itertools
 import json
 from contextlib import contextmanager
+from functools import partial
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vprlib import files
+from vprlib.rows import Rows, gathered
 from vprlib.search import join, merge_rankings, nearest, nearest_crop, search
 
 
@@ -19,7 +22,7 @@ def by_sorting(query, database, k):
     return order, np.take_along_axis(scores, order, 1)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(1, 6), st.integers(1, 150), st.integers(1, 6), st.data())
 def test_equal_scores_come_by_index_in_one_block_or_many(queries, count, width, data):
     """Small integers: dot products are exact, most scores occur often, many rows are duplicates."""
@@ -34,7 +37,7 @@ def test_equal_scores_come_by_index_in_one_block_or_many(queries, count, width, 
     np.testing.assert_array_equal(ranking, expected)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(0, 5), st.integers(1, 60), st.integers(1, 70), st.data())
 def test_merged_shards_are_the_unsharded_ranking(queries, count, k, data):
     """Of any cut of the database into shards, empty rankings of none of them; ties abound, as above."""
@@ -88,6 +91,72 @@ def test_unit_rows_come_as_a_full_sort_brings_them(queries, count, k):
         gap = np.abs(np.take_along_axis(query @ database.T, ranking, 1) - scores)
         assert gap[moved].max(initial=0) < 1e-6
         assert moved.mean() < 0.01
+
+
+def copies(rng, count, width):
+    """Unit rows of which many are copies, at random places; float16, as files hold them."""
+    x = rng.standard_normal((count, width))[rng.integers(0, count, count) // 3]
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
+
+
+@pytest.mark.parametrize("width", [16, 250, 2048])
+def test_every_way_to_search_gives_the_same_bits(width, tmp_path):
+    """In blocks, in shards, by another matrix product, from a file, by rows: products differ in their last digits."""
+    rng = np.random.default_rng(width)
+    query, database = copies(rng, 40, width), copies(rng, 700, width)
+    exact = (query.astype(float) @ database.astype(float).T).astype(np.float32)
+    order = np.lexsort((np.broadcast_to(np.arange(700), exact.shape), -exact))[:, :20]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["query"], file["database"] = query, database
+        file.flush()
+        shards = [(0, 1), (1, 334), (334, 700)]
+        parts = [nearest(query, Rows(database, range(*ends)), 20) for ends in shards]
+        ways = {
+            "whole": nearest(query, database, 20),
+            "blocks": nearest(query, database, 20, block=97),
+            "one by one": tuple(
+                map(np.concatenate, zip(*(nearest(q[None], database, 20) for q in query), strict=True))
+            ),
+            "file": nearest(file["query"], file["database"], 20, block=64),
+            "rows": nearest(query, Rows(file["database"], np.arange(700)), 20, block=64),
+            "shards": merge_rankings([(r + a, s) for (a, _), (r, s) in zip(shards, parts, strict=True)], 20),
+            "torch": nearest(query, database, 20, device=torch.device("cpu")),
+            "torch, blocks": nearest(query, database, 20, device=torch.device("cpu"), block=97),
+        }
+    for name, (ranking, score) in ways.items():
+        np.testing.assert_array_equal(ranking, order, err_msg=name)
+        np.testing.assert_array_equal(score, np.take_along_axis(exact, order, 1), err_msg=name)
+
+
+def test_of_more_equal_rows_than_there_are_candidates_the_first_are_kept():
+    rng = np.random.default_rng(0)
+    database = copies(rng, 300, 32)
+    database[rng.permutation(300)[:100]] = database[5]
+    ranking, score = nearest(database[5:6], database, 30, block=77)
+    alike = np.flatnonzero((database == database[5]).all(1))
+    np.testing.assert_array_equal(ranking[0], alike[:30])
+    assert (score == score[0, 0]).all()
+
+
+def test_rows_are_those_of_what_they_are_taken_from(tmp_path):
+    x = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float16)
+    some = np.array([3, 4, 5, 9, 30, 49])
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["contiguous"] = x
+        file.create_dataset("chunked", data=x, chunks=(7, 2))
+        file.flush()
+        for source in (x, file["contiguous"], file["chunked"]):
+            rows, shard = Rows(source, some), Rows(source, range(10, 40), "shard")
+            assert rows.shape == (6, 6)
+            assert (len(shard), shard.dtype, shard.name) == (30, np.float16, "shard")
+            np.testing.assert_array_equal(rows[:], x[some])
+            np.testing.assert_array_equal(rows[:3], x[3:6])
+            np.testing.assert_array_equal(rows[2:5, :4], x[some[2:5], :4])
+            np.testing.assert_array_equal(shard[5:90], x[15:40])
+            within = Rows(shard, np.array([0, 2, 7]))
+            np.testing.assert_array_equal(within[:], x[[10, 12, 17]])
+            np.testing.assert_array_equal(gathered(within, np.array([1, 2])), x[[12, 17]])
+            assert rows[6:].shape == (0, 6)
 
 
 FILES = {"database": "database.h5", "queries": "queries.h5", "images": "images.csv"}
@@ -149,6 +218,43 @@ def test_a_search_bounded_by_a_column_ranks_each_part_alone(described, tmp_path)
             np.testing.assert_allclose(found["score"][q, :kept], scores[0], atol=1e-4)
             assert (found["ranking"][q, kept:] == -1).all()
             assert (found["score"][q, kept:] == -np.inf).all()
+
+
+@pytest.mark.parametrize("shards", [1, 3, 50])
+def test_joined_shards_are_the_file_of_one_search_to_the_byte(described, tmp_path, shards, refused):
+    options = {**described, "depth": 30, "scopes": ["all", "city"], "attributes": {"index": "flat"}}
+    search(tmp_path / "whole.h5", **options)
+    paths = [tmp_path / f"{shard}.h5" for shard in range(shards)]
+    for shard, path in enumerate(paths):
+        search(path, **options, shard=shard, shards=shards)
+    join(tmp_path / "joined.h5", paths, 30)
+    assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    with refused("search.shards", "51 shards", "50 photos"):
+        search(paths[0], **options, shard=0, shards=51)
+    with h5py.File(paths[0], "a") as file:
+        file.attrs["checkpoint"] = "other"
+    if shards > 1:
+        with refused(paths[1], "other descriptors", "search_shard"):
+            join(tmp_path / "joined.h5", paths, 30)
+
+
+def test_a_city_is_read_by_block(described, monkeypatch):
+    """Every other row of a file, so that no slice of it is the city's."""
+    table = pd.read_csv(described["images"])
+    parts = [table.city[table.role == role].to_numpy() for role in ("query", "database")]
+    read, sizes = Rows.__getitem__, []
+
+    def measured(rows, key):
+        sizes.append(len(read(rows, key)))
+        return read(rows, key)
+
+    with h5py.File(described["database"]) as file, h5py.File(described["queries"]) as wanted:
+        expected = nearest_crop(wanted["raw"][:], file["raw"][:], 9, *parts)
+        monkeypatch.setattr(Rows, "__getitem__", measured)
+        found = nearest_crop(wanted["raw"], file["raw"], 9, *parts, rank=partial(nearest, block=7))
+    assert max(sizes) == 7
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("parted", [False, True])

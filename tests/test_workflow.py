@@ -180,6 +180,20 @@ def test_an_index_is_marked_and_kept(done, tmp_path):
     assert kept.stat().st_mtime_ns == before
 
 
+def test_a_search_in_shards_gives_the_same_bytes_by_a_job_a_shard(done, tmp_path):
+    folder = tmp_path / "sharded"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns("logs"))
+    target, sharded = RUN.format("city") + "/ranking.h5", {"search": TINY["search"] | {"shards": 3}}
+    assert planned(folder, target, config=sharded) == {"search_shard": 3, "search_join": 1}
+    before = (folder / target).read_bytes()
+    (folder / target).unlink()
+    status, text = snakemake(folder, target, config=sharded)
+    assert status == 0, text
+    assert (folder / target).read_bytes() == before
+    assert not list((folder / target).parent.glob("ranking.*-of-*")), "rankings of shards are temporary"
+    assert planned(folder, target, config=sharded) == {}
+
+
 def test_a_new_run_and_a_new_seed_do_only_what_is_missing(done):
     counts = planned(done, config=with_run("gem", aggregator={"name": "gem"}, whiten={"dim": 4}))
     assert counts["train"] == 1

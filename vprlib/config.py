@@ -349,6 +349,7 @@ class Search(Section):
     depth: PositiveInt = Field(100, description="places kept a query")
     index: Literal["flat", "ivf-pq", "hnsw"] = Field("flat", description="flat is exact; the others are for millions")
     memory_gb: PositiveFloat = Field(8, description="that an index may take, GB; its parameters follow from it")
+    shards: PositiveInt = Field(1, description="jobs that share one search, of a part of the database each")
 
 
 class Rerank(Section):
@@ -387,6 +388,9 @@ class Execution(Section):
     """How jobs run. It changes results in their last digits only, so nothing here makes a job run again."""
 
     device: Annotated[str, written(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>")] = "auto"
+    search: Literal["cpu", "device"] = Field(
+        "cpu", description="where exact search is done; `device`: on the GPU, if there is one"
+    )
     processes: PositiveInt = Field(1, description="that train one network on a machine; on GPUs, one for each")
     nodes: PositiveInt = Field(1, description="of a SLURM job that train one network, `processes` on each")
     checkpoint_minutes: PositiveFloat = 10

@@ -68,7 +68,7 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
 
 
 def ranker(folder, *, kind: str, memory: float, device=None):
-    """What `search` ranks whole databases, or shards, with: an index in a file of `folder`, kept, extended or built anew.
+    """What `search` ranks databases, or shards, with: an index in a file of `folder`, kept, extended or built anew.
 
     A part of a database (Protocol.within) is small and not worth an index: it is searched exactly.
 
@@ -127,7 +127,9 @@ def check_plan(path, count: int, width: int, *, kind: str, memory: float):
     """
     made = json.loads(described(path).read_text())["plan"]
     if 2 * made.get("count", 0) < count:
-        raise BadInput(f"{path}: was built for {made.get('count', 0):,} descriptors, now there are {count:,}; delete it")
+        raise BadInput(
+            f"{path}: was built for {made.get('count', 0):,} descriptors, now there are {count:,}; delete it"
+        )
     for name, value in plan(kind, made["count"], width, memory).items():
         if made.get(name) != value and name != "on_disk":
             raise BadInput(f"{path}: was built with {name} {made.get(name)}, and search asks for {value}; delete it")
@@ -154,12 +156,12 @@ def build(path, database_ND, wanted: dict, *, memory: float):
 
 
 def training(count: int, width: int, lists: int, memory: float) -> int:
-    """How many of `count` descriptors centres are trained on: no more than half of `memory`, and at least one a centre."""
+    """How many of `count` descriptors centres are trained on: half of `memory` at most, and at least one a centre."""
     return min(count, max(min(max(PER_LIST * lists, 1 << 16), int(memory / 2) // (4 * width)), lists, 256))
 
 
 def sampled(database_ND, size: int) -> np.ndarray:
-    """Some rows, float32, always the same; all are looked at: one that is not finite is named before it spoils centres."""
+    """Some rows, float32, always the same; all are looked at, so that one that is not finite spoils no centre."""
     some = np.sort(np.random.default_rng(0).choice(len(database_ND), size, replace=False))
     sample = np.empty((size, database_ND.shape[1]), np.float32)
     for start, rows in blocks(database_ND, "the database"):
@@ -240,7 +242,9 @@ def append_on_disk(path: Path, index, database_ND, room: int):
         stale.unlink()
     size, free = (2 * len(database_ND) - before) * (index.code_size + 8), shutil.disk_usage(path.parent).free
     if size > free:  # they are mapped: a full disk would end the process without a word
-        raise BadInput(f"{path}: its lists take {files.amount(size)} while they are joined, {files.amount(free)} are free")
+        raise BadInput(
+            f"{path}: its lists take {files.amount(size)} while they are joined, {files.amount(free)} are free"
+        )
     held = [index.invlists]
     held[0].thisown, index.own_invlists = True, False
     for start in range(before, len(database_ND), room):
@@ -250,7 +254,9 @@ def append_on_disk(path: Path, index, database_ND, room: int):
             index.add_with_ids(rows, np.arange(start + first, start + first + len(rows)))
             del rows
         faiss.write_index(index, str(path.with_name(f"{parts}{start}")))
-    written = [opened(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)]
+    written = [
+        opened(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)
+    ]
     every = faiss.InvertedListsPtrVector()
     for one in [*held, *(part.invlists for part in written)]:
         every.push_back(one)

@@ -65,6 +65,14 @@ def device(config: Config, local_rank: int | None = None):
     return chosen, int(os.environ["OMP_NUM_THREADS"]) if chosen.type == "cuda" else 0
 
 
+def search_device(config: Config):
+    """The GPU that `execution.search` asks for; None where the CPU searches."""
+    if config.execution.search == "cpu":
+        return None
+    chosen, _ = device(config)
+    return None if chosen.type == "cpu" else chosen
+
+
 def keep_freed_memory():
     """Have glibc keep freed blocks for the next step instead of giving each large one back to the system.
 

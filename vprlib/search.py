@@ -231,7 +231,9 @@ def join(out, shards: list, depth: int):
         attributes = dict(opened[0].attrs)
         for path, file in zip(shards, opened, strict=True):
             if dict(file.attrs) != attributes:
-                raise BadInput(f"{path}: was made from other descriptors than {shards[0]}; run `snakemake -R search_shard`")
+                raise BadInput(
+                    f"{path}: was made from other descriptors than {shards[0]}; run `snakemake -R search_shard`"
+                )
         arrays = {}
         for kind, scope in itertools.product(next(iter(opened[0].values())), opened[0]):
             found = [file[scope][kind] for file in opened]

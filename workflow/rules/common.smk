@@ -6,6 +6,7 @@ TRAINING_GPUS = 1 if cfg.execution.device == "cpu" else cfg.execution.processes 
 # of several nodes: a task on each, which the script starts itself by srun; `tasks` alone would be counted for each GPU
 SEVERAL_NODES = {"nodes": cfg.execution.nodes, "tasks": cfg.execution.nodes, "tasks_per_gpu": 0, "mpi": "srun"}
 TRAINING_NODES = SEVERAL_NODES if cfg.execution.nodes > 1 else {}
+SEARCH_GPU = {"gpu": 1} if cfg.execution.search == "device" and cfg.execution.device != "cpu" else {}
 
 
 with_own_pca = {name for name, run in cfg.runs.items() if run.checkpoint and run.checkpoint.whitening == "published"}
@@ -31,6 +32,7 @@ wildcard_constraints:
 
 scattergather:
     extract=cfg.shards,
+    search=cfg.search.shards,
 
 
 def plain(section):
@@ -189,6 +191,11 @@ def judged(w):
 def candidates(w):
     """Param function: how many candidates a search keeps, so that `search.depth` places are among them."""
     return cfg.search.depth * max(protocol.views_per_place or 1 for protocol in dataset(w.dataset).protocols)
+
+
+def index_wanted():
+    """Param: the kind of index, and the bytes that it may take."""
+    return {"kind": cfg.search.index, "memory": cfg.search.memory_gb * 1e9 * (cfg.search.index != "flat")}
 
 
 def scopes(w):

@@ -42,12 +42,56 @@ rule search:
     log:
         "logs/search/{dataset}/{run}/seed{seed}/gen{gen}.log",
     threads: 8
+    resources:
+        **SEARCH_GPU,
     params:
         depth=candidates,
         scopes=scopes,
-        index={"kind": cfg.search.index, "memory": cfg.search.memory_gb * 1e9 * (cfg.search.index != "flat")},
+        index=index_wanted(),
     script:
         "../scripts/search.py"
+
+
+rule search_shard:
+    input:
+        images="results/{dataset}/images.csv",
+        database=f"{EVALUATED}/database.h5",
+        queries=f"{EVALUATED}/queries.h5",
+    output:
+        temp(f"{EVALUATED}/ranking.{{scatteritem}}.h5"),
+    log:
+        "logs/search_shard/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
+    threads: 8
+    resources:
+        **SEARCH_GPU,
+    params:
+        depth=candidates,
+        scopes=scopes,
+        index=index_wanted(),
+    script:
+        "../scripts/search_shard.py"
+
+
+rule search_join:
+    input:
+        gather.search("results/{{dataset}}/{{run}}/seed{{seed}}/gen{{gen}}/ranking.{scatteritem}.h5"),
+    output:
+        f"{EVALUATED}/ranking.h5",
+    log:
+        "logs/search_join/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    params:
+        depth=candidates,
+    script:
+        "../scripts/search_join.py"
+
+
+if cfg.search.shards == 1:
+
+    ruleorder: search > search_join
+
+else:
+
+    ruleorder: search_join > search
 
 
 rule rerank:

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 from vprlib.index import ranker
-from vprlib.job import job
+from vprlib.job import job, search_device
 from vprlib.search import search
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake) as config:
         search(
             snakemake.output[0],
             database=snakemake.input.database,
@@ -13,6 +13,6 @@ if __name__ == "__main__":
             images=snakemake.input.images,
             depth=snakemake.params.depth,
             scopes=snakemake.params.scopes,
-            rank=ranker(Path(snakemake.output[0]).parent, **snakemake.params.index),
+            rank=ranker(Path(snakemake.output[0]).parent, **snakemake.params.index, device=search_device(config)),
             attributes={"index": snakemake.params.index["kind"]},
         )

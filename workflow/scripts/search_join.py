@@ -1,0 +1,6 @@
+from vprlib.job import job
+from vprlib.search import join
+
+if __name__ == "__main__":
+    with job(snakemake):
+        join(snakemake.output[0], list(snakemake.input), snakemake.params.depth)
