@@ -3,10 +3,12 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 from test_neighbours import by_definition, unit
 
 from vprlib import registry
 from vprlib.config import Rerank
+from vprlib.neighbours import Joined
 from vprlib.rerank.k_reciprocal import k_reciprocal
 from vprlib.rerank.query_expansion import alpha_qe
 from vprlib.search import nearest
@@ -42,7 +44,8 @@ def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, m
 
 @pytest.mark.parametrize(("k1", "k2", "weight"), [(25, 1, 0.0), (20, 6, 0.3), (5, 2, 0.5), (1, 1, 0.0), (3, 1, 1.0)])
 @pytest.mark.parametrize("k", [1, 10, 99])
-def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, monkeypatch):
+@pytest.mark.parametrize("memory", [1 << 17, 1 << 11], ids=["held", "read by block"])
+def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, memory, monkeypatch):
     """The definition orders equal distances by the descriptors, then the index; so few are beyond reach at k < N."""
     monkeypatch.setattr("vprlib.rerank.k_reciprocal.ROWS", 4)
     for seed in range(2):
@@ -50,13 +53,44 @@ def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, monkeypat
         query, database = unit(rng, 15, 8), unit(rng, 60, 8)
         distance = by_definition(query, database, k1, k2, weight)
         ranking, score = k_reciprocal(
-            query, database, k, settings=Rerank(name="k_reciprocal", k1=k1, k2=k2, weight=weight), memory=1 << 17
+            query, database, k, settings=Rerank(name="k_reciprocal", k1=k1, k2=k2, weight=weight), memory=memory
         )
         assert ranking.shape == (15, min(k, 60))
         assert all(len(set(row)) == len(row) for row in ranking.tolist())
         np.testing.assert_allclose(score, 1 - np.sort(distance, axis=1)[:, :k], atol=1e-6)
         np.testing.assert_allclose(score, 1 - np.take_along_axis(distance, ranking, 1), atol=1e-6)
         assert (np.diff(score, axis=1) <= 0).all()
+
+
+def test_descriptors_that_do_not_fit_are_read_from_their_files_by_block(tmp_path, monkeypatch):
+    rng = np.random.default_rng(3)
+    query, database = unit(rng, 15, 64).astype(np.float16), unit(rng, 85, 64).astype(np.float16)
+    settings = Rerank(name="k_reciprocal", k1=8, k2=3, weight=0.3)
+    expected = k_reciprocal(query, database, 20, settings=settings)
+    read, sizes = Joined.__getitem__, []
+
+    def measured(x, some):
+        sizes.append(len(read(x, some)))
+        return read(x, some)
+
+    monkeypatch.setattr(Joined, "__getitem__", measured)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["query"], file["database"] = query, database
+        file.flush()
+        found = k_reciprocal(file["query"], file["database"], 20, settings=settings, memory=24 * 64 * 10)
+    assert max(sizes) <= 20  # the ends of ten pairs
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+
+
+def test_queries_and_database_are_read_as_one():
+    query, database = np.arange(6.0).reshape(3, 2), np.arange(6, 16.0).reshape(5, 2)
+    whole = np.concatenate([query, database])
+    x = Joined(query.astype(np.float16), database.astype(np.float32))
+    assert x.shape == (8, 2)
+    for some in (slice(None), slice(1, 3), slice(2, 6), slice(4, 99), np.array([0, 2, 3, 7]), np.array([5])):
+        assert x[some].dtype == torch.float32
+        np.testing.assert_array_equal(x[some], whole[some])
 
 
 def test_of_equal_jaccard_distances_the_nearer_descriptor_comes_first():

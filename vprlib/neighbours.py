@@ -4,13 +4,45 @@ Two images are alike when they share neighbours that are neighbours of each othe
 here: their intersections and unions are sparse products, so no (M, M) matrix of floats is ever there.
 """
 
+from math import isqrt
+
 import numpy as np
 import torch
 from scipy import sparse
 
 from vprlib.parallel import Group
+from vprlib.rows import gathered
 
 MEMORY = 256 << 20  # bytes of distances, or of pairs, held at once
+
+
+class Joined:
+    """Queries (Q, D) and database (N, D) as one, read when they are asked for: what does not fit as a tensor.
+
+    A slice, or an array of rising row numbers, gives a float32 tensor (n, D).
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, query_QD, database_ND):
+        self.parts = query_QD, database_ND
+        self.starts = 0, len(query_QD)
+        self.shape = len(query_QD) + len(database_ND), database_ND.shape[1]
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, some) -> torch.Tensor:
+        if isinstance(some, slice):
+            first, last, _ = some.indices(len(self))
+            ends = [(max(0, first - start), max(0, last - start)) for start in self.starts]
+            found = [part[slice(*end)] for part, end in zip(self.parts, ends, strict=True)]
+        else:
+            cut = np.searchsorted(some, self.starts[1])
+            asked = some[:cut], some[cut:] - self.starts[1]
+            found = [gathered(part, own) for part, own in zip(self.parts, asked, strict=True)]
+        result = torch.empty(sum(map(len, found)), self.shape[1])
+        return torch.cat([torch.from_numpy(np.asarray(own)) for own in found], out=result)
 
 
 def k_reciprocal_jaccard(
@@ -60,7 +92,7 @@ def neighbourhoods(x_MD, k1: int, k2: int, *, memory: int = MEMORY, group=None) 
     """Each image's expanded neighbourhood as weights (M, M), sparse, of sum 1; and its largest squared distance, (M,).
 
     Args:
-        x_MD: tensor, unit rows: queries and database.
+        x_MD: tensor or Joined, unit rows: queries and database.
         k1, k2, memory, group: as `k_reciprocal_jaccard`.
     """
     count, group = len(x_MD), group or Group()
@@ -81,17 +113,35 @@ def squared(product):
 
 def nearest_and_farthest(x_MD, k: int, memory: int, group: Group) -> tuple:
     """Each row's k nearest rows, (M, k) int64, itself among them; and the squared distance of its farthest, (M,)."""
-    count, own_RD = len(x_MD), group.share(x_MD)
-    size = min(count, max(1, memory // (12 * count)))
-    near_RK, least_R = np.empty((len(own_RD), k), np.int64), np.empty(len(own_RD), np.float32)
-    held_BM = x_MD.new_empty(size, count)  # one block for all
-    for start in range(0, len(own_RD), size):
-        some = own_RD[start : start + size]
-        similar_BM = torch.mm(some, x_MD.T, out=held_BM[: len(some)])
-        near_RK[start : start + size] = top(similar_BM, k).cpu().numpy()
-        least_R[start : start + size] = similar_BM.amin(1).cpu().numpy()
+    (count, width), own_R = x_MD.shape, group.share(np.arange(len(x_MD)))
+    if isinstance(x_MD, torch.Tensor):
+        size, step = min(count, max(1, memory // (12 * count))), count
+    else:  # two blocks of rows, and their products
+        size = step = min(count, max(1, min(memory // (16 * width), isqrt(memory // 24))))
+    near_RK, least_R = np.empty((len(own_R), k), np.int64), np.empty(len(own_R), np.float32)
+    held_BM = torch.empty(size, step, device=x_MD.device)  # one block for all
+    for start in range(0, len(own_R), size):
+        rows, some = own_R[start : start + size], slice(start, start + size)
+        rows_BD = x_MD[slice(rows[0], rows[-1] + 1) if group.size == 1 else rows]
+        near = None
+        for first in range(0, count, step):
+            block_MD = x_MD[first : first + step]
+            similar_BM = torch.mm(
+                rows_BD, block_MD.T, out=held_BM.flatten()[: len(rows) * len(block_MD)].view(len(rows), -1)
+            )
+            index = top(similar_BM, min(k, len(block_MD)))
+            found = similar_BM.gather(1, index), index + first, similar_BM.amin(1)
+            near = joined_nearest(near, found, k) if near else found
+        near_RK[some], least_R[some] = near[1].cpu().numpy(), near[2].cpu().numpy()
     largest_M = squared(torch.from_numpy(group.gather(least_R, count))).clamp_min(1e-12)  # zero for equal images
     return group.gather(near_RK, count), largest_M.numpy()
+
+
+def joined_nearest(one, other, k: int) -> tuple:
+    """The k nearest columns of two blocks, the first's numbers below the other's: (similarity, column, least)."""
+    value, column = (torch.cat(pair, dim=1) for pair in zip(one[:2], other[:2], strict=True))
+    value, order = value.sort(dim=1, descending=True, stable=True)
+    return value[:, :k], column.gather(1, order[:, :k]), torch.minimum(one[2], other[2])
 
 
 def top(similar_BM, k: int):
@@ -129,14 +179,24 @@ def expanded(whole, half, memory: int) -> sparse.csr_matrix:
 
 def encode(x_MD, pairs, largest_M, memory: int) -> sparse.csr_matrix:
     """Each row's neighbourhood as weights exp(-original distance), of sum 1 (eq. 7)."""
-    weights, size = np.empty(pairs.nnz), max(1, memory // (3 * x_MD[0].nbytes))
-    for start in range(0, pairs.nnz, size):
-        some = slice(start, start + size)
-        left, right = (torch.as_tensor(end[some], device=x_MD.device) for end in (pairs.row, pairs.col))
-        product = (x_MD.index_select(0, left) * x_MD.index_select(0, right)).sum(1)
-        weights[some] = np.exp(-squared(product).cpu().numpy() / largest_M[pairs.row[some]])
+    weights = np.exp(-distances(x_MD, pairs.row, pairs.col, memory) / largest_M[pairs.row])
     sums = np.bincount(pairs.row, weights, minlength=len(x_MD))
     return sparse.csr_matrix((weights / sums[pairs.row], (pairs.row, pairs.col)), pairs.shape)
+
+
+def distances(x_MD, left, right, memory: int) -> np.ndarray:
+    """Squared Euclidean distances of pairs of rows, float64."""
+    result, size = np.empty(len(left)), max(1, memory // (24 * x_MD.shape[1]))
+    for start in range(0, len(left), size):
+        some, rows_MD = slice(start, start + size), x_MD
+        ends = np.concatenate([left[some], right[some]])
+        if isinstance(x_MD, Joined):  # each row is read once
+            rows, ends = np.unique(ends, return_inverse=True)
+            rows_MD = x_MD[rows]
+        ends = torch.as_tensor(ends, device=x_MD.device).chunk(2)
+        first, second = (rows_MD.index_select(0, end) for end in ends)
+        result[some] = squared((first * second).sum(1)).cpu().numpy()
+    return result
 
 
 def overlap(asked, stored, memory: int) -> np.ndarray:

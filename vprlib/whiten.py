@@ -93,7 +93,7 @@ def fit(x_ND, dim: int) -> Whitening:
 
     Args:
         x_ND: (N, D) descriptors; the primal covariance is used when D <= N, else the dual Gram matrix, so the work is
-            min(N, D)^3 and the memory above `x_ND` one centred copy and that matrix.
+            min(N, D)^3 and the memory above `x_ND` one centred copy and that matrix, twice.
         dim: at most D and N - 1 (N centred points span N - 1 dimensions).
 
     Raises:
@@ -113,15 +113,18 @@ def fit(x_ND, dim: int) -> Whitening:
     mu = x.mean(0, dtype=np.float64).astype(np.float32)
     x = x - mu
     dual = width > count
-    gram = (x @ x.T if dual else x.T @ x).astype(np.float64) / (count - 1)
+    gram = (x @ x.T if dual else x.T @ x).astype(np.float64)
+    gram /= count - 1
     order = len(gram)
     lams, vectors = eigh(gram, subset_by_index=[order - dim, order - 1], driver="evr", overwrite_a=True)
-    lams, vectors = lams[::-1], vectors[:, ::-1]
+    lams, vectors, U = lams[::-1], vectors[:, ::-1], np.empty((width, dim), np.float32)
     if dual:
         vectors = vectors / np.sqrt(np.maximum(lams, FLOOR) * (count - 1))
         # in float64 by blocks of features: a float32 product alone would cost a digit of the whitening
-        blocks = [x[:, some : some + BLOCK].T.astype(np.float64) @ vectors for some in range(0, width, BLOCK)]
-        vectors = np.concatenate(blocks)
-    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(dim)])
-    U, mu = vectors.astype(np.float32, order="C"), mu[:, None]
+        for some in range(0, width, BLOCK):
+            U[some : some + BLOCK] = x[:, some : some + BLOCK].T.astype(np.float64) @ vectors
+    else:
+        U[:] = vectors
+    U *= np.sign(U[np.abs(U).argmax(0), np.arange(dim)])
+    mu = mu[:, None]
     return Whitening(U, lams.astype(np.float32), mu, U.T @ mu)

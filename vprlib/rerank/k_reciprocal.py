@@ -6,14 +6,14 @@ distance 1, and OpenIBL's sort orders those as it pleases; here they stay in the
 """
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from vprlib.config import Rerank
-from vprlib.neighbours import MEMORY, neighbourhoods, shared_members, squared
+from vprlib.neighbours import Joined, distances, neighbourhoods, shared_members
 from vprlib.search import nearest
 
 ROWS = 256  # queries whose shared neighbours are held at once
+MEMORY = 1 << 30
 
 
 def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int = MEMORY) -> tuple:
@@ -24,10 +24,11 @@ def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int
 
     Args:
         query_QD: (Q, D), unit rows.
-        database_ND: (N, D), unit rows, an array or an HDF5 dataset; queries and database are held as float32.
+        database_ND: (N, D), unit rows, an array or an HDF5 dataset; queries and database are held as float32 if they
+            take no more than `memory`, or are read by block, once for each block of rows that fits.
         k: at most N are returned.
         settings: its `k1`, `k2` and `weight`.
-        memory: bytes that the working set may take above the descriptors and the neighbour lists.
+        memory: bytes that the working set may take above descriptors that are held and the neighbour lists.
 
     Returns:
         (ranking_QK int64, score_QK float32): 1 - distance. Of equal scores the one that is nearer by the descriptors
@@ -37,11 +38,10 @@ def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int
         BadInput: as `search.nearest`.
     """
     near_QK, _ = nearest(query_QD, database_ND, k)
-    queries, (count, k) = len(query_QD), (len(database_ND), near_QK.shape[1])
-    x_MD = torch.empty(queries + count, database_ND.shape[1])
-    for x_ND, part in ((query_QD, x_MD[:queries]), (database_ND, x_MD[queries:])):
-        for start in range(0, len(x_ND), ROWS):
-            part[start : start + ROWS] = torch.from_numpy(np.asarray(x_ND[start : start + ROWS], np.float32))
+    queries, k = near_QK.shape
+    x_MD = Joined(query_QD, database_ND)
+    if 4 * len(x_MD) * x_MD.shape[1] <= memory:
+        x_MD = x_MD[:]
     v, largest_M = neighbourhoods(x_MD, settings.k1, settings.k2, memory=memory)
     stored = v[queries:].tocsc()
     ranking, score = np.empty((queries, k), np.int64), np.empty((queries, k), np.float32)
@@ -50,7 +50,7 @@ def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int
         row, column, rank, shared = candidates(v[some], stored, near_QK[some], memory)
         distance = (1 - settings.weight) * (1 - shared / (2 - shared))
         if settings.weight:
-            original = originals(x_MD, start + row, queries + column, memory) / largest_M[start + row]
+            original = distances(x_MD, start + row, queries + column, memory) / largest_M[start + row]
             distance += settings.weight * original
         order = np.lexsort((column, rank, distance, row))
         first = np.searchsorted(row[order], np.arange(some.stop - start))
@@ -79,13 +79,3 @@ def candidates(asked, stored, near_BK, memory: int) -> tuple:
     value[place[: shared.nnz]] = shared.data
     rank[place[shared.nnz :]] = np.tile(np.arange(k), height)
     return key // shape[1], key % shape[1], rank, value
-
-
-def originals(x_MD, left, right, memory: int) -> np.ndarray:
-    """Squared Euclidean distances of pairs of rows."""
-    result, size = np.empty(len(left)), max(1, memory // (3 * x_MD[0].nbytes))
-    for start in range(0, len(left), size):
-        ends = (torch.as_tensor(end[start : start + size]) for end in (left, right))
-        first, second = (x_MD.index_select(0, end) for end in ends)
-        result[start : start + size] = squared((first * second).sum(1)).numpy()
-    return result
