@@ -167,7 +167,6 @@ def sampled(database_ND, size: int) -> np.ndarray:
     for start, rows in blocks(database_ND, "the database"):
         first, last = np.searchsorted(some, (start, start + len(rows)))
         sample[first:last] = rows[some[first:last] - start]
-        del rows
     return sample
 
 
@@ -218,7 +217,6 @@ def written(path, index, database_ND, wanted: dict, *, memory: float):
     else:
         for _, rows in blocks(database_ND, "the database", first=index.ntotal):
             index.add(rows)
-            del rows
     with files.atomic(path) as partial:
         faiss.write_index(index, str(partial))
     made = {"plan": wanted, "rows": len(database_ND), "digest": digest(database_ND, len(database_ND))}
@@ -252,7 +250,6 @@ def append_on_disk(path: Path, index, database_ND, room: int):
         some = Rows(database_ND, range(start, min(start + room, len(database_ND))))
         for first, rows in blocks(some, "the database"):
             index.add_with_ids(rows, np.arange(start + first, start + first + len(rows)))
-            del rows
         faiss.write_index(index, str(path.with_name(f"{parts}{start}")))
     written = [
         opened(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)

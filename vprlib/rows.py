@@ -47,12 +47,24 @@ def gathered(x_ND, some) -> np.ndarray:
 def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):
     """Yield (start, rows) from row `first` on: float32, `size` rows at once, by default 128 MB of them.
 
+    Rows are good until the next are asked for, which are converted into the same memory.
+
     Raises:
         BadInput: as `finite`.
     """
-    size = size or max(1, BLOCK // x_ND.shape[1])
+    size, held = size or max(1, BLOCK // x_ND.shape[1]), None
     for start in range(first, len(x_ND), size):
-        yield start, finite(x_ND[start : start + size], whose, start)
+        rows = x_ND[start : start + size]
+        if rows.dtype != np.float32:
+            held = memory(rows.shape) if held is None else held
+            held[: len(rows)] = rows
+            rows = held[: len(rows)]
+        yield start, finite(rows, whose, start)
+
+
+def memory(shape: tuple) -> np.ndarray:
+    """A float32 array of our own: numpy asks for huge pages, and waiting for them takes longer than converting."""
+    return np.frombuffer(mmap.mmap(-1, max(1, 4 * int(np.prod(shape)))), np.float32, int(np.prod(shape))).reshape(shape)
 
 
 def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
@@ -62,9 +74,8 @@ def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
         BadInput: if a value is not finite, naming the rows.
     """
     x_ND = np.ascontiguousarray(x_ND)
-    if x_ND.dtype != np.float32 and x_ND.size:
-        # memory of our own: numpy asks the kernel for huge pages, and waiting for them takes longer than converting
-        held_ND = np.frombuffer(mmap.mmap(-1, 4 * x_ND.size), np.float32).reshape(x_ND.shape)
+    if x_ND.dtype != np.float32:
+        held_ND = memory(x_ND.shape)
         held_ND[:] = x_ND
         x_ND = held_ND
     sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask

@@ -69,12 +69,11 @@ def shortlist(query_QD, database_ND, deep: int, block: int, place, top) -> tuple
     for start, rows in blocks(database_ND, "the database", block):
         held, placed = (ranking, score), place(rows)
         ranking, score = (np.empty((len(query_QD), min(deep, start + len(rows))), x.dtype) for x in held)
-        for first in range(0, len(query_QD), QUERIES):
-            some = slice(first, first + QUERIES)
-            more, index = top(finite(query_QD[some], "the queries", first), placed, min(deep, len(rows)))
+        for first, query in blocks(query_QD, "the queries", QUERIES):
+            some = slice(first, first + len(query))
+            more, index = top(query, placed, min(deep, len(rows)))
             parts = [(held[0][some], held[1][some]), (index + start, more)]
             ranking[some], score[some] = merge_rankings(parts if start else parts[1:], deep)
-        del rows, placed  # or the next block is read beside it
     return ranking, score
 
 
@@ -119,7 +118,6 @@ def scores(query_QD, database_ND, ranking_QK, block: int) -> np.ndarray:
 
             for _ in pool.map(score, range(0, len(query_QD), TOGETHER)):
                 pass
-            del rows, score
     return score_QK
 
 
@@ -141,7 +139,6 @@ def by_sorting(query_QD, database_ND, k: int, block: int) -> tuple:
             order = np.argsort(-score, axis=1, kind="stable")[:, :k]
             more = order + start, np.take_along_axis(score, order, 1)
             found = merge_rankings([found, more] if found else [more], k)
-            del rows
         parts.append(found)
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 

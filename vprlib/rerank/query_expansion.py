@@ -34,6 +34,5 @@ def alpha_qe(query_QD, database_ND, k: int, *, settings: Rerank) -> tuple:
     expanded_QD = finite(query_QD[:], "the queries").copy()
     for start, rows in blocks(database_ND, "the database"):
         expanded_QD += weights_QN[:, start : start + len(rows)] @ rows
-        del rows
     expanded_QD /= np.maximum(np.linalg.norm(expanded_QD, axis=1, keepdims=True), 1e-12)
     return nearest(expanded_QD, database_ND, k)
