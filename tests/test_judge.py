@@ -7,14 +7,25 @@ import pytest
 from scipy.stats import binomtest
 
 from vprlib import files
+from vprlib import judge as judging
 from vprlib.datasets.base import Protocol, read_table, select
 from vprlib.evaluate import Searched, chance, searched, suppress_views
 from vprlib.geometry import within
-from vprlib.judge import answers, chosen_by, conditions, join, judge, ratios
+from vprlib.judge import chosen_by, conditions, join, ratios
 from vprlib.search import search
 
 MODEL = {"epoch": 3, "train": {"margin": 0.3, "best_by": 5}}
 FOUR = Protocol("4 m", radius=4)
+
+
+def judge(images, ranking, protocol, **options):
+    found = searched(images=images, ranking=ranking, protocol=protocol)
+    return judging.judge(found, images=images, ranking=ranking, protocol=protocol, **options)
+
+
+def answers(images, ranking, protocol, **options):
+    found = searched(images=images, ranking=ranking, protocol=protocol)
+    return judging.answers(found, images=images, protocol=protocol, **options)
 
 
 def slow_recall(k, ranking, positives):

@@ -15,6 +15,7 @@ from vprlib.datasets import tokyotm
 from vprlib.datasets.base import read_table, select
 from vprlib.datasets.msls import VAL
 from vprlib.datasets.nordland import LIST
+from vprlib.evaluate import searched
 from vprlib.judge import answers, judge
 from vprlib.search import search
 from vprlib.verify import verify
@@ -115,13 +116,15 @@ def test_a_published_layout_goes_from_files_to_numbers(name, tmp_path, photo):
     scopes = sorted({protocol.scope for protocol in dataset.protocols})
     search(out / "ranking.h5", **described, depth=24, scopes=scopes)
     for protocol, row in zip(dataset.protocols, [r for r in found["positives"] if r["split"] == "test"], strict=True):
-        made = {"images": out / "images.csv", "ranking": out / "ranking.h5", "ks": (1,), "config": "0"}
+        sources = {"images": out / "images.csv", "protocol": protocol}
+        ranked = searched(**sources, ranking=out / "ranking.h5")
+        made = sources | {"ks": (1,), "config": "0"}
         chosen = {"checkpoint": "best", "train_set": name, "training": None}
-        rows = judge(**made, protocol=protocol, recipe={}, chosen=chosen)
+        rows = judge(ranked, **made, ranking=out / "ranking.h5", recipe={}, chosen=chosen)
         (recall,) = rows.recall
         answerable = row["queries"] - len(row["without"])
         assert (rows.queries[0], rows.without_positives[0]) == (row["queries"], len(row["without"]))
         assert rows.protocol[0] == protocol.name
         assert recall == pytest.approx(answerable / row["queries"], abs=1e-12)
-        errors = answers(**made, protocol=protocol)["error@1"]
+        errors = answers(ranked, **made)["error@1"]
         assert ((errors <= protocol.radius).sum(), pd.notna(errors).all()) == (answerable, True)

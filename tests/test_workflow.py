@@ -205,7 +205,7 @@ def test_a_new_run_and_a_new_seed_do_only_what_is_missing(done):
 
 
 def test_execution_settings_rerun_nothing(done):
-    assert planned(done, config={"execution": {"batch": 3, "checkpoint_minutes": 1}}) == {}
+    assert planned(done, config={"execution": {"batch": 3, "checkpoint_minutes": 1, "search": "device"}}) == {}
 
 
 def test_a_touched_script_reruns_nothing_and_force_reruns_a_stage(done, tmp_path):

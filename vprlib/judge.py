@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from vprlib.datasets.base import Protocol, read_table, select
-from vprlib.evaluate import Searched, chance, hits, recall_at, searched
+from vprlib.evaluate import Searched, chance, hits, recall_at
 from vprlib.files import BadInput, provenance
 from vprlib.registry import suggestion
 from vprlib.statistics import wilson
@@ -68,10 +68,11 @@ def chosen_by(*, checkpoint: str, trained: dict, train_set: str, training, image
     return f"test: {chosen}, {shared} of whose photos are tested here" if shared else chosen
 
 
-def judge(*, images, ranking, ks, recipe: dict, config: str, protocol: Protocol, by=(), chosen: dict):
+def judge(found: Searched, *, images, ranking, ks, recipe: dict, config: str, protocol: Protocol, by=(), chosen: dict):
     """The recalls of one ranking file: a tidy row for each kind of descriptor, condition and k, with all it depends on.
 
     Args:
+        found: what `searched` says of `images`, `ranking` and `protocol`.
         images: the image table; its test split was searched.
         ranking: the file that `search` wrote.
         ks: cut-offs.
@@ -82,10 +83,8 @@ def judge(*, images, ranking, ks, recipe: dict, config: str, protocol: Protocol,
         chosen: `checkpoint`, `train_set` and `training` of `chosen_by`.
 
     Raises:
-        BadInput: if the ranking is shorter than the largest k, or was made for another image table or recipe, or a
-            column is unknown.
+        BadInput: if the ranking is shorter than the largest k, or was made for another recipe, or a column is unknown.
     """
-    found = searched(images=images, ranking=ranking, protocol=protocol)
     if not any(len(right) for right in found.positives):
         raise BadInput(f"{images}: no query of the test split has a database image within {protocol.reach}")
     trained = json.loads(found.sources["model"])
@@ -158,7 +157,7 @@ def luck(ks, found: Searched, protocol: Protocol) -> dict:
     return {k: total / len(found.query) for k, total in hit.items()}
 
 
-def answers(*, images, ranking, ks, config: str, protocol: Protocol, by=()):
+def answers(found: Searched, *, images, ks, config: str, protocol: Protocol, by=()):
     """What each query was answered: a row for each kind of descriptor and query.
 
     Columns, beside those that say which evaluation it is: `positives`, how many database images are hits; `rank` of
@@ -168,7 +167,6 @@ def answers(*, images, ranking, ks, config: str, protocol: Protocol, by=()):
     protocol; the columns of `by`. A query without any candidate has positives only.
     Arguments as of `judge`.
     """
-    found = searched(images=images, ranking=ranking, protocol=protocol)
     conditions(found.query, by, images)
     own = {"protocol": protocol.name, "radius": protocol.radius, "unit": protocol.unit, "config": config}
     tables = []

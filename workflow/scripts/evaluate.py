@@ -4,6 +4,7 @@ import pandas as pd
 
 from vprlib import files
 from vprlib.datasets.base import Protocol
+from vprlib.evaluate import searched
 from vprlib.job import job
 from vprlib.judge import answers, judge
 
@@ -13,9 +14,11 @@ if __name__ == "__main__":
         chosen = snakemake.params.chosen | {"training": snakemake.input.get("training")}
         tables = {"recalls": [], "queries": []}
         for ranking, judged in product(snakemake.input.rankings, snakemake.params.judged):
-            one = shared | {"ranking": ranking, "protocol": Protocol(**judged)}
-            tables["recalls"].append(judge(**one, recipe=snakemake.params.recipe, chosen=chosen))
-            tables["queries"].append(answers(**one))
+            one = shared | {"protocol": Protocol(**judged)}
+            found = searched(images=one["images"], ranking=ranking, protocol=one["protocol"])
+            recipe = snakemake.params.recipe
+            tables["recalls"].append(judge(found, **one, ranking=ranking, recipe=recipe, chosen=chosen))
+            tables["queries"].append(answers(found, **one))
         for name, parts in tables.items():
             table = pd.concat(parts, ignore_index=True)
             named = pd.DataFrame(dict(snakemake.wildcards.items()), index=table.index)
