@@ -145,6 +145,7 @@ def once(run) -> Times:
 def reranking(full: bool):
     """Pitts250k's size in 256 dimensions; limit: two products of all images with all."""
     from vprlib import registry
+    from vprlib.rerank.k_reciprocal import k_reciprocal
 
     queries, count = PITTS250K
     rng, depth = np.random.default_rng(0), Search().depth
@@ -162,6 +163,13 @@ def reranking(full: bool):
             size = f"{queries} x {count}, D=256, k={depth}"
             yield lasts(name, size, taken, limit)
             yield Row(f"{name} memory", size, peak.gb, "GB", target="<= 4 GB", ok=peak.gb <= 4)
+    with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "x.h5", "w") as file:
+        clustered(file, rng, 4300, 700, 32_768)
+        settings, most = Rerank(name="k_reciprocal"), 1 << 28
+        with PeakMemory() as peak:
+            k_reciprocal(file["query"], file["database"], depth, settings=settings, memory=most)
+        size = "700 x 4300, D=32768, by block; limit: setting"
+        yield Row("k_reciprocal memory", size, peak.gb, "GB", most / 1e9)
 
 
 def scale(full: bool):

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vprlib import files
+from vprlib.config import parse
+from vprlib.job import search_device
 from vprlib.rows import Rows, gathered
 from vprlib.search import join, merge_rankings, nearest, nearest_crop, search
 
@@ -293,3 +295,16 @@ def test_an_empty_database_or_another_width_is_refused_and_no_query_is_not(refus
         nearest(x, np.ones((5, 3), np.float32), 1)
     ranking, score = nearest(x[:0], x, 2)
     assert ranking.shape == score.shape == (0, 2)
+
+
+def test_a_search_is_on_the_gpu_only_where_it_is_asked_for_and_is_one(monkeypatch):
+    def asked(**execution):
+        return search_device(
+            parse({"datasets": ["city"], "runs": {"a": {"train_set": "city"}}, "execution": execution})
+        )
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert asked() is None
+    assert asked(search="device", device="cpu") is None
+    if torch.cuda.is_available():
+        assert asked(search="device").type == "cuda"

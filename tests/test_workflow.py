@@ -257,6 +257,13 @@ def test_gpu_rules_are_sent_to_the_gpu_partition():
     assert {rule for rule, partition in sent.items() if partition == "cpu"} == sent.keys() - wanted
 
 
+def test_search_asks_for_a_gpu_where_it_is_told_to(tmp_path):
+    for told, gpus in (({}, 0), ({"search": "device"}, 1), ({"search": "device", "device": "cpu"}, 0)):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(TINY | {"execution": told}))
+        jobs = slurm_check.planned(ROOT / "profiles/slurm", tmp_path / "config.yaml")
+        assert jobs["search"][1].get("gpu", 0) == gpus
+
+
 STAGES = {
     "render": ["data/city_night/annotations.json"],
     "index": ["results/city/images.csv"],
