@@ -35,13 +35,18 @@ class Rows:
 
 
 def gathered(x_ND, some) -> np.ndarray:
-    """Rows in rising order, (n, D). A contiguous HDF5 dataset is mapped for this alone: nothing beside them is read."""
+    """Rows in rising order, (n, D). An HDF5 dataset is mapped for this alone: nothing beside them is read or kept."""
     if isinstance(x_ND, Rows):
         return gathered(x_ND.x_ND, x_ND.rows.start + some if isinstance(x_ND.rows, range) else x_ND.rows[some])
+    return np.asarray(mapped(x_ND)[some])
+
+
+def mapped(x_ND):
+    """The same descriptors for `gathered` to take from many times: a contiguous HDF5 dataset, mapped once."""
+    if isinstance(x_ND, Rows):
+        return Rows(mapped(x_ND.x_ND), x_ND.rows)
     offset = None if isinstance(x_ND, np.ndarray) else x_ND.id.get_offset()
-    if offset is not None and len(some):
-        x_ND = np.memmap(x_ND.file.filename, x_ND.dtype, "r", offset, x_ND.shape)
-    return np.asarray(x_ND[some])
+    return x_ND if offset is None else np.memmap(x_ND.file.filename, x_ND.dtype, "r", offset, x_ND.shape)
 
 
 def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):

@@ -21,7 +21,7 @@ QUERIES = 1024  # ranked at once
 SPARE = 8  # candidates above k
 ERROR = 4e-6  # of a float32 product of unit rows, with room to spare
 PRODUCTS = 1 << 26  # float32 values held at once on a device: 256 MB
-TOGETHER, GATHERED = 64, 1 << 18  # queries, and values, that a thread scores at once
+TOGETHER, GATHERED = 64, 1 << 15  # queries, and values, that a thread scores at once: these fit into its cache
 
 
 def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=None) -> tuple:
@@ -125,7 +125,7 @@ def products(query_D, rows_ND, some) -> np.ndarray:
     """The dot products of a query with some rows, (n,) float32, by the precision that the module's text tells of."""
     query_D, size = np.asarray(query_D, np.float64), max(1, GATHERED // len(query_D))
     parts = [some[start : start + size] for start in range(0, len(some), size)]
-    found = [rows_ND[part].astype(np.float64) @ query_D for part in parts]
+    found = [np.asarray(rows_ND[part], np.float32).astype(np.float64) @ query_D for part in parts]
     return np.concatenate([np.empty(0), *found]).astype(np.float32)
 
 
