@@ -65,6 +65,13 @@ def written(tmp_path, draw):
     return [(tmp_path / name).read_bytes() for name in ("a.svg", "b.svg")], figures[0]
 
 
+def same_files(tmp_path, draw):
+    """The figure of `draw`, once two runs of it have given the same bytes."""
+    (first, again), fig = written(tmp_path, draw)
+    assert first == again
+    return fig
+
+
 def data_lines(ax):
     """The lines with a label, by the last part of it."""
     return {line.get_label().split("  ")[-1].replace("\n", " "): line for line in ax.lines}

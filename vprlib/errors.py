@@ -27,55 +27,59 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
         protocol: how a hit is judged.
         seed: which lines are drawn if there are more than LINES.
     """
-    query, database, within, unit = found.query, found.database, protocol.within, protocol.unit
+    query, within, unit = found.query, protocol.within, protocol.unit
     first_Q, right_Q = found.shown[:, 0], hits(found.shown[:, :1], found.positives)[:, 0]
-    near_N2, taken_Q2 = (table[["east", "north"]].to_numpy(float) for table in (database, query))
+    near_N2, taken_Q2 = (table[["east", "north"]].to_numpy(float) for table in (found.database, query))
     answer_Q2 = np.where(first_Q[:, None] >= 0, near_N2[first_Q], np.nan)
     error_Q = np.hypot(*(answer_Q2 - taken_Q2).T)
-    groups = query.groupby(within, sort=False).groups if within else {"": query.index}
-    large = sorted(groups, key=lambda name: -len(groups[name]))[:MOST]
+    known = error_Q[np.isfinite(error_Q)]
+    norm = Normalize(0, max(np.quantile(known, 0.95), 1e-9) if len(known) else 1)
+    parts = {"": np.arange(len(query))} if within is None else query.reset_index(drop=True).groupby(within).indices
+    large = sorted(parts, key=lambda name: -len(parts[name]))[:MOST]
+    columns, width = (ABREAST, PAGE) if len(large) > 1 else (1, COLUMN)
+    flat = not np.ptp(np.append(near_N2[:, 1], taken_Q2[:, 1]))
     wrong = np.flatnonzero((first_Q >= 0) & ~right_Q)
     drawn = np.sort(np.random.default_rng(seed).choice(wrong, min(LINES, len(wrong)), replace=False))
-    low, high = wilson(right_Q.sum(), len(query))
-    share = f"recall@1 {100 * right_Q.mean():.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-    several = len(large) > 1
-    width = PAGE if several else COLUMN
-    flat = not np.ptp(np.append(near_N2[:, 1], taken_Q2[:, 1]))
-    said = [title, f"{len(query):,} queries; {protocol.name}", share]
+    said = [title, f"{len(query):,} queries; {protocol.name}", share(right_Q)]
     said += [f"lines: to {len(drawn):,} of {len(wrong):,} wrong candidates"] * (not flat)
-    said += [f"the largest {len(large)} of {len(groups)} by {within}"] * (len(groups) > len(large))
-    head = "\n".join(wrapped(line, width) for line in said)
-    rows = -(-len(large) // ABREAST) if several else 1
-    tall = (1.9 if several else TALL) * rows
-    norm = Normalize(0, max(np.nanquantile(error_Q, 0.95), 1e-9) if (first_Q >= 0).any() else 1)
-    with figure(out, width, tall + LINE * (lines_of(head) + 5)) as fig:
+    said += [f"the largest {len(large)} of {len(parts)} by {within}"] * (len(parts) > len(large))
+    head, rows = "\n".join(wrapped(line, width) for line in said), -(-len(large) // columns)
+    with figure(out, width, (TALL if columns == 1 else 1.9) * rows + LINE * (lines_of(head) + 5)) as fig:
         fig.suptitle(head)
-        axes = fig.subplots(rows, ABREAST if several else 1, squeeze=False).ravel()
-        for ax in axes[len(large) :]:
-            ax.set_axis_off()
+        axes = fig.subplots(rows, columns, squeeze=False).ravel()
         for ax, name in zip(axes, large, strict=False):
-            own = np.isin(np.arange(len(query)), query.index.get_indexer(groups[name]))
-            scene = database[database[within] == name] if within else database
+            own = parts[name]
             ax.set_title(name)
             if not np.isfinite(taken_Q2[own]).all():
                 gap(ax, "no coordinates")
             elif flat:
                 positions(ax, taken_Q2[own, 0], answer_Q2[own, 0], error_Q[own], norm, unit)
             else:
-                lines = drawn[own[drawn]]
-                scenery(ax, scene, unit)
-                ends = np.stack([taken_Q2[lines], answer_Q2[lines]], axis=1)
-                style = {"cmap": COLOURS, "norm": norm, "linewidths": 0.5, "alpha": 0.5}
-                ax.add_collection(LineCollection(ends, array=error_Q[lines], **style))
+                scenery(ax, near_N2 if within is None else near_N2[found.database[within] == name], unit)
+                joined(ax, taken_Q2, answer_Q2, error_Q, drawn[np.isin(drawn, own)], norm)
                 dots(ax, taken_Q2[own], error_Q[own], norm)
+        for ax in axes[len(large) :]:
+            ax.set_axis_off()
         bar = fig.colorbar(ScalarMappable(norm, COLOURS), ax=axes, location="bottom", extend="max", aspect=40, pad=0.02)
         bar.set_label(f"distance of the first candidate ({unit})")
     return fig
 
 
-def scenery(ax, database, unit: str):
+def share(right_Q) -> str:
+    """Recall@1 with its interval, in words."""
+    low, high = wilson(right_Q.sum(), len(right_Q))
+    return f"recall@1 {100 * right_Q.mean():.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+
+
+def joined(ax, taken_Q2, answer_Q2, error_Q, rows, norm):
+    """Lines from some queries to their first candidates."""
+    ends = np.stack([taken_Q2[rows], answer_Q2[rows]], axis=1)
+    style = {"cmap": COLOURS, "norm": norm, "linewidths": 0.5, "alpha": 0.5}
+    ax.add_collection(LineCollection(ends, array=error_Q[rows], **style))
+
+
+def scenery(ax, place_N2, unit: str):
     """Where the database photos are, in grey, and the axes: UTM coordinates, of one scale."""
-    place_N2 = database[["east", "north"]].to_numpy(float)
     ax.plot(*place_N2.T, ".", color="#C0C0C0", markersize=2, markeredgewidth=0, rasterized=True)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel=f"east ({unit})", ylabel=f"north ({unit})")

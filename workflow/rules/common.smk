@@ -274,10 +274,11 @@ def everything(w):
     trained_on = {run.train_set for run in cfg.trained.values()}
     finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
     tables, drawn = ("recalls.csv", "differences.csv", "verification.json"), ("recalls", "thresholds", "precision")
-    drawn = [f"{figure}.svg" for figure in (*drawn, *variants())]
     with_words = [name for name, run in cfg.trained.items() if run.aggregator.name == "netvlad"]
     for name in cfg.datasets:
-        finals += [f"results/{name}/{file}" for file in (*tables, *drawn, "contact.png")]
+        finals += [f"results/{name}/{file}" for file in (*tables, "contact.png")]
+        varying = [figure for figure in variants() if figure != "conditions" or cfg.evaluate.by.get(name)]
+        finals += [f"results/{name}/{figure}.svg" for figure in (*drawn, *varying)]
         finals += last(f"{EVALUATED}/gallery.png", dataset=name) + last(f"{EVALUATED}/errors.svg", dataset=name)
         # of the last run only, which take longer; those of the others are made when their file is asked for
         finals += last(f"{EVALUATED}/projection.svg", list(cfg.runs)[-1:], dataset=name)
