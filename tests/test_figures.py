@@ -101,7 +101,8 @@ def distances(found):
 def test_errors_map_the_queries_and_join_wrong_candidates(tmp_path, found):
     fig = same_files(tmp_path, lambda out: errors.errors(out, found, title="city, vlad", protocol=METRES))
     ax, bar = fig.axes
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("east (m)", "north (m)")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("m east of 500,000", "m north of 4,000,000")
+    assert ax.xaxis.get_major_formatter()(500060, 0) == "60"
     assert ax.get_aspect() == 1
     assert bar.get_xlabel() == "distance of the first candidate (m)"
     (lines,) = [c for c in ax.collections if isinstance(c, LineCollection)]

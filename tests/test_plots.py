@@ -29,7 +29,7 @@ def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("r
     return pd.DataFrame(rows)
 
 
-NONE = pd.DataFrame({name: [] for name in ("origin", "dataset", "protocol", "run", "dim", "k", "recall")})
+NONE = pd.DataFrame({name: [] for name in ("origin", "dataset", "protocol", "run", "dim", "train_set", "k", "recall")})
 
 
 def history(epochs, val=True):
@@ -234,7 +234,15 @@ def test_conditions_are_not_drawn(tmp_path):
 
 def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(tmp_path):
     tables = [recalls("city"), recalls("night", runs=[f"run{i}" for i in range(12)], seeds=3)]
-    known = {"origin": "published", "dataset": "night", "protocol": "10 m", "run": "theirs", "dim": 512, "k": 1}
+    known = {
+        "origin": "published",
+        "dataset": "night",
+        "protocol": "10 m",
+        "run": "theirs",
+        "dim": 512,
+        "k": 1,
+        "train_set": "a",
+    }
     known = pd.DataFrame([known | {"recall": 0.77}, known | {"recall": 0.5, "protocol": "99 m"}])
     (first, again), fig = written(tmp_path, lambda out: plots.comparison(out, tables, known))
     assert first == again
@@ -251,7 +259,7 @@ def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(
     assert diamond.get_xdata()[0] == 77
     names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert names[:2] == ["vlad, raw 256-D", "vlad, whitened 256-D"]
-    assert names[-1] == "theirs, 512-D"
+    assert names[-1] == "theirs, 512-D, on a"
     assert len(names) == 4 + 24 + 1
     assert [text.get_text() for text in fig.axes[0].texts].count("not evaluated") == 24
     said = fig.subfigs[-1].texts[0].get_text().replace("\n", " ")

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
+from matplotlib.ticker import FuncFormatter
 
 from vprlib.datasets.base import Protocol
 from vprlib.evaluate import Searched, hits
@@ -79,15 +80,15 @@ def joined(ax, taken_Q2, answer_Q2, error_Q, rows, norm):
 
 
 def scenery(ax, place_N2, unit: str):
-    """Where the database photos are, in grey, and the axes: UTM coordinates, of one scale."""
+    """Where the database photos are, in grey, and the axes: UTM coordinates of one scale, told from a round number."""
     ax.plot(*place_N2.T, ".", color="#C0C0C0", markersize=2, markeredgewidth=0, rasterized=True)
     ax.set_aspect("equal", adjustable="datalim")
-    ax.set(xlabel=f"east ({unit})", ylabel=f"north ({unit})")
-    ax.ticklabel_format(useOffset=False, style="plain")
+    step = 10 ** np.ceil(np.log10(max(np.ptp(place_N2, axis=0).max(initial=1), 1)))
+    for axis, values, name in zip((ax.xaxis, ax.yaxis), place_N2.T, ("east", "north"), strict=True):
+        corner = step * np.floor(values.min(initial=np.inf if len(values) else 0) / step)
+        axis.set_major_formatter(FuncFormatter(lambda value, _, corner=corner: f"{value - corner:,.0f}"))
+        axis.set_label_text(f"{unit} {name} of {corner:,.0f}")
     ax.locator_params(nbins=4)
-    ax.tick_params(axis="y", labelrotation=90)
-    for label in ax.get_yticklabels():
-        label.set_verticalalignment("center")
 
 
 def positions(ax, taken_Q, answer_Q, error_Q, norm, unit: str):
@@ -102,7 +103,7 @@ def positions(ax, taken_Q, answer_Q, error_Q, norm, unit: str):
 def dots(ax, place_N2, error_N, norm):
     """The queries, the farthest off on top; a query without any candidate is a cross."""
     order = np.argsort(np.nan_to_num(error_N, nan=-1), kind="stable")
-    size = np.clip(600 / max(len(order), 1), 4, 14)
+    size = np.clip(1500 / max(len(order), 1), 2, 12)
     style = {"cmap": COLOURS, "norm": norm, "edgecolors": "black", "linewidths": 0.15}
     ax.scatter(*place_N2[order].T, c=error_N[order], s=size, zorder=3, rasterized=len(order) > 2000, **style)
     lost = np.isnan(error_N)

@@ -196,39 +196,46 @@ def comparison(out, tables, published):
         panels.append((setting(part, PANEL), rows, marks))
     ours = list(dict.fromkeys(label for _, rows, _ in panels for label in rows.index))
     theirs = list(dict.fromkeys(label for *_, marks in panels for label in marks))
-    names = [wrapped(name, NAME) for name in [*ours, *theirs]]
-    margin = max(len(line) for name in names for line in name.split("\n")) / 16.5 + 0.2
+    lines = "\n".join(wrapped(name, NAME) for name in [*ours, *theirs]).split("\n")
+    margin = max(map(len, lines)) / 16.5 + 0.2
     abreast = int((PAGE - margin) / PANEL)
     lots = [panels[i : i + abreast] for i in range(0, len(panels), abreast)]
-    places = places_of(names, len(ours))
-    heights = [1.2 * LINE * (places[-1] + 1) + LINE * (max(lines_of(head) for head, *_ in lot) + 2.5) for lot in lots]
+    places = [places_of(ours, [label for *_, marks in lot for label in marks]) for lot in lots]
+    heights = [
+        LINE * (1.2 * (max(place.values()) + 1) + max(lines_of(head) for head, *_ in lot) + 2.5)
+        for lot, place in zip(lots, places, strict=True)
+    ]
     width = max(COLUMN, margin + PANEL * len(lots[0]))
     with figure(out, width, sum(heights) + 2 * LINE) as fig:
-        grid = fig.subfigures(len(lots) + 1, 1, height_ratios=[*heights, 2 * LINE], squeeze=False)[:, 0]
-        for part, lot in zip(grid, lots, strict=False):
+        *parts, note = fig.subfigures(len(lots) + 1, 1, height_ratios=[*heights, 2 * LINE])
+        for part, lot, place in zip(parts, lots, places, strict=True):
             axes = part.subplots(1, len(lots[0]), squeeze=False)[0]
             for ax in axes[len(lot) :]:
                 ax.set_axis_off()
             for ax, (head, rows, marks) in zip(axes, lot, strict=False):
-                bars(ax, rows, marks, dict(zip([*ours, *theirs], places, strict=True)), len(ours))
-                ax.set_title(head)
-                ax.set_xlabel(f"recall@{k} (%)")
-            part.axes[0].set_yticklabels(names)
-        seeds = spread(n for _, rows, _ in panels for n in rows.seeds)
-        note = f"black lines: {seeds}; dotted: chance" + "; diamonds: published, measured by others" * bool(theirs)
-        grid[-1].text(0.01, 0.5, wrapped(note, width), va="center")
+                bars(ax, rows, marks, place, len(ours))
+                ax.set(title=head, xlabel=f"recall@{k} (%)")
+            axes[0].set_yticklabels([wrapped(name, NAME) for name in place])
+        said = f"black lines: {spread(n for _, rows, _ in panels for n in rows.seeds)}; dotted: chance"
+        said += "; diamonds: published, measured by others" * bool(theirs)
+        note.text(0.01, 0.5, wrapped(said, width), va="center")
     return fig
 
 
-def published_names(rows):
-    """What published recalls are of: the method and, if it is known, the dimension."""
-    return rows.run + rows.dim.map(lambda dim: "" if pd.isna(dim) else f", {dim}-D").astype(str)
+def published_names(rows) -> list:
+    """What published recalls are of: the method and, as far as they are known, the dimension and the training set."""
+    parts = zip(rows.run, rows.dim, rows.train_set, strict=True)
+    return [
+        run + ("" if pd.isna(dim) else f", {dim:.0f}-D") + ("" if pd.isna(train_set) else f", on {train_set}")
+        for run, dim, train_set in parts
+    ]
 
 
-def places_of(names: list, first: int) -> np.ndarray:
-    """Where rows are whose names take several lines, in lines; a gap separates the `first` ones from the others."""
-    lines = np.array([lines_of(name) for name in names])
-    return np.cumsum(lines) - lines / 2 + (np.arange(len(names)) >= first)
+def places_of(ours: list, theirs: list) -> dict:
+    """Where the rows of names are, in lines, {name: middle}; a gap separates our names from the published ones."""
+    names = [*ours, *dict.fromkeys(theirs)]
+    lines = np.array([lines_of(wrapped(name, NAME)) for name in names])
+    return dict(zip(names, np.cumsum(lines) - lines / 2 + (np.arange(len(names)) >= len(ours)), strict=True))
 
 
 def bars(ax, rows, marks: dict, places: dict, first: int):

@@ -100,5 +100,7 @@ def words(out, *, captions: list, photos_B3HW, a_BKHW, title: str):
         names = [f"word {word}: {100 * share_K[word]:.0f} %" for word in common]
         names += [f"others: {100 * (1 - share_K[common].sum()):.0f} %"] * int(len(common) < (share_K > 0).sum())
         handles = [Line2D([], [], color=colour, **squares) for colour in colours.colors[: len(names)]]
-        fig.legend(handles, names, ncols=3, loc="outside lower center", handlelength=1, title="share of the places")
+        fig.legend(
+            handles, names, ncols=3, loc="outside lower center", handlelength=1, title="share of the local features"
+        )
     return fig
