@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import same_color
 from PIL import Image
 
-from vprlib import evaluate, plots, sheets
+from vprlib import evaluate, plots, sheets, style
 from vprlib.datasets.base import Protocol
 from vprlib.files import write_h5
 
@@ -27,6 +27,9 @@ def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("r
             }
             rows[-1] |= {"chance": 0.01 * k, "queries": 1300, "database": 480, "protocol": "10 m"}
     return pd.DataFrame(rows)
+
+
+NONE = pd.DataFrame({name: [] for name in ("origin", "dataset", "protocol", "run", "dim", "train_set", "k", "recall")})
 
 
 def history(epochs, val=True):
@@ -62,9 +65,29 @@ def written(tmp_path, draw):
     return [(tmp_path / name).read_bytes() for name in ("a.svg", "b.svg")], figures[0]
 
 
+def same_files(tmp_path, draw):
+    """The figure of `draw`, once two runs of it have given the same bytes."""
+    (first, again), fig = written(tmp_path, draw)
+    assert first == again
+    return fig
+
+
 def data_lines(ax):
     """The lines with a label, by the last part of it."""
     return {line.get_label().split("  ")[-1].replace("\n", " "): line for line in ax.lines}
+
+
+def test_a_figure_is_written_as_svg_pdf_and_png_without_time_stamps(tmp_path):
+    sets = [[tmp_path / f"{name}.{kind}" for kind in ("svg", "pdf", "png")] for name in "ab"]
+    for paths in sets:
+        plots.curves(paths, recalls())
+    first, again = ([path.read_bytes() for path in paths] for paths in sets)
+    assert first == again
+    assert [content[:5] for content in first] == [b"<?xml", b"%PDF-", b"\x89PNG\r"]
+    assert b"CreationDate" not in first[1]
+    assert b"<dc:date>" not in first[0]
+    with Image.open(sets[0][2]) as picture:
+        assert picture.width == style.COLUMN * style.PRINT
 
 
 def test_curves_show_the_table(tmp_path):
@@ -94,7 +117,7 @@ def test_protocols_share_no_panel(tmp_path):
     assert ["10 m" in titles[0], "99 m" in titles[1], "7 queries" in titles[1]] == [True] * 3
     assert [len(part.axes[0].lines) for part in fig.subfigs] == [4 + 1, 2 + 1]
     assert set(data_lines(fig.axes[1])["vlad, raw 256-D"].get_ydata()) == {50}
-    bars = plots.comparison(tmp_path / "b.svg", [pd.concat([near, far])])
+    bars = plots.comparison(tmp_path / "b.svg", [pd.concat([near, far])], NONE)
     assert [len(ax.patches) for ax in bars.axes] == [4, 2]
 
 
@@ -132,7 +155,7 @@ def test_curves_and_bars_take_any_ks(tmp_path, ks):
     ax = plots.curves(tmp_path / "a.svg", table).axes[0]
     np.testing.assert_array_equal(ax.get_xticks(), ks)
     assert ax.get_xticklabels()[-1].get_text() == str(ks[-1])
-    bars = plots.comparison(tmp_path / "b.svg", [table])
+    bars = plots.comparison(tmp_path / "b.svg", [table], NONE)
     assert f"recall@{ks[0]} " in bars.axes[-1].get_xlabel()
 
 
@@ -150,13 +173,14 @@ def details(runs=("vlad", "netvlad"), seeds=1, gens=1, protocols=("10 m",)):
             points = {"precision": np.sort(rng.uniform(0.5, 1, 9))[::-1], "recall": np.sort(rng.uniform(0, 0.6, 9))}
             tables[1].append(pd.DataFrame(points).assign(**key, by=by))
             key |= {f"average_precision_{by}": rng.uniform(), f"recall_at_100_{by}": rng.uniform()}
+        key |= {"queries": 1300, "answerable": 1234}
         tables[2].append(pd.DataFrame([key]))
     return tuple(pd.concat(parts, ignore_index=True) for parts in tables)
 
 
 def test_thresholds_show_the_table(tmp_path):
-    table, *_ = details(seeds=3, gens=2)
-    (first, again), fig = written(tmp_path, lambda out: plots.thresholds(out, table))
+    table, _, summary = details(seeds=3, gens=2)
+    (first, again), fig = written(tmp_path, lambda out: plots.thresholds(out, table, summary))
     assert first == again
     ax = fig.axes[0]
     lines = data_lines(ax)
@@ -169,6 +193,7 @@ def test_thresholds_show_the_table(tmp_path):
     assert ax.lines[-1].get_xdata()[0] == 10
     shown = [float(text.get_text().split()[0]) for text in fig.subfigs[0].legends[0].get_texts()]
     assert shown == sorted(shown, reverse=True)
+    assert "1,300 queries; 10 m" in fig.subfigs[0].get_suptitle()
     legend = fig.subfigs[0].legends[0].get_title().get_text()
     assert legend == "recall@1 (%) at 10 m; bands: range of 3 seeds"
 
@@ -179,7 +204,7 @@ def test_precision_shows_the_tables(tmp_path):
     assert first == again
     panels = [(protocol, by) for protocol in ("10 m", "all views") for by in ("score", "ratio")]
     for panel, (protocol, by) in zip(np.ravel(fig.subfigs), panels, strict=True):
-        assert protocol in panel.get_suptitle()
+        assert f"1,300 queries, 1,234 with a positive; {protocol}" in panel.get_suptitle()
         (ax,) = panel.axes
         assert len(ax.lines) == 2 * 2 * 2  # runs, kinds, seeds
         some = summary[(summary.protocol == protocol) & (summary.run == "vlad") & (summary.descriptor == "raw")]
@@ -202,24 +227,52 @@ def test_conditions_are_not_drawn(tmp_path):
     for path, shown in zip(pictures[:2], (table, more), strict=True):
         plots.curves(path, shown)
     for path, shown in zip(pictures[2:], (table, more), strict=True):
-        plots.comparison(path, [shown])
+        plots.comparison(path, [shown], NONE)
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
     assert pictures[2].read_bytes() == pictures[3].read_bytes()
 
 
-def test_comparison_shows_the_tables(tmp_path):
+def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(tmp_path):
     tables = [recalls("city"), recalls("night", runs=[f"run{i}" for i in range(12)], seeds=3)]
-    (first, again), fig = written(tmp_path, lambda out: plots.comparison(out, tables))
+    known = {
+        "origin": "published",
+        "dataset": "night",
+        "protocol": "10 m",
+        "run": "theirs",
+        "dim": 512,
+        "k": 1,
+        "train_set": "a",
+    }
+    known = pd.DataFrame([known | {"recall": 0.77}, known | {"recall": 0.5, "protocol": "99 m"}])
+    (first, again), fig = written(tmp_path, lambda out: plots.comparison(out, tables, known))
     assert first == again
     for ax, table in zip(fig.axes, tables, strict=True):
         best = table[table.k == 1].groupby(["run", "descriptor"], sort=False).recall.mean() * 100
         np.testing.assert_allclose([bar.get_width() for bar in ax.patches], best)
-        texts = [text.get_text() for text in ax.texts]
-        assert [f"{value:.1f}" for value in best] == texts[1::2]
-        assert texts[0::2] == [f"{run}, {form} 256-D" for run, form in best.index]
+        values = [text.get_text() for text in ax.texts if text.get_text() != "not evaluated"]
+        assert values[: len(best)] == [f"{value:.1f}" for value in best]
+        assert values[len(best) :] == (["77.0"] if table.dataset[0] == "night" else [])
         assert table.dataset[0] in ax.get_title("left")
         assert "10 m" in ax.get_title("left")
-    assert "95 % interval or range of 3 seeds" in fig.axes[-1].get_xlabel()
+    night = fig.axes[1]
+    (diamond,) = [line for line in night.lines if line.get_marker() == "D"]
+    assert diamond.get_xdata()[0] == 77
+    names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    assert names[:2] == ["vlad, raw 256-D", "vlad, whitened 256-D"]
+    assert names[-1] == "theirs, 512-D, on a"
+    assert len(names) == 4 + 24 + 1
+    assert [text.get_text() for text in fig.axes[0].texts].count("not evaluated") == 24
+    said = fig.subfigs[-1].texts[0].get_text().replace("\n", " ")
+    assert "95 % interval or range of 3 seeds" in said
+    assert "published, measured by others" in said
+
+
+def test_what_does_not_fit_abreast_gets_a_second_row_of_panels(tmp_path):
+    fig = plots.comparison(tmp_path / "a.png", [recalls(f"set{i}") for i in range(6)], NONE)
+    assert fig.get_size_inches()[0] <= style.PAGE
+    shown = [ax for ax in fig.axes if ax.axison]
+    assert [ax.get_title("left").split("\n")[0] for ax in shown] == [f"set{i}" for i in range(6)]
+    assert len(fig.subfigs) == 3
 
 
 def test_training_shows_the_histories(tmp_path):
@@ -279,55 +332,54 @@ def captions(fig):
 
 
 def searched(photos, tmp_path, kinds, views=None):
-    """The arguments of `gallery` for 6 queries that have their own place first, then the next one, then nothing."""
+    """6 queries that have their own place first, then the next one, then nothing; the later ones are the surer."""
     place = np.arange(12, 18) % 4
     ranking = np.stack([place, place + 4, (place + 1) % 4, np.full(6, -1)], axis=1)
     photos.to_csv(tmp_path / "images.csv", index=False)
     arrays = {f"all/{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)}
-    arrays |= {f"all/{kind}/score": np.zeros(ranking.shape, np.float32) for kind in kinds}
+    scores = np.repeat(np.linspace(0.1, 0.9, 6, dtype=np.float32)[:, None], 4, axis=1)
+    arrays |= {f"all/{kind}/score": scores for kind in kinds}
     write_h5(tmp_path / "ranking.h5", arrays | {f"all/{kind}/dim": 2 for kind in kinds})
-    paths = {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"}
-    found = evaluate.searched(**paths, protocol=Protocol("10 m", radius=10, views_per_place=views))
-    return {
-        "query": found.query,
-        "database": found.database,
-        "ranking_QK": found.shown,
-        "positives": found.positives,
-    }
+    protocol = Protocol("10 m", radius=10, views_per_place=views)
+    return evaluate.searched(images=tmp_path / "images.csv", ranking=tmp_path / "ranking.h5", protocol=protocol)
 
 
-def test_gallery_marks_right_and_wrong(photos, tmp_path):
-    found = searched(photos, tmp_path, ["raw"])
-    figures = [sheets.gallery(tmp_path / name, **found, title="city") for name in ("a.png", "b.png")]
+def test_gallery_has_the_best_the_worst_and_random_ones(photos, tmp_path):
+    found, options = searched(photos, tmp_path, ["raw"]), {"title": "city", "protocol": Protocol("10 m", radius=10)}
+    figures = [sheets.gallery(tmp_path / name, found, **options) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     shown = captions(figures[0])
-    assert shown[:4] == ["query 0", "✓ 0.0 m", "✓ 0.0 m", "✗ 100.0 m"]
-    assert shown[20] == "query 5\nhas no positive"
-    assert all(caption.startswith("✗") for caption in shown[21:])
+    assert shown[:5] == ["query 4", "✓ 0.0 m", "✓ 0.0 m", "✗ 100.0 m", "query 3"]  # 5 is surer, and wrong
+    assert shown[12] == "query 5\nhas no positive"
+    assert all(caption.startswith("✗") for caption in shown[13:16])
     frames = [ax.spines["left"].get_edgecolor() for ax in figures[0].axes]
-    assert same_color(frames[1], plots.RIGHT)
-    assert same_color(frames[3], plots.WRONG)
-    assert len(shown) == 6 * 4  # a query and three candidates; the padding and what is beyond it stay empty
+    assert same_color(frames[1], style.RIGHT)
+    assert same_color(frames[3], style.WRONG)
+    assert len(shown) == (3 + 1 + 3) * 4  # a query and three candidates; the padding and what is beyond it stay empty
     texts = [text.get_text().replace("\n", " ") for text in figures[0].texts]
-    assert texts[0] == "city: 5 of 6 queries right at rank 1, 1 wrong, 1 of these without a positive"
-    assert "Right at rank 1, 5 of 5" in texts
+    assert texts[0] == "city; 10 m: 5 of 6 queries right at rank 1, 1 wrong, 1 of these without a positive"
+    headings = [text for text in texts if " of " in text][1:]
+    assert [heading.split(",")[-1] for heading in headings] == [" 3 of 5", " 1 of 1", " 3 of 6"]
 
 
-@pytest.mark.parametrize(("right", "rows"), [(0, 3), (1, 3), (6, 3)])
-def test_gallery_fills_up_with_what_there_is(photos, tmp_path, right, rows):
+@pytest.mark.parametrize("right", [0, 1, 6])
+def test_gallery_fills_up_with_what_there_is(photos, tmp_path, right):
     found = searched(photos, tmp_path, ["raw"])
-    found["positives"] = [found["ranking_QK"][q, :1] if q < right else np.empty(0, int) for q in range(6)]
-    fig = sheets.gallery(tmp_path / "a.png", **found, title="city", rows=rows, top=2)
+    found = found._replace(positives=[found.shown[q, :1] if q < right else np.empty(0, int) for q in range(6)])
+    fig = sheets.gallery(tmp_path / "a.png", found, title="city", protocol=Protocol("10 m", 10), rows=4, top=2)
     marks = captions(fig)[1::3]
-    assert len(marks) == rows
-    assert sum(mark.startswith("✓") for mark in marks) == {0: 0, 1: 1, 6: 3}[right]
+    assert len(marks) == min(right, 4) + min(6 - right, 4) + 4
+    headings = [text.get_text() for text in fig.texts][1:]
+    assert headings[0].startswith("Best")
+    assert headings[0].endswith(f", {min(right, 4)} of {right}")
 
 
 def test_gallery_prefers_whitened_and_suppresses_views(photos, tmp_path):
     raw = searched(photos, tmp_path, ["raw"])
     both = searched(photos, tmp_path, ["raw", "whitened"])
-    np.testing.assert_array_equal(both["ranking_QK"], np.roll(raw["ranking_QK"], 1, axis=0))
-    suppressed = searched(photos, tmp_path, ["raw"], views=3)["ranking_QK"]
+    assert (raw.kind, both.kind) == ("raw", "whitened")
+    np.testing.assert_array_equal(both.shown, np.roll(raw.shown, 1, axis=0))
+    suppressed = searched(photos, tmp_path, ["raw"], views=3).shown
     np.testing.assert_array_equal(suppressed[0], [0, 1, -1, -1])  # 4 is another view of the place of 0
 
 
@@ -345,6 +397,11 @@ def test_contact_shows_all_kinds_of_groups(photos, tmp_path):
     metres = [float(caption.split()[0].replace(",", "")) for caption in nearest]
     assert len(metres) == 11
     assert metres == sorted(metres)
+
+
+def test_contact_tells_distances_in_the_unit_of_the_dataset(photos, tmp_path):
+    fig = sheets.contact(tmp_path / "a.png", photos, title="own", unit="frames")
+    assert "100 frames" in captions(fig)
 
 
 def test_contact_without_places_or_boxes(photos, tmp_path):

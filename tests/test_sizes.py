@@ -66,13 +66,20 @@ def test_descriptors_that_are_missing_or_short_are_refused(described, refused):
         measure(**paths, protocol=PROTOCOL, sizes=Sizes(dims=[8]))
 
 
-def test_the_plot_has_a_panel_a_run_a_line_a_storage_and_the_front(tmp_path, described):
+def test_the_plot_has_a_row_a_run_a_column_a_cost_a_line_a_storage_and_the_front(tmp_path, described):
     paths, *_ = described
     one = measure(**paths, protocol=PROTOCOL, sizes=Sizes(dims=[32, 8])).assign(dataset="x", seed=0, gen=0)
     table = pd.concat([one.assign(run=run) for run in ("a", "b")])
     drawn = [pareto(tmp_path / name, table) for name in ("1.svg", "2.svg")]
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
-    assert [ax.get_title("left") for ax in drawn[0].axes] == ["a", "b"]
+    assert [ax.get_title("left") for ax in drawn[0].axes] == ["a", "", "", "b", "", ""]
+    labels = [ax.get_xlabel() for ax in drawn[0].axes[3:]]
+    assert labels == ["bytes per image", "dimensions", "milliseconds per query"]
+    for ax, cost in zip(drawn[0].axes, ("bytes", "dim", "search_ms"), strict=False):
+        for line, storage in zip(ax.lines[1:], STORAGES, strict=True):
+            own = one[(one.k == 1) & (one.storage == storage)].sort_values("dim")
+            np.testing.assert_allclose(line.get_xdata(), own[cost])
+            np.testing.assert_allclose(line.get_ydata(), own.recall * 100)
     front, *lines = drawn[0].axes[0].lines
     first = one[one.k == 1]
     for line, storage in zip(lines, STORAGES, strict=True):

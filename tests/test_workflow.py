@@ -92,7 +92,7 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
             "thresholds.svg",
             "precision.svg",
             "contact.png",
-            "netvlad/seed0/gen0/gallery.png",
+            *(f"netvlad/seed0/gen0/{name}" for name in ("gallery.png", "errors.pdf", "projection.svg", "words.png")),
         ):
             assert (done / f"results/{name}/{picture}").stat().st_size > 1000
     assert not list(done.glob("results/**/shard.*")), "shards are temporary"
@@ -108,6 +108,7 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
         ("results/city/recalls.csv", {"recalls": 1, "curves": 1, "comparison": 1, "all": 1}),
         ("results/city/differences.csv", {"details": 1, "tradeoffs": 1, "all": 1}),
         ("results/city/precision.svg", {"tradeoffs": 1, "all": 1}),
+        ("results/recalls.tex", {"comparison": 1, "all": 1}),
         (RUN.format("city_night") + "/gallery.png", {"gallery": 1, "all": 1}),
         ("results/city/verification.json", {"verify": 1, "all": 1}),
     ],
@@ -123,7 +124,19 @@ def test_a_lost_final_reruns_only_its_chain(done, lost, jobs):
 
 def test_another_margin_reruns_only_that_run(done):
     once = {"train": 1, "whiten": 1, "training": 1, "comparison": 1, "all": 1}
-    twice = dict.fromkeys(("merge", "search", "evaluate", "gallery", "recalls", "curves", "details", "tradeoffs"), 2)
+    each = (
+        "merge",
+        "search",
+        "evaluate",
+        "gallery",
+        "projection",
+        "words",
+        "recalls",
+        "curves",
+        "details",
+        "tradeoffs",
+    )
+    twice = dict.fromkeys(each, 2)
     assert planned(done, config=with_run("netvlad", train={"margin": 0.2})) == {**once, **twice, "extract": 4}
 
 

@@ -109,9 +109,14 @@ class Searched(NamedTuple):
     sources: dict  # what the descriptors were made from
 
     @property
+    def kind(self) -> str:
+        """The kind of descriptor that pictures show: whitened if there is one."""
+        return "whitened" if "whitened" in self.rankings else next(iter(self.rankings))
+
+    @property
     def shown(self) -> np.ndarray:
-        """The ranking that pictures show: of whitened descriptors if there are any."""
-        return self.rankings.get("whitened", next(iter(self.rankings.values())))
+        """The ranking that pictures show."""
+        return self.rankings[self.kind]
 
     @property
     def reranked(self) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vprlib.datasets.base import ROLES, SPLITS
-from vprlib.plots import DARK, GREY, LIGHT, LINE, PAGE, WRONG, figure, wrapped
+from vprlib.style import DARK, GREY, LIGHT, LINE, PAGE, SCREEN, WRONG, figure, wrapped
 
 ABREAST, MOST = 3, 9  # panels in a row, maps on the page
 PANEL = 1.7  # inches: the height of a small panel
@@ -13,40 +13,50 @@ COLOUR = {"database": LIGHT, "query": DARK}
 def verification(out, table, found: dict):
     """Draw what `verify` found in an image table: maps, positives per query, counts, and the findings in words."""
     maps, left_out = parts_of(table, found["within"])
-    flat = not np.ptp(table.north)
-    panels, words = found["positives"], [wrapped(text, PAGE / 2 - 0.1) for text in findings(found, left_out)]
+    flat, roles = not np.ptp(table.north), roles_of(table)
+    panels, words = (
+        found["positives"],
+        [wrapped(text, PAGE / 2 - 0.1) for text in findings(found, left_out, table.split.nunique())],
+    )
     tall = [PANEL * (0.5 if flat else 2 if len(maps) == 1 else 1.2)] * -(-len(maps) // ABREAST)
-    below = LINE * max(1.6 * len(split_counts(found)) + 2, "\n".join(words).count("\n") + 2)
+    below = LINE * max(1.6 * len(split_counts(found, roles)) + 2, "\n".join(words).count("\n") + 2)
     heights = [sum(tall) + LINE * (3.5 * len(tall) + 1)]
     if panels:
         heights.append((PANEL + LINE * 7) * -(-len(panels) // ABREAST))
-    with figure(out, PAGE, LINE * 2 + sum(heights) + below) as fig:
-        title = f"{found['dataset']}: {len(table):,} photos; judged by {', '.join(found['protocols'])}"
+    columns = min(max(len(panels), 2), ABREAST)
+    with figure(out, PAGE, LINE * 2 + sum(heights) + below, SCREEN) as fig:
+        title = f"{found['dataset']}: {len(table):,} photos" + f"; judged by {', '.join(found['protocols'])}" * bool(
+            panels
+        )
         fig.suptitle(wrapped(title, PAGE), x=0.01, ha="left")
         top, *middle, bottom = fig.subfigures(len(heights) + 1, height_ratios=[*heights, below])
-        for ax, (name, some) in zip(grid(top, len(maps)), maps.items(), strict=True):
+        for ax, (name, some) in zip(grid(top, len(maps), ABREAST if len(maps) > 1 else 1), maps.items(), strict=True):
             (lanes if flat else positions)(ax, some, found)
             ax.set_title(name)
         shown = {label: line for ax in top.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         for line in top.legend(shown.values(), shown, loc="outside upper left", ncols=3).legend_handles:
             line.set_markersize(6)
         for part in middle:
-            for ax, row in zip(grid(part, len(panels)), panels, strict=True):
-                answers(ax, row)
+            for ax, row in zip(grid(part, len(panels), columns), panels, strict=True):
+                answers(ax, row, PAGE / columns - 0.6)
         left, right = bottom.subplots(1, 2)
-        counted(left, found, step=1.5 * LINE / below)
+        counted(left, found, roles, step=1.5 * LINE / below)
         right.set_axis_off()
         right.text(0, 1, "\n".join(words), va="top", transform=right.transAxes)
     return fig
 
 
-def grid(part, count: int) -> list:
-    """So many axes in rows of `ABREAST`; a single one has the whole width if it is a map."""
-    columns = ABREAST if count > 1 else 1
+def grid(part, count: int, columns: int) -> list:
+    """So many axes in rows of `columns`."""
     axes = part.subplots(-(-count // columns), columns, squeeze=False).ravel()
     for ax in axes[count:]:
         ax.set_axis_off()
     return list(axes[:count])
+
+
+def roles_of(table) -> list:
+    """The roles that photos have: those of a folder that is only to be described are all of the database."""
+    return [role for role in ROLES if (table.role == role).any()]
 
 
 def parts_of(table, within: str | None):
@@ -74,7 +84,7 @@ def positions(ax, some, found: dict):
     corner, large = some[["east", "north"]].min(), 150 / ax.get_subplotspec().get_gridspec().ncols
     place_N2 = (some[["east", "north"]] - corner).to_numpy()
     scale, unit = (1000, "km") if found["unit"] == "m" and place_N2.max() > 5000 else (1, found["unit"])
-    for role in ROLES:
+    for role in roles_of(some):
         chosen = (some.role == role).to_numpy()
         size = np.clip(large / np.sqrt(1 + chosen.sum()), 1.5, 5) * (1.8 if role == "database" else 1)
         dots = {"marker": "o", "markersize": size, "markeredgewidth": 0, "color": COLOUR[role]}
@@ -87,13 +97,13 @@ def positions(ax, some, found: dict):
 
 def lanes(ax, some, found: dict):
     """Positions on a line, as of frames: a lane of ticks for each role."""
-    for lane, role in enumerate(ROLES):
+    for lane, role in enumerate(roles_of(some)):
         x = some.east[some.role == role].to_numpy()
         look = {"marker": "|", "markersize": 12, "markeredgewidth": 0.6, "color": COLOUR[role]}
         ax.plot(x, np.full(len(x), -lane), linestyle="", label=role, **look)
     x = some.east[without_positives(some, found)].to_numpy()
-    mark(ax, x, np.full(len(x), -ROLES.index("query")))
-    ax.set(xlabel=f"position ({found['unit']})", ylim=(0.6 - len(ROLES), 0.6), yticks=[])
+    mark(ax, x, np.full(len(x), 1 - len(roles_of(some))))
+    ax.set(xlabel=f"position ({found['unit']})", ylim=(0.6 - len(roles_of(some)), 0.6), yticks=[])
     ax.spines["left"].set_visible(False)
 
 
@@ -104,15 +114,15 @@ def mark(ax, x, y):
         ax.plot(x, y, linestyle="", label="query without positives", **ring)
 
 
-def answers(ax, row: dict):
-    """How many queries have so many positives; those that have none in another colour."""
-    width = max(most - fewest + 1 for fewest, most, _ in row["histogram"])
+def answers(ax, row: dict, width: float):
+    """How many queries have so many positives; those that have none in another colour. Its title fits the width."""
+    bar = max(most - fewest + 1 for fewest, most, _ in row["histogram"])
     for _, most, count in row["histogram"]:
-        ax.bar(most + 0.5 - width, count, width, align="edge", color=LIGHT if most else WRONG)
+        ax.bar(most + 0.5 - bar, count, bar, align="edge", color=LIGHT if most else WRONG)
     heads = [f"{row['split']}, {row['protocol']}", f"{row['queries']:,} queries, {len(row['without']):,} without"]
-    heads += [f"{row['min']:,} to {row['max']:,} positives,", f"median {row['median']:g}, mean {row['mean']:.1f}"]
+    heads.append(f"{row['min']:,} to {row['max']:,} positives, median {row['median']:g}, mean {row['mean']:.1f}")
     ax.set(
-        title="\n".join(wrapped(head, PAGE / ABREAST - 0.6) for head in heads),
+        title="\n".join(wrapped(head, width) for head in heads),
         xlabel=f"positives within {row['reach']}",
         ylabel="queries",
     )
@@ -120,46 +130,49 @@ def answers(ax, row: dict):
         axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
-def split_counts(found: dict) -> list:
+def split_counts(found: dict, roles: list) -> list:
     """The rows of the table of counts; a count that the dataset declares, and that is therefore right, has a tick."""
     cells = []
     for split in SPLITS:
-        keys = [f"{split} {role}" for role in ROLES]
+        keys = [f"{split} {role}" for role in roles]
         if any(found["counts"][key] for key in keys):
             ticks = ["  ✓" if key in found["declared"] else "" for key in keys]
             cells.append([split, *(f"{found['counts'][key]:,}{tick}" for key, tick in zip(keys, ticks, strict=True))])
     return cells
 
 
-def counted(ax, found: dict, step: float):
+def counted(ax, found: dict, roles: list, step: float):
     """The table of counts, its lines `step` of the axes apart."""
     ax.set_axis_off()
-    cells = [["photos", *ROLES], *split_counts(found), ["", "✓ as declared" if found["declared"] else "", ""]]
+    note = ["", "✓ as declared" if found["declared"] else "", ""][: 1 + len(roles)]
+    cells = [["photos", *roles], *split_counts(found, roles), note]
     for line, row in enumerate(cells):
         y = 1 - (line + 0.5) * step
-        for x, text in zip((0.02, 0.55, 0.9), row, strict=True):
+        for x, text in zip((0.02, 0.55, 0.9)[: len(row)], row, strict=True):
             ax.text(x, y, text, ha="left" if x < 0.1 else "right", va="center", transform=ax.transAxes)
         if line < len(cells) - 1:
             ax.axhline(1 - (line + 1) * step, color=GREY, linewidth=0.5)
     ax.set_ylim(0, 1)
 
 
-def findings(found: dict, left_out: int) -> list:
-    """What was found, in sentences."""
+def findings(found: dict, left_out: int, splits: int) -> list:
+    """What was found, in sentences; of splits and queries only if there are any."""
     reach, near, groups = f"{found['radius']:g} {found['unit']}", found["near_duplicates"], found["duplicates"]
     first = ", ".join(f"{size} ({count:,})" for size, count in found["sizes"][:3])
     more = f" and {len(found['sizes']) - 3:,} other sizes" if len(found["sizes"]) > 3 else ""
     pairs = ", ".join(f"{count:,} in {where}" for where, count in near["pairs"].items())
     close = ", ".join(f"{count:,} {where}" for where, count in found["leaks"].items())
-    same = f"{sum(map(len, groups)):,} photos in {len(groups):,} groups of identical files."
+    noun = "group" if len(groups) == 1 else "groups"
+    same = f"{sum(map(len, groups)):,} photos in {len(groups):,} {noun} of identical files."
     lacking = [row for row in found["positives"] if row["without"]]
     without = ", ".join(f"{len(row['without']):,} of {row['split']} ({row['protocol']})" for row in lacking)
     words = [
         f"Every photo decodes. Pixels: {first}{more}.",
         same if groups else "No two files are identical.",
         f"Pairs that look the same (at most {near['hamming']} of 64 bits of a perceptual hash differ) farther apart "
-        f"than {reach} or in two splits: {pairs or 'none'}.",
-        f"Photos within {reach} of another split's database: {close or 'none'}.",
-        f"Queries without positives: {without or 'none'}.",
+        f"than {reach}{' or in two splits' * (splits > 1)}: {pairs or 'none'}.",
     ]
+    words += [f"Photos within {reach} of another split's database: {close or 'none'}."] * (splits > 1)
+    asked = f"Queries without positives: {without or 'none'}."
+    words.append(asked if found["positives"] else "There are no queries: it can be described, but not evaluated.")
     return words + [f"The {left_out:,} smallest parts have no map."] * bool(left_out)

@@ -1,57 +1,20 @@
-"""Figures from tidy tables and photos, sized for print. Same input, same bytes; each function returns its figure."""
+"""Figures of recalls, trainings and visual words, from tidy tables only; each function returns its figure."""
 
 import re
-import textwrap
-from contextlib import contextmanager
-from pathlib import Path
 
-import matplotlib.style
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from vprlib import files
 from vprlib.compare import last_generations
 from vprlib.judge import ALL
+from vprlib.style import COLUMN, DARK, DASHES, GREY, LIGHT, LINE, PAGE, figure, gap, lines_of, look, wrapped
 
-COLUMN, PAGE, LINE = 3.5, 7.0, 0.165  # inches: the widths of a column and of a page, the height of a line of text
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, without yellow
-MARKERS = "os^DvPX*"  # one more than colours, so that pairs repeat late
-DASHES = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 1)))
-DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
-BOXES = {"solid": "#E69F00", "dashed": "#56B4E9", "dotted": "#FFFFFF"}
 FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line or a bar
+PANEL, NAME = 1.05, 2.6  # inches: a panel of bars, and their names
 KIND = ["descriptor", "dim", "rerank"]
 CONFIDENCE = {"score": "similarity of the first candidate", "ratio": "how much farther the second place is"}
 PANELS = {"loss_hard": "loss", "loss_soft": "soft loss", "violating": "violating\nnegatives (%)"}
 PANELS |= {"val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (%)", "learning_rate": "learning rate"}
-STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "axes.titlelocation": "left"}
-STYLE |= {"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
-STYLE |= {"axes.grid": True, "grid.color": "#E0E0E0", "grid.linewidth": 0.5, "lines.linewidth": 1.2}
-STYLE |= {"lines.markersize": 4, "legend.handlelength": 3, "savefig.dpi": 150, "svg.hashsalt": "vprlib"}
-
-
-@contextmanager
-def figure(out, width: float, height: float):
-    """Yield a figure in the common style; write it to `out`, SVG or PNG by its name, without time stamps."""
-    with matplotlib.style.context(STYLE, after_reset=True):
-        fig = Figure((width, height), layout="constrained")
-        yield fig
-        kind = Path(out).suffix.removeprefix(".")
-        with files.atomic(out) as partial:
-            fig.savefig(partial, format=kind, metadata={"svg": {"Date": None}, "png": {"Software": None}}[kind])
-
-
-def look(run: int, variant: int = 0) -> dict:
-    """How a line is drawn: hue and marker tell the runs apart, dashes and hollow markers the variants of a run."""
-    colour = COLOURS[run % len(COLOURS)]
-    dashes, face = DASHES[variant % len(DASHES)], "white" if (variant + variant // len(DASHES)) % 2 else colour
-    return {"color": colour, "marker": MARKERS[run % len(MARKERS)], "markerfacecolor": face, "linestyle": dashes}
-
-
-def wrapped(text: str, width: float) -> str:
-    """Break a text into lines that fit into so many inches."""
-    return textwrap.fill(str(text), int(width * 16.5))
 
 
 def summarise(table, along: str = "k") -> pd.DataFrame:
@@ -77,11 +40,11 @@ def spread(seeds) -> str:
     return " or ".join("95 % interval" if n == 1 else f"range of {n} seeds" for n in sorted(set(seeds)))
 
 
-def setting(table) -> str:
-    """A dataset's name, and what its recalls were measured on."""
+def setting(table, width: float = COLUMN) -> str:
+    """A dataset's name, and what its recalls were measured on, in lines of so many inches."""
     row = table.iloc[0]
     sizes = f"{row.queries:,} queries, {row.database:,} database photos; {row.protocol}"
-    return "\n".join(wrapped(text, COLUMN) for text in (row.dataset, sizes))
+    return "\n".join(wrapped(text, width) for text in (row.dataset, sizes))
 
 
 def by_protocol(table) -> list:
@@ -90,14 +53,14 @@ def by_protocol(table) -> list:
 
 
 def curves(out, table):
-    """Draw recall@N over N of one dataset: a panel a protocol, a line for each run, generation and descriptor."""
+    """Draw recall@N over N of one dataset: a panel a protocol, a line for each run's last generation and descriptor."""
     panels = []
     for part in by_protocol(table):
-        rows, title = summarise(part), setting(part)
+        rows, title = last_generations(summarise(part)), setting(part)
         lines = [line.sort_values("k") for _, line in rows.groupby("label", sort=False)]
         lines.sort(key=lambda line: -line.recall.iloc[0])
         names = [wrapped(f"{line.recall.iloc[0]:.1f}  {line.label.iloc[0]}", COLUMN - 0.65) for line in lines]
-        height = 2.6 + LINE * ("\n".join([*names, title]).count("\n") + 3)
+        height = 2.6 + LINE * (lines_of("\n".join([*names, title])) + 2)
         panels.append((height, title, rows, dict(zip(names, lines, strict=True))))
     heights = [height for height, *_ in panels]
     with figure(out, COLUMN, sum(heights)) as fig:
@@ -114,12 +77,14 @@ def curves(out, table):
 
 def recall_lines(ax, rows, lines: dict):
     """The lines of one panel of `curves`, by their names in the legend."""
-    ks, styles = sorted(rows.k.unique()), looks(rows, FORM[1:])
+    ks, styles = sorted(rows.k.unique()), looks(rows, KIND)
     for name, line in lines.items():
         style = styles[line.label.iloc[0]]
         ax.plot(line.k, line.recall, **style, label=name)
-        shade = {"color": style["color"], "linewidth": 1, "alpha": 0.15 if len(ks) > 1 else 1}
-        ax.fill_between(line.k, line.low, line.high, **shade)
+        if len(ks) > 1:
+            ax.fill_between(line.k, line.low, line.high, color=style["color"], linewidth=0, alpha=shade(lines))
+        else:
+            ax.vlines(line.k, line.low, line.high, color=style["color"])
     chance = rows.groupby("k").chance.mean()
     ax.plot(chance, color=GREY, linestyle=":", marker="_", label=f"{chance.iloc[0]:.1f}  chance")
     ax.set(xscale="log", xlabel="N, number of candidates", ylabel="recall@N (%)")
@@ -129,8 +94,14 @@ def recall_lines(ax, rows, lines: dict):
     ax.minorticks_off()
 
 
-def thresholds(out, table):
+def shade(lines) -> float:
+    """How dark the bands of so many lines are, so that they do not hide each other."""
+    return min(0.15, 0.6 / max(len(lines), 1))
+
+
+def thresholds(out, table, summary):
     """Draw recall@1 over the hit radius of one dataset: a panel a protocol, a line a run's last generation and kind."""
+    queries = summary.groupby("protocol").queries.max()
     parts = [part for _, part in table.groupby("protocol", sort=False)]
     panels = [(part.iloc[0], last_generations(summarise(part, "threshold"))) for part in parts]
     heights = [2.6 + LINE * (rows.label.nunique() + 4) for _, rows in panels]
@@ -143,13 +114,16 @@ def thresholds(out, table):
             for label, recall in zip(ranked.label, ranked.recall, strict=True):
                 line, style = rows[rows.label == label], styles[label] | {"marker": ""}
                 ax.plot(line.threshold, line.recall, **style, label=wrapped(f"{recall:.1f}  {label}", COLUMN - 0.65))
-                ax.fill_between(line.threshold, line.low, line.high, color=style["color"], alpha=0.12, linewidth=0)
+                ax.fill_between(
+                    line.threshold, line.low, line.high, color=style["color"], alpha=shade(ranked), linewidth=0
+                )
             ax.axvline(first.radius, color=GREY, linestyle=":")
             ax.set(xscale="log", xlabel=f"hit radius ({first.unit}); dotted: the protocol's", ylabel="recall@1 (%)")
             ax.set(xlim=(rows.threshold.min(), rows.threshold.max()), ylim=(0, min(102, 1.1 * rows.high.max())))
             ax.set_xticks([1, 2, 5, 10, 20, 50, 100], [1, 2, 5, 10, 20, 50, 100])
             ax.minorticks_off()
-            panel.suptitle(f"{first.dataset}\n{wrapped(first.protocol, COLUMN)}")
+            asked = f"{queries[first.protocol]:,} queries; {first.protocol}"
+            panel.suptitle(f"{first.dataset}\n{wrapped(asked, COLUMN)}")
             title = f"recall@1 (%) at {radius:g} {first.unit}; bands: {spread(rows.seeds)}"
             panel.legend(title=title, alignment="left", loc="outside lower left")
     return fig
@@ -164,14 +138,16 @@ def precision(out, points, summary):
     """Draw precision over recall of one dataset's confident answers: panels for each protocol and confidence."""
     points, summary = (last_generations(labelled(table)) for table in (points, summary))
     protocols = list(summary.protocol.unique())
-    height = 2.9 + LINE * (summary.groupby("protocol").label.nunique().max() + 3)
+    names = max(2, summary.groupby("protocol").label.nunique().max())
+    height = 2.9 + LINE * (names + 5)
     with figure(out, PAGE, height * len(protocols)) as fig:
         grid = fig.subfigures(len(protocols), len(CONFIDENCE), squeeze=False)
         for (row, column), panel in np.ndenumerate(grid):
             by, meaning = list(CONFIDENCE.items())[column]
             some = summary[summary.protocol == protocols[row]]
             shown = points[(points.protocol == protocols[row]) & (points.by == by)]
-            panel.suptitle(f"{some.dataset.iloc[0]}, {wrapped(protocols[row], COLUMN)}\nconfidence: {meaning}")
+            asked = f"{some.queries.iloc[0]:,} queries, {some.answerable.iloc[0]:,} with a positive; {protocols[row]}"
+            panel.suptitle(f"{some.dataset.iloc[0]}\n{wrapped(asked, COLUMN)}\nconfidence: {meaning}")
             precision_lines(panel.subplots(), shown, some, by)
             title = "average precision / recall at 100 % precision (%)"
             panel.legend(title=title, alignment="left", loc="outside lower left")
@@ -185,8 +161,10 @@ def precision_lines(ax, points, summary, by: str):
     for label, area, full in ranked.sort_values(ranked.columns[0], ascending=False, kind="stable").itertuples():
         name = wrapped(f"{area:.1f} / {full:.1f}  {label}", COLUMN - 0.65)
         for _, line in points[points.label == label].groupby("seed"):
-            ax.plot(line.recall * 100, line.precision * 100, **styles[label] | {"marker": ""}, label=name)
-            name = "_"  # the other seeds are not in the legend
+            weight = {"linewidth": 0.5, "alpha": 0.5} if name == "_" else {}
+            style = styles[label] | {"marker": ""} | weight
+            ax.plot(line.recall * 100, line.precision * 100, **style, label=name)
+            name = "_"  # the other seeds are thin, and not in the legend
     ax.set(xlabel="recall (%): right of those with a positive", ylim=(0, 102))
     ax.set(ylabel="precision (%): right of those answered", xlim=(0, 105 * max(points.recall.max(), 0.01)))
 
@@ -198,26 +176,86 @@ def looks(rows, variant: list) -> dict:
     return {label: look(run, kind) for label, run, kind in zip(lines.label, runs, variants, strict=True)}
 
 
-def comparison(out, tables):
-    """Draw recall@1 (or at the smallest k) as bars: a panel for each dataset and protocol."""
-    tables = [part for table in tables for part in by_protocol(table)]
-    k = min(table.k.min() for table in tables)
-    groups = [(setting(table), summarise(table[table.k == k])) for table in tables]
-    heights = [0.3 * len(rows) + 0.1 for _, rows in groups]
-    width = max(COLUMN, *(0.4 + rows.label.str.len().max() / 16.5 for _, rows in groups))
-    with figure(out, width, sum(heights) + LINE * sum(head.count("\n") + 2.5 for head, _ in groups) + 0.6) as fig:
-        axes = fig.subplots(len(groups), squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-        for ax, (head, rows) in zip(axes, groups, strict=True):
-            ax.barh(rows.index, rows.recall, 0.35, color=[LIGHT if name == "raw" else DARK for name in rows.descriptor])
-            ax.hlines(rows.index, rows.low, rows.high, color="black", linewidth=1)
-            ax.vlines(rows.chance, rows.index - 0.175, rows.index + 0.175, color="black", linewidth=1)
-            for place, row in rows.iterrows():
-                ax.text(1, place - 0.22, row.label, va="bottom")
-                ax.text(max(row.recall, row.high) + 1.5, place, f"{row.recall:.1f}", va="center")
-            ax.set(title=head, xlim=(0, 113), ylim=(len(rows) - 0.6, -0.8), yticks=[], xticks=range(0, 101, 20))
-        seeds = spread(n for _, rows in groups for n in rows.seeds)
-        axes[-1].set_xlabel(f"recall@{k} (%)\nhorizontal line: {seeds}; vertical tick: chance")
+def comparison(out, tables, published):
+    """Draw recall@1 (or at the smallest k) as bars: a column for each dataset and protocol, a row for each run's last
+    generation and kind; below them, as marks only, published recalls of the same dataset and protocol.
+
+    Args:
+        tables: a table of recalls for each dataset.
+        published: the rows of `compare.beside` whose `origin` is `published`; others are not drawn.
+    """
+    parts = [part for table in tables for part in by_protocol(table)]
+    k = min(part.k.min() for part in parts)
+    known = published[(published.origin == "published") & (published.k == k)]
+    panels = []
+    for part in parts:
+        row = part.iloc[0]
+        same = known[(known.dataset == row.dataset) & (known.protocol == row.protocol)]
+        marks = dict(zip(published_names(same), same.recall * 100, strict=True))
+        rows = last_generations(summarise(part[part.k == k])).set_index("label")
+        panels.append((setting(part, PANEL), rows, marks))
+    ours = list(dict.fromkeys(label for _, rows, _ in panels for label in rows.index))
+    theirs = list(dict.fromkeys(label for *_, marks in panels for label in marks))
+    lines = "\n".join(wrapped(name, NAME) for name in [*ours, *theirs]).split("\n")
+    margin = max(map(len, lines)) / 16.5 + 0.2
+    abreast = int((PAGE - margin) / PANEL)
+    lots = [panels[i : i + abreast] for i in range(0, len(panels), abreast)]
+    places = [places_of(ours, [label for *_, marks in lot for label in marks]) for lot in lots]
+    heights = [
+        LINE * (1.2 * (max(place.values()) + 1) + max(lines_of(head) for head, *_ in lot) + 2.5)
+        for lot, place in zip(lots, places, strict=True)
+    ]
+    width = max(COLUMN, margin + PANEL * len(lots[0]))
+    with figure(out, width, sum(heights) + 2 * LINE) as fig:
+        *parts, note = fig.subfigures(len(lots) + 1, 1, height_ratios=[*heights, 2 * LINE])
+        for part, lot, place in zip(parts, lots, places, strict=True):
+            axes = part.subplots(1, len(lots[0]), squeeze=False)[0]
+            for ax in axes[len(lot) :]:
+                ax.set_axis_off()
+            for ax, (head, rows, marks) in zip(axes, lot, strict=False):
+                bars(ax, rows, marks, place, len(ours))
+                ax.set(title=head, xlabel=f"recall@{k} (%)")
+            axes[0].set_yticklabels([wrapped(name, NAME) for name in place])
+        said = f"black lines: {spread(n for _, rows, _ in panels for n in rows.seeds)}; dotted: chance"
+        said += "; diamonds: published, measured by others" * bool(theirs)
+        note.text(0.01, 0.5, wrapped(said, width), va="center")
     return fig
+
+
+def published_names(rows) -> list:
+    """What published recalls are of: the method and, as far as they are known, the dimension and the training set."""
+    parts = zip(rows.run, rows.dim, rows.train_set, strict=True)
+    return [
+        run + ("" if pd.isna(dim) else f", {dim:.0f}-D") + ("" if pd.isna(train_set) else f", on {train_set}")
+        for run, dim, train_set in parts
+    ]
+
+
+def places_of(ours: list, theirs: list) -> dict:
+    """Where the rows of names are, in lines, {name: middle}; a gap separates our names from the published ones."""
+    names = [*ours, *dict.fromkeys(theirs)]
+    lines = np.array([lines_of(wrapped(name, NAME)) for name in names])
+    return dict(zip(names, np.cumsum(lines) - lines / 2 + (np.arange(len(names)) >= len(ours)), strict=True))
+
+
+def bars(ax, rows, marks: dict, places: dict, first: int):
+    """One panel of `comparison`: bars of our `rows`, diamonds of `marks`, at their names' places, ours the `first`."""
+    for number, (label, place) in enumerate(places.items()):
+        if label in rows.index:
+            row = rows.loc[label]
+            ax.barh(place, row.recall, 0.7, color=LIGHT if row.descriptor == "raw" else DARK)
+            ax.hlines(place, row.low, row.high, color="black", linewidth=1)
+            ax.text(max(row.recall, row.high) + 3, place, f"{row.recall:.1f}", va="center")
+        elif label in marks:
+            ax.plot(marks[label], place, "D", color="black", markerfacecolor="white")
+            ax.text(marks[label] + 6, place, f"{marks[label]:.1f}", va="center")
+        elif number < first:
+            ax.text(4, place, "not evaluated", va="center", color=GREY)
+    ax.axvline(rows.chance.mean(), color=GREY, linestyle=":", linewidth=1)
+    ax.set(xlim=(0, 140), ylim=(max(places.values()) + 0.7, 0), xticks=(0, 50, 100))
+    ax.set_yticks(list(places.values()), [""] * len(places))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(visible=False, axis="y")
 
 
 def training(out, histories: dict):
@@ -243,7 +281,7 @@ def training(out, histories: dict):
             ax.label_outer()
             ax.xaxis.get_major_locator().set_params(integer=True)
             if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
-                ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=GREY)
+                gap(ax, "no values")
         grid[-1, 0].set_ylim(bottom=0)
         fig.legend(handles=list(handles.values()), loc="outside lower left")
     return fig

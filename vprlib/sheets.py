@@ -9,8 +9,11 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
-from vprlib.evaluate import hits
-from vprlib.plots import BOXES, GREY, LINE, PAGE, RIGHT, WRONG, figure, wrapped
+from vprlib.datasets.base import Protocol
+from vprlib.evaluate import Searched, hits
+from vprlib.style import GREY, LINE, PAGE, RIGHT, SCREEN, WRONG, figure, lines_of, wrapped
+
+BOXES = {"solid": "#E69F00", "dashed": "#56B4E9", "dotted": "#FFFFFF"}
 
 
 class Photo(NamedTuple):
@@ -31,18 +34,25 @@ class Photo(NamedTuple):
 
 
 def sheet(out, title: str, groups, columns: int):
-    """Draw groups of photos, (heading, cells) each, in rows of `columns`; a cell of None stays empty."""
+    """Draw groups of photos, (heading, cells) each, in rows of `columns`; a cell of None stays empty.
+
+    Of a group without cells only the heading is there.
+    """
     title, wide, tall = wrapped(title, PAGE), PAGE / columns, 0.75 * PAGE / columns
-    rows = [(head * (i == 0), cells[i : i + columns]) for head, cells in groups for i in range(0, len(cells), columns)]
-    heights = [LINE * (title.count("\n") + 1.5)]
+    rows = []
+    for head, cells in groups:
+        lots = [cells[i : i + columns] for i in range(0, len(cells), columns)] or [[]]
+        rows += [(head * (number == 0), lot) for number, lot in enumerate(lots)]
+    heights = [LINE * (lines_of(title) + 0.7)]
     for head, cells in rows:
-        heights.append(tall + LINE * (1.5 * bool(head) + max(len(cell.caption.splitlines()) for cell in cells if cell)))
+        below = max((len(cell.caption.splitlines()) for cell in cells if cell), default=0)
+        heights.append(tall * bool(cells) + LINE * (1.8 * bool(head) + below))
     total = sum(heights)
-    with figure(out, PAGE, total) as fig:
+    with figure(out, PAGE, total, SCREEN) as fig:
         fig.set_layout_engine("none")
         fig.text(0.005, 1 - 0.05 / total, title, va="top")
         for (head, cells), top in zip(rows, total - np.cumsum(heights), strict=False):
-            top -= 1.5 * LINE * bool(head)
+            top -= 1.8 * LINE * bool(head)
             fig.text(0.005, (top + 0.05) / total, head)
             for column, cell in enumerate(cells):
                 box = column * wide + 0.04, top - tall + 0.04, wide - 0.08, tall - 0.04
@@ -51,33 +61,44 @@ def sheet(out, title: str, groups, columns: int):
     return fig
 
 
-def gallery(out, *, query, database, ranking_QK, positives, title: str, unit="m", seed=0, rows=8, top=5):
-    """Draw queries beside their first candidates, half of them right at rank 1 and half wrong, as far as there are.
+def gallery(out, found: Searched, *, title: str, protocol: Protocol, seed=0, rows=3, top=5):
+    """Draw queries beside their first candidates: the best, which are right and the surest; the worst, which are
+    wrong and yet the surest; and random ones.
 
-    Candidates are rows of the database, -1 where there is none; a query that has no positive is marked. Distances are
-    in `unit`.
+    Args:
+        found: what was searched; a query that has no positive is marked.
+        title: which run and dataset.
+        protocol: how a hit is judged; its unit is that of the distances below the candidates.
+        rows: queries of a kind.
+        top: candidates of a query.
     """
-    rng, digits = np.random.default_rng(seed), int(unit == "m")
-    ranking_QK = np.pad(ranking_QK, ((0, 0), (0, top)), constant_values=-1)[:, :top]
-    found_QK = hits(ranking_QK, positives)
+    unit, digits = protocol.unit, int(protocol.unit == "m")
+    query, database, positives = found.query, found.database, found.positives
+    ranking_QK = np.pad(found.shown, ((0, 0), (0, top)), constant_values=-1)[:, :top]
+    found_QK, sure_Q = hits(ranking_QK, positives), found.scores[found.kind][:, 0]
     right, wrong = np.flatnonzero(found_QK[:, 0]), np.flatnonzero(~found_QK[:, 0])
-    size = min(len(right), max(rows // 2, rows - len(wrong)))
 
     def cells(q):
-        yield Photo(query.path[q], f"query {q}" + ("" if len(positives[q]) else "\nhas no positive"), "black")
-        far = np.hypot(database.east - query.east[q], database.north - query.north[q])
+        yield Photo(query.path.iloc[q], f"query {q}" + ("" if len(positives[q]) else "\nhas no positive"), "black")
+        far = np.hypot(database.east - query.east.iloc[q], database.north - query.north.iloc[q])
         for n, hit in zip(ranking_QK[q], found_QK[q], strict=True):
             mark, frame = ("✓", RIGHT) if hit else ("✗", WRONG)
             yield Photo(database.path[n], f"{mark} {far[n]:,.{digits}f} {unit}", frame) if n >= 0 else None
 
+    def surest(numbers):
+        return numbers[np.argsort(-sure_Q[numbers], kind="stable")][:rows]
+
+    chance = np.sort(np.random.default_rng(seed).choice(len(query), min(rows, len(query)), replace=False))
     groups = []
-    for name, numbers, wanted in (("Right", right, size), ("Wrong", wrong, rows - size)):
-        chosen = np.sort(rng.choice(numbers, min(wanted, len(numbers)), replace=False))
-        heading = f"{name} at rank 1, {len(chosen)} of {len(numbers)}"
-        groups.append((heading, [cell for q in chosen for cell in cells(q)]))
+    for name, numbers, of in (
+        ("Best: right at rank 1, the highest similarities", surest(right), len(right)),
+        ("Worst: wrong at rank 1, the highest similarities", surest(wrong), len(wrong)),
+        ("Random", chance, len(query)),
+    ):
+        groups.append((f"{name}, {len(numbers)} of {of}", [cell for q in numbers for cell in cells(q)]))
     counts = f"{len(right)} of {len(query)} queries right at rank 1, {len(wrong)} wrong"
     hopeless = f"{sum(not len(p) for p in positives)} of these without a positive"
-    return sheet(out, f"{title}: {counts}, {hopeless}", groups, 1 + top)
+    return sheet(out, f"{title}; {protocol.name}: {counts}, {hopeless}", groups, 1 + top)
 
 
 def coco(path: Path) -> dict:
@@ -90,8 +111,9 @@ def coco(path: Path) -> dict:
     return boxes
 
 
-def contact(out, table, *, title: str, boxes=None, seed=0, columns=6):
+def contact(out, table, *, title: str, unit="m", boxes=None, seed=0, columns=6):
     """Draw random photos of each split and role, the views of a place, what is around a query, photos with boxes."""
+    digits = int(unit == "m")
     rng, boxes, groups, several = np.random.default_rng(seed), boxes or {}, [], 2 * columns
 
     def some(rows, count=columns):
@@ -108,11 +130,13 @@ def contact(out, table, *, title: str, boxes=None, seed=0, columns=6):
     for query in some(table[table.role == "query"], 1).itertuples():
         near = database[database.split == query.split]
         metres = np.hypot(near.east - query.east, near.north - query.north).sort_values(kind="stable")
-        cells = [Photo(near.path[row], f"{value:,.1f} m") for row, value in metres.head(several - 1).items()]
+        cells = [
+            Photo(near.path[row], f"{value:,.{digits}f} {unit}") for row, value in metres.head(several - 1).items()
+        ]
         heading = f"{query.split}: a query and the database photos nearest to it, with their distance"
         groups.append((heading, [Photo(query.path, "query", "black"), *cells]))
     shown = some(table[table.path.isin(list(boxes))]).path
     lines = dict(zip(sorted({box[-1] for path in shown for box in boxes[path]}), cycle(BOXES), strict=False))
     cells = [Photo(path, boxes=[(*box[:4], lines[box[-1]]) for box in boxes[path]]) for path in shown]
-    groups.append(("annotated: " + ", ".join(f"{label} ({line})" for label, line in lines.items()), cells))
+    groups += [("annotated: " + ", ".join(f"{label} ({line})" for label, line in lines.items()), cells)] * bool(cells)
     return sheet(out, title, groups, columns)

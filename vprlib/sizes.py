@@ -15,14 +15,16 @@ from vprlib import files
 from vprlib.config import Sizes
 from vprlib.datasets.base import Protocol
 from vprlib.evaluate import recall_at, searched
-from vprlib.plots import COLUMN, LINE, figure, look, setting, wrapped
+from vprlib.plots import setting
 from vprlib.search import search
 from vprlib.statistics import wilson
 from vprlib.storage import STORAGES, leading
+from vprlib.style import LINE, PAGE, figure, lines_of, look, wrapped
 
 KS = (1, 5, 10)
 ROUNDS = 3  # of a search; its median time counts
 KIND = "whitened"
+COSTS = {"bytes": "bytes per image", "dim": "dimensions", "search_ms": "milliseconds per query"}
 FORMS = {"float32": "float32", "float16": "float16", "int8": "int8", "pq": "PQ", "binary": "binary"}
 
 
@@ -91,41 +93,43 @@ def read(path):
 
 
 def pareto(out, table):
-    """Draw recall@1 over bytes per image: a panel a run, a line a storage, a point a dimension; and the front."""
+    """Draw recall@1 over what a descriptor costs: a row of panels a run, a column a cost, a line a storage, a point a
+    dimension; and the front of what nothing cheaper beats.
+    """
     table = table[table.k == table.k.min()]
-    columns = ["run", "storage", "dim", "bytes"]
-    rows = table.groupby(columns, sort=False)[["recall", "low", "high"]].mean().reset_index()
+    rows = table.groupby(["run", "storage", "dim"], sort=False)[["bytes", "search_ms", "recall", "low", "high"]]
+    rows = rows.mean().reset_index()
     runs, storages = list(rows.run.unique()), list(rows.storage.unique())
-    title = setting(table)
-    height = 2.0
-    with figure(out, COLUMN, height * len(runs) + LINE * (title.count("\n") + 5)) as fig:
+    title = setting(table, PAGE)
+    with figure(out, PAGE, 1.9 * len(runs) + LINE * (lines_of(title) + 5)) as fig:
         fig.suptitle(title)
-        grid = np.atleast_1d(fig.subplots(len(runs), sharex=True, sharey=True))
-        for ax, run in zip(grid, runs, strict=True):
-            part = rows[rows.run == run]
-            front = part.sort_values(["bytes", "recall"], ascending=[True, False])
-            front = front[front.recall > front.recall.cummax().shift(fill_value=-1)]
-            best = {"color": "black", "linewidth": 4, "alpha": 0.12, "label": "best at its size"}
-            ax.step(front.bytes, front.recall * 100, where="post", **best)
-            for number, storage in enumerate(storages):
-                line = part[part.storage == storage].sort_values("bytes")
-                ax.plot(line.bytes, line.recall * 100, label=FORMS[storage], **look(number))
-            ax.set_xscale("log", base=4)
-            ax.set(ylabel=f"recall@{table.k.min()} (%)")
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.xaxis.set_minor_formatter(NullFormatter())
-            ax.set_title(wrapped(run, COLUMN))
-        grid[-1].set_xlabel("bytes per image")
-        grid[0].set_ylim(0, None)
-        dims = ", ".join(map(str, sorted(rows.dim.unique())))
+        grid = fig.subplots(len(runs), len(COSTS), sharex="col", sharey=True, squeeze=False)
+        for (line, column), ax in np.ndenumerate(grid):
+            part, cost = rows[rows.run == runs[line]], list(COSTS)[column]
+            over_cost(ax, part, cost, storages)
+            ax.set(ylabel=f"recall@{table.k.min()} (%)" if column == 0 else "")
+            ax.set_title("" if column else wrapped(runs[line], PAGE / 3))
+        for ax, words in zip(grid[-1], COSTS.values(), strict=True):
+            ax.set_xlabel(words)
+        grid[0, 0].set_ylim(max(0, 100 * rows.recall.min() - 5), min(103, 100 * rows.recall.max() + 5))
         half = (rows.high - rows.low).max() * 50
-        handles, labels = grid[0].get_legend_handles_labels()
-        fig.legend(
-            handles,
-            labels,
-            title=wrapped(f"points of a line: {dims} dimensions; 95 % intervals: at most ± {half:.1f}", COLUMN),
-            ncols=2,
-            alignment="left",
-            loc="outside lower left",
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        said = (
+            f"points of a line: dimensions; 95 % intervals: at most ± {half:.1f}; times of all threads of one machine"
         )
+        fig.legend(handles, labels, title=said, ncols=3, alignment="left", loc="outside lower left")
     return fig
+
+
+def over_cost(ax, rows, cost: str, storages: list):
+    """One panel of `pareto`."""
+    front = rows.sort_values([cost, "recall"], ascending=[True, False])
+    front = front[front.recall > front.recall.cummax().shift(fill_value=-1)]
+    best = {"color": "black", "linewidth": 4, "alpha": 0.12, "label": "best at its cost"}
+    ax.step(front[cost], front.recall * 100, where="post", **best)
+    for number, storage in enumerate(storages):
+        line = rows[rows.storage == storage].sort_values("dim")
+        ax.plot(line[cost], line.recall * 100, label=FORMS[storage], **look(number))
+    ax.set_xscale("log", base=4 if cost == "dim" else 10)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())

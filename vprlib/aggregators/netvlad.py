@@ -52,14 +52,18 @@ class NetVLAD(nn.Module):
         self.assignment.copy_(alpha * unit_KC)
         self.centroids.copy_(centroids_KC)
 
-    def residuals(self, x_BCHW):
-        """(B, K, C) residual sums, un-normalised; of x with unit length over its channels."""
-        x_BCP = x_BCHW.flatten(2)
+    def assign(self, x_BCP):
+        """(B, K, P) soft assignments of local features to words, and (B, 1, P) what makes the features unit."""
         scale_B1P = 1 / x_BCP.norm(dim=1, keepdim=True).clamp_min(1e-12)
         logits_BKP = (self.assignment @ x_BCP) * scale_B1P
         if self.bias is not None:
             logits_BKP = logits_BKP + self.bias[:, None]
-        a_BKP = torch.softmax(logits_BKP, dim=1)
+        return torch.softmax(logits_BKP, dim=1), scale_B1P
+
+    def residuals(self, x_BCHW):
+        """(B, K, C) residual sums, un-normalised; of x with unit length over its channels."""
+        x_BCP = x_BCHW.flatten(2)
+        a_BKP, scale_B1P = self.assign(x_BCP)
         # the unit length of x is folded into `a`, so no normalised copy of x is made
         return (a_BKP * scale_B1P) @ x_BCP.transpose(1, 2) - a_BKP.sum(2, keepdim=True) * self.centroids
 

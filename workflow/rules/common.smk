@@ -253,15 +253,43 @@ def centroids_of(run, seed):
     return f"{folder}/seed{seed}.h5" if run.aggregator.name == "netvlad" else None
 
 
+def last(pattern, runs=cfg.runs, **wildcards):
+    """A pattern for the last generation and the first seed of some runs."""
+    gens = {run: len(cfg.runs[run].generations) - 1 for run in runs}
+    return [pattern.format(run=run, seed=seeds_of(run)[0], gen=gens[run], **wildcards) for run in runs]
+
+
+def pictures(path, caption, category, what):
+    """The files of a figure: the one that the report shows, and the same for print and for slides."""
+    shown = report(f"{path}.svg", caption=f"../report/{caption}.rst", category=category, labels={"what": what})
+    return [shown, f"{path}.pdf", f"{path}.png"]
+
+
+def variants():
+    """The figures of what varies in this configuration."""
+    several = {
+        "generations": any(len(run.generations) > 1 for run in cfg.runs.values()),
+        "seeds": len(cfg.seeds) > 1,
+        "conditions": any(cfg.evaluate.by.values()),
+    }
+    return [name for name, wanted in several.items() if wanted]
+
+
 def everything(w):
     """The targets of `all`."""
-    finals = ["results/comparison.svg"] + (["results/training.svg"] if cfg.trained else [])
+    finals = ["results/comparison.svg", "results/recalls.tex"] + (["results/training.svg"] if cfg.trained else [])
     trained_on = {run.train_set for run in cfg.trained.values()}
     finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
-    tables, pictures = ("recalls.csv", "differences.csv", "verification.json"), ("recalls.svg", "thresholds.svg")
+    tables, drawn = ("recalls.csv", "differences.csv", "verification.json"), ("recalls", "thresholds", "precision")
+    with_words = [name for name, run in cfg.trained.items() if run.aggregator.name == "netvlad"]
     for name in cfg.datasets:
-        finals += [f"results/{name}/{file}" for file in (*tables, *pictures, "precision.svg", "contact.png")]
-        finals += tree(f"{EVALUATED}/gallery.png", dataset=name)
+        finals += [f"results/{name}/{file}" for file in (*tables, "contact.png")]
+        varying = [figure for figure in variants() if figure != "conditions" or cfg.evaluate.by.get(name)]
+        finals += [f"results/{name}/{figure}.svg" for figure in (*drawn, *varying)]
+        finals += last(f"{EVALUATED}/gallery.png", dataset=name) + last(f"{EVALUATED}/errors.svg", dataset=name)
+        # of the last run only, which take longer; those of the others are made when their file is asked for
+        finals += last(f"{EVALUATED}/projection.svg", list(cfg.runs)[-1:], dataset=name)
+        finals += last(f"{EVALUATED}/words.png", with_words[-1:], dataset=name)
         finals += [f"results/{name}/sizes.svg"] if cfg.sized else []
     used = {centroids_of(run, seed) for run in cfg.trained.values() for seed in cfg.seeds} - {None}
     return finals + [path.replace(".h5", ".svg") for path in sorted(used)]

@@ -4,4 +4,4 @@ from vprlib.plots import clusters
 
 if __name__ == "__main__":
     with job(snakemake):
-        clusters(snakemake.output[0], *files.read_h5(snakemake.input[0], "centroids", "descriptors"))
+        clusters(snakemake.output, *files.read_h5(snakemake.input[0], "centroids", "descriptors"))

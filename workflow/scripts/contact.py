@@ -11,5 +11,6 @@ if __name__ == "__main__":
             snakemake.output[0],
             read_table(snakemake.input.images),
             title=name,
+            unit=snakemake.params.judged[0]["unit"],
             boxes=coco(annotations) if annotations.exists() else None,
         )

@@ -3,4 +3,4 @@ from vprlib.sizes import pareto, read
 
 if __name__ == "__main__":
     with job(snakemake):
-        pareto(snakemake.output[0], read(snakemake.input[0]))
+        pareto(snakemake.output, read(snakemake.input[0]))

@@ -1,0 +1,117 @@
+"""Recalls as a table for a paper: a row a run, columns for each dataset and protocol; CSV, Markdown and LaTeX."""
+
+import pandas as pd
+
+from vprlib.compare import last_generations
+from vprlib.plots import labelled, published_names
+
+KS = (1, 5, 10)
+ROW, GROUP, VALUES = ["origin", "label"], ["dataset", "protocol"], ["recall", "low", "high"]
+NOTE = "Recall in %. Best of our runs bold, second underlined. Published numbers were measured by others."
+INTERVALS = "95 % intervals: Wilson's over the queries or, with several seeds, Student's of the mean."
+ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+ESCAPED |= {character: "\\" + character for character in "&%$#_{}"}
+MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "missing": "-"}
+LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "missing": "--"}
+
+
+def wide(table):
+    """Recalls in percent: a row for each kind of descriptor of our runs' last generations, then the published ones.
+
+    Args:
+        table: what `compare.beside` returns.
+
+    Returns:
+        A table with the index (origin, label) and the columns (dataset, protocol, k, value) where value is `recall`,
+        `low` or `high`, for k of KS or, if none of these was measured, the smallest. Of the published ones only what
+        was measured with one of our protocols: two protocols share no column. NaN where there is no number.
+    """
+    ours = last_generations(labelled(table[table.origin == "ours"]))
+    theirs = table[table.origin == "published"].merge(ours[GROUP].drop_duplicates())
+    theirs = theirs.assign(label=published_names(theirs)).dropna(axis=1, how="all")
+    rows = pd.concat([ours, theirs], ignore_index=True)
+    rows = rows[rows.k.isin(KS if ours.k.isin(KS).any() else [ours.k.min()])]
+    percents = rows[[*ROW, *GROUP, "k"]].join(rows[VALUES].astype(float) * 100)
+    percents = percents.pivot_table(index=ROW, columns=[*GROUP, "k"], values=VALUES, dropna=False)
+    percents = percents.reorder_levels([1, 2, 3, 0], axis=1)
+    columns = [
+        (*key, value) for key in rows[[*GROUP, "k"]].drop_duplicates().itertuples(index=False) for value in VALUES
+    ]
+    index = pd.MultiIndex.from_frame(rows[ROW].drop_duplicates())
+    return percents.reindex(index=index, columns=pd.MultiIndex.from_tuples(columns, names=[*GROUP, "k", "value"]))
+
+
+def places(recalls) -> pd.DataFrame:
+    """What is `best` and what is `second` of our runs in each column, as they are written: equal numbers share."""
+    shown = recalls.map(lambda value: float(f"{value:.1f}"))
+    shown[shown.index.get_level_values("origin") != "ours"] = float("nan")
+    rank = shown.rank(ascending=False, method="dense")
+    return rank.map(lambda number: {1: "best", 2: "second"}.get(number, ""))
+
+
+def cells(table, form: dict, interval: str | None) -> pd.DataFrame:
+    """The cells as they are written, by (dataset, protocol, k); `interval` is the pattern of low and high, or None."""
+    recalls = table.xs("recall", axis=1, level="value")
+    numbers = [table.xs(name, axis=1, level="value").to_numpy() for name in VALUES]
+
+    def written(mark, recall, low, high):
+        if pd.isna(recall):
+            return form["missing"]
+        return form[mark].format(f"{recall:.1f}") + (interval.format(low, high) if interval and pd.notna(low) else "")
+
+    lines = zip(places(recalls).to_numpy(), *numbers, strict=True)
+    texts = [[written(*cell) for cell in zip(*line, strict=True)] for line in lines]
+    return pd.DataFrame(texts, index=recalls.index, columns=recalls.columns)
+
+
+def flat(table) -> pd.DataFrame:
+    """A flat table with plain column names, for spreadsheets: `<dataset>, <protocol>: R@<k>`, with `low` and `high`."""
+    plain = table.copy()
+    tails = {"recall": "", "low": " low", "high": " high"}
+    plain.columns = [f"{dataset}, {protocol}: R@{k}{tails[value]}" for dataset, protocol, k, value in table.columns]
+    return plain.round(2).reset_index().rename(columns={"label": "run"})
+
+
+def markdown(table) -> str:
+    """The table in GitHub's Markdown."""
+    shown = cells(table, MARKDOWN, None)
+    head = ["run", *(f"{dataset}, {protocol}: R@{k}" for dataset, protocol, k in shown.columns)]
+    lines = [head, ["---", *["---:"] * shown.shape[1]]]
+    for (origin, label), row in shown.iterrows():
+        lines.append([label if origin == "ours" else f"*published:* {label}", *row])
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        + f"\n\n{NOTE}\n"
+    )
+
+
+def escaped(text: str) -> str:
+    return "".join(ESCAPED.get(character, character) for character in text)
+
+
+def latex(table, intervals: bool = False) -> str:
+    """The table as a `tabular` for LaTeX's package booktabs; with 95 % intervals if so asked."""
+    shown = cells(table, LATEX, r" {{\scriptsize [{:.1f}, {:.1f}]}}" if intervals else None)
+    groups = list(shown.columns.droplevel("k").unique())
+    sizes = [sum(column[:2] == group for column in shown.columns) for group in groups]
+    ends = [1 + sum(sizes[: number + 1]) for number in range(len(sizes))]
+    lines = [
+        f"% {NOTE}" + f" {INTERVALS}" * intervals,
+        r"% \usepackage{booktabs}",
+        rf"\begin{{tabular}}{{l{'r' * sum(sizes)}}}",
+        r"\toprule",
+    ]
+    for level in (0, 1):
+        names = [
+            rf"\multicolumn{{{size}}}{{c}}{{{escaped(group[level])}}}"
+            for group, size in zip(groups, sizes, strict=True)
+        ]
+        lines.append(" & ".join(["", *names]) + r" \\")
+    lines.append(" ".join(rf"\cmidrule(lr){{{end - size + 1}-{end}}}" for end, size in zip(ends, sizes, strict=True)))
+    lines += [" & ".join(["", *(f"R@{k}" for *_, k in shown.columns)]) + r" \\", r"\midrule"]
+    origins = shown.index.get_level_values("origin")
+    for number, ((origin, label), row) in enumerate(shown.iterrows()):
+        if origin == "published" and origins[number - 1] == "ours":
+            lines += [r"\midrule", rf"\multicolumn{{{ends[-1]}}}{{l}}{{\emph{{published, measured by others}}}} \\"]
+        lines.append(" & ".join([escaped(label), *row]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
