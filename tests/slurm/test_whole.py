@@ -64,7 +64,7 @@ def jobs(slurm, folder: Path) -> list[dict]:
         number, state, had, comment, where = line.split("|")
         if Path(where) == folder:
             resources = dict(part.split("=") for part in had.split(","))
-            rule = re.match(r"rule_(\w+?)(?:_wildcards_.*)?$", comment)[1]
+            rule = re.match(r"rule_(judge|\w+?(?=_wildcards_|$))", comment)[1]
             found.append({"number": number, "rule": rule, "state": state} | resources)
     return found
 
@@ -81,9 +81,10 @@ def check_jobs(found: list[dict]):
     assert {job["state"] for job in found} == {"COMPLETED"}
     assert {job["rule"] for job in found} >= {*GPU_RULES, "judge", "verify"}
     for job in found:
+        at_once = 2 if job["rule"] == "judge" else 1  # it searches and re-ranks side by side
         assert int(job.get("gres/gpu", 0)) == (job["rule"] in GPU_RULES), job
-        assert int(job["cpu"]) <= THREADS.get(job["rule"], 1 if job["rule"] == "judge" else 2), job
-        assert megabytes(job["mem"]) <= LARGEST_MB + 1, job  # an array's list of jobs has one more
+        assert int(job["cpu"]) <= at_once * THREADS.get(job["rule"], 2), job
+        assert megabytes(job["mem"]) <= at_once * LARGEST_MB + 1, job  # an array's list of jobs has one more
     assert all("_" in job["number"] for job in found if job["rule"] == "extract"), found
 
 
