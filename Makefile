@@ -15,9 +15,9 @@ demo: .venv/ready ## the main job on the embedded city: minutes on a laptop's CP
 test: .venv/ready ## a worker a core, each on one thread
 	OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 8 --dist worksteal -m "not slow and not slurm"
 
-test-slurm: .venv/ready ## on a SLURM of its own on this machine, where Debian's packages can be installed
+test-slurm: .venv/ready ## on SLURMs of their own on this machine, where Debian's packages can be installed
 	tests/slurm/install.sh
-	timeout 900 pytest -m "slurm and not slow" tests/slurm
+	OMP_NUM_THREADS=1 timeout 900 pytest -n 2 --dist loadfile -m "slurm and not slow" tests/slurm
 
 test-all: .venv/ready
 	pytest

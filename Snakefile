@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from vprlib import datasets
 from vprlib.files import BadInput
 
 min_version("9.11")
+gc.set_threshold(200_000, 50, 1000)  # a DAG is millions of objects that stay: to look for garbage takes a seventh of it
 
 
 if not workflow.overwrite_configfiles:
@@ -39,8 +41,12 @@ include: "workflow/rules/plots.smk"
 localrules:  # seconds, of one core
     all,
     index,
+    contact,
     recalls,
     curves,
+    tradeoffs,
+    sizes_table,
+    pareto,
     comparison,
     training,
     clusters,

@@ -20,13 +20,13 @@ PARTITIONS = {
 
 
 class Campaign:
-    """A folder whose runs are trained; `calm`, here and undisturbed, tells what their files must be."""
+    """A folder whose runs are trained; `calm`, here in one process and undisturbed, tells what they must become."""
 
-    def __init__(self, slurm, folder: Path, runs, epochs: int):
+    def __init__(self, slurm, folder: Path, runs, nodes: int = 1, **train):
         self.slurm, self.folder = slurm, folder
         path = f"{ROOT}/profiles/slurm/bin:{slurm.environment['PATH']}"
         self.environment = slurm.environment | {"PATH": path}
-        train = TINY["base"]["train"] | {"epochs": epochs, "patience": epochs}
+        train = TINY["base"]["train"] | {"patience": train["epochs"]} | train
         changes = {"base": TINY["base"] | {"train": train}, "runs": {run: {} for run in ("calm", *runs)}}
         changes["execution"] = {"checkpoint_minutes": 0.01}
         (folder / "config.yaml").write_text(yaml.safe_dump(TINY | changes, sort_keys=False))
@@ -34,6 +34,9 @@ class Campaign:
         local = self.command("calm", profile="local", options=("--cores", "2"))
         done = subprocess.run(local, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+        if nodes > 1:
+            changes["execution"] |= {"nodes": nodes}
+            (folder / "config.yaml").write_text(yaml.safe_dump(TINY | changes, sort_keys=False))
 
     def command(self, *runs, profile="slurm", options=()):
         files = (
@@ -87,15 +90,7 @@ class Campaign:
 
     def payload(self, run: str) -> psutil.Process:
         """The process that trains a run."""
-        job = self.job(run)
-        for process in psutil.process_iter():
-            try:
-                ours = process.environ().get("SLURM_JOB_ID") == job and process.cmdline()[1].endswith(".train.py")
-            except (psutil.Error, IndexError):
-                continue
-            if ours:
-                return process
-        raise LookupError(run)
+        return next(process for process in self.slurm.processes(self.job(run)) if ".train.py" in process.cmdline()[1])
 
     def logs(self, run: str) -> list[str]:
         """What each SLURM job of a run said, the first one's first."""

@@ -134,7 +134,7 @@ class Cluster:
         listen = (at, "--bind-address=127.0.0.1", f"--port={port}", pid, log)
         sizes = ("--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900")
         arguments = ("mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", *listen, *sizes)
-        subprocess.Popen(["nice", "-n", "15", *arguments], start_new_session=True, stderr=subprocess.DEVNULL)
+        subprocess.Popen(arguments, start_new_session=True, stderr=subprocess.DEVNULL)
         user = "'slurm'@'127.0.0.1'"
         grant = f"create user if not exists {user} identified by 'slurm'; grant all on slurm.* to {user}"
         self.wait(lambda: self.run("mariadb", at, "-e", grant, check=False).returncode == 0, "mariadbd")
@@ -153,6 +153,8 @@ class Cluster:
             self.wait(lambda: not self.run("squeue", "-h", "-t", "R,CG", check=False).stdout, "jobs to end")
         for name in ("slurmd-n1", "slurmd-n2", "slurmctld", "slurmdbd", "mariadbd", "munged"):
             self.end(name, signal.SIGTERM)
+        for process in self.processes():  # SLURM loses sight of a job's process whose parent was killed
+            process.kill()
 
     def end(self, name: str, number=signal.SIGKILL):
         """Signal the daemon of a pid file and wait until it is gone."""
@@ -166,7 +168,7 @@ class Cluster:
         file.unlink(missing_ok=True)
 
     def daemon(self, *arguments):
-        self.run("nice", "-n", "15", *arguments)
+        self.run(*arguments)
 
     def run(self, *arguments, check=True):
         """A command's completed process; its output is text."""
@@ -175,6 +177,22 @@ class Cluster:
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
         return done
+
+    def processes(self, job: str | None = None, **named) -> list[psutil.Process]:
+        """The Python processes of a job, or of any; with `SLURM_NODEID="1"`, those with it in their environment."""
+        wanted = {"SLURM_CONF": f"{self.folder}/slurm.conf"} | ({"SLURM_JOB_ID": job} if job else {}) | named
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if "python" in (process.cmdline() or [""])[0] and wanted.items() <= process.environ().items():
+                    found.append(process)
+        return found
+
+    @staticmethod
+    def steps(job: str) -> list[psutil.Process]:
+        """SLURM's own processes beside those of a job's steps."""
+        named = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]]
+        return [process for process in named if process.info["cmdline"][0].startswith(f"slurmstepd: [{job}.")]
 
     def states(self) -> set:
         told = self.run("sinfo", "-h", "-N", "-o", "%N %t", check=False).stdout.split("\n")

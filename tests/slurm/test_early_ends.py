@@ -8,11 +8,12 @@ from campaign import Campaign
 ENDED = ("cancelled", "killed", "limited", "requeued")
 UNTOUCHED = ("refused", "without_controller", "without_daemon")
 ORPHANS = ("orphan_1", "orphan_2", "orphan_3")
+DEAD = "dead_node"
 
 
 @pytest.fixture(scope="module")
 def campaign(slurm, tmp_path_factory):
-    return Campaign(slurm, tmp_path_factory.mktemp("campaign"), (*ENDED, *UNTOUCHED, *ORPHANS), epochs=60)
+    return Campaign(slurm, tmp_path_factory.mktemp("campaign"), (*ENDED, *UNTOUCHED, *ORPHANS, DEAD), epochs=60)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,25 @@ def untouched(campaign):
 def test_a_job_runs_once_whatever_slurm_itself_goes_through(untouched, run):
     untouched.check(run)
     assert len(untouched.times(run)) == 1
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_takes_a_job_and_not_the_run(campaign):
+    """Its daemon and all processes of the job are gone; SLURM starts the job again on the other node."""
+    slurm, running, jobs = campaign.slurm, campaign.start(DEAD), campaign.hold(DEAD)
+    node = slurm.run("squeue", "-h", "-j", jobs[DEAD], "-o", "%N").stdout.strip()
+    slurm.end(f"slurmd-{node}", signal.SIGKILL)
+    for process in slurm.steps(jobs[DEAD]) + slurm.processes(jobs[DEAD]):
+        process.kill()
+    try:
+        assert running.wait(300) == 0, campaign.said
+    finally:
+        slurm.start_slurmd(node)
+    campaign.check(DEAD)
+    campaign.check_never_doubled(DEAD)
+    assert "resumed after epoch" in campaign.log(DEAD)
+    assert len(campaign.times(DEAD)) == 2
+    assert len(campaign.logs(DEAD)) == 1  # under its number: no attempt of Snakemake's
 
 
 @pytest.mark.slow

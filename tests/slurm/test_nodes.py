@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from campaign import MODEL, Campaign
 from mini import OUTPUTS, SOFT, run
 
 GENTLE = {"learning_rate": 0.005, "tuples_per_step": 3}
@@ -68,7 +69,7 @@ def test_a_node_that_ends_early_ends_the_job_and_the_next_goes_on(slurm, reposit
         assert ended(slurm, job) == "CANCELLED"
         assert "ended by SIGTERM" in (tmp_path / "a/log").read_text()
     else:
-        next(one for one in psutil.process_iter() if of_job(one, job, node="1")).kill()
+        worker(slurm, job, node="1").kill()
         assert ended(slurm, job) == "FAILED"
     assert not (tmp_path / "a/last.safetensors").exists()
     assert ended(slurm, submitted(slurm, repository, root, tmp_path / "a", **LONG)) == "COMPLETED"
@@ -77,11 +78,20 @@ def test_a_node_that_ends_early_ends_the_job_and_the_next_goes_on(slurm, reposit
         assert (tmp_path / "a" / name).read_bytes() == (whole / name).read_bytes()
 
 
-def of_job(process, job, node) -> bool:
-    """Whether a process is one that trains on a node of a job."""
-    try:
-        named = process.environ()
-        here = (named.get("SLURM_JOB_ID"), named.get("SLURM_NODEID")) == (job, node)
-        return here and "spawn_main" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+def worker(slurm, job, node) -> psutil.Process:
+    """A process that trains on a node of a job."""
+    return next(one for one in slurm.processes(job, SLURM_NODEID=node) if "spawn_main" in " ".join(one.cmdline()))
+
+
+def test_two_nodes_through_snakemake_go_on_when_one_was_killed(slurm, tmp_path):
+    """`execution: {nodes: 2}` and the profile: the next attempt goes on, to the losses of one process."""
+    campaign = Campaign(slurm, tmp_path, ("two",), nodes=2, epochs=30, learning_rate=1e-4)
+    running = campaign.start("two")
+    slurm.wait((tmp_path / MODEL.format("two") / "resume.pt").exists, "saved state", 120)
+    worker(slurm, campaign.job("two"), node="1").kill()
+    assert running.wait(300) == 0, campaign.said
+    assert "resumed after epoch" in campaign.log("two")
+    assert len(campaign.times("two")) == 2
+    campaign.check_never_doubled("two")
+    one, two = (pd.read_csv(tmp_path / MODEL.format(run) / "history.csv") for run in ("calm", "two"))
+    np.testing.assert_allclose(one.loss[1:], two.loss[1:], rtol=0, atol=1e-5)

@@ -40,9 +40,26 @@ def plain(section):
     return section.model_dump(mode="json")
 
 
+def once_for(*names):
+    """Decorator: a function of wildcards that looks at these only is called once for each of their values."""
+
+    def decorate(function):
+        known = {}
+
+        def cached(w):
+            key = tuple(w[name] for name in names)
+            if key not in known:
+                known[key] = function(w)
+            return known[key]
+
+        return cached
+
+    return decorate
+
+
 def of_run(*names):
     """Param function: sections of the wildcards' run."""
-    return lambda w: {name: plain(getattr(cfg.runs[w.run], name)) for name in names}
+    return once_for("run")(lambda w: {name: plain(getattr(cfg.runs[w.run], name)) for name in names})
 
 
 def dataset(name):
@@ -128,20 +145,26 @@ def whitening(w):
     return f"{MODEL.format(**w)}/pca.h5" if "whitened" in cfg.runs[w.run].extract.descriptors else []
 
 
+@once_for("run", "gen")
 def identity(w):
     return cfg.runs[w.run].identity(int(w.gen))
 
 
+@once_for("run", "gen")
 def generation(w):
     """Param function: the `train` section of the wildcards' generation."""
     return plain(cfg.runs[w.run].generation(int(w.gen)))
 
 
+network = of_run("image", "backbone", "aggregator")
+
+
+@once_for("run", "gen")
 def recipe(w):
     """Param function: what a checkpoint says of itself and must agree with; a published one says what it wants."""
     if cfg.runs[w.run].checkpoint:
         return {}
-    return of_run("image", "backbone", "aggregator")(w) | {"train": generation(w)}
+    return network(w) | {"train": generation(w)}
 
 
 def own_weights(w):
@@ -183,6 +206,7 @@ def chosen(w):
     return {"checkpoint": run.extract.checkpoint, "train_set": "" if run.checkpoint else run.train_set}
 
 
+@once_for("dataset")
 def judged(w):
     """Param function: how a dataset's hits are judged."""
     return [asdict(protocol) for protocol in dataset(w.dataset).protocols]

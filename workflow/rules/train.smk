@@ -10,6 +10,7 @@ rule weights:
         "logs/weights/{backbone}/{weights}.log",
     wildcard_constraints:
         weights=r"(?!pretrain\.safetensors)[^/]+",
+    localrule: True
     params:
         made_from=made_from("backbone"),
     script:
@@ -86,7 +87,7 @@ rule train:
         **TRAINING_NODES,
         gpu=TRAINING_GPUS,
     params:
-        network=of_run("image", "backbone", "aggregator"),
+        network=network,
         train=generation,
         judged=training_judged,
     script:
