@@ -117,6 +117,7 @@ def fit(x_ND, dim: int) -> Whitening:
     gram /= count - 1
     order = len(gram)
     lams, vectors = eigh(gram, subset_by_index=[order - dim, order - 1], driver="evr", overwrite_a=True)
+    del gram  # the projection needs the room
     lams, vectors, U = lams[::-1], vectors[:, ::-1], np.empty((width, dim), np.float32)
     if dual:
         vectors = vectors / np.sqrt(np.maximum(lams, FLOOR) * (count - 1))
