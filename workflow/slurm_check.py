@@ -193,14 +193,14 @@ def of_jobs(jobs: dict, profile: dict, partitions: list, cluster: dict) -> list[
 
 
 def grouped(jobs: dict, profile: dict) -> dict:
-    """The jobs with those of a group as one, of which two run at once: a search and a re-ranking."""
+    """The jobs with those of a group, which run one after the other, as one."""
     groups, result = dict(one.split("=") for one in profile.get("groups") or []), {}
-    for name in dict.fromkeys(groups.get(rule, rule) for rule in jobs):
-        members = [job for rule, job in jobs.items() if groups.get(rule, rule) == name]
-        together = {key: value for _, resources in members for key, value in resources.items()}
-        together["runtime"] = sum(resources.get("runtime", 0) for _, resources in members)
-        together["mem_mb"] = sum(sorted(resources.get("mem_mb", 0) for _, resources in members)[-2:])
-        result[name.split("_{")[0]] = sum(sorted(threads for threads, _ in members)[-2:]), together
+    for rule, (threads, resources) in jobs.items():
+        name = groups.get(rule, rule).split("_{")[0]
+        before, together = result.get(name, (1, {}))
+        sums = {"runtime": together.get("runtime", 0) + resources.get("runtime", 0)}
+        largest = {"mem_mb": max(together.get("mem_mb", 0), resources.get("mem_mb", 0))}
+        result[name] = max(before, threads), together | resources | sums | largest
     return result
 
 

@@ -85,7 +85,7 @@ class Campaign:
                     jobs[run] = self.job(run)
             return len(jobs) == len(runs)
 
-        self.slurm.wait(all_held, "saved states", 120)
+        self.slurm.wait(all_held, "saved states", 300)
         return jobs
 
     def payload(self, run: str) -> psutil.Process:
@@ -108,9 +108,9 @@ class Campaign:
         told = [line.split("|") for line in self.slurm.run("sacct", *shape).stdout.splitlines()]
         return sorted((start, end) for start, end, comment in told if comment.endswith(f"_{run}_0_0"))
 
-    def check(self, run: str):
+    def check(self, run: str, like: str = "calm"):
         """A run's files are those of an undisturbed one."""
-        calm, ours = (self.folder / MODEL.format(name) for name in ("calm", run))
+        calm, ours = (self.folder / MODEL.format(name) for name in (like, run))
         for name in OUTPUTS:
             assert (ours / name).read_bytes() == (calm / name).read_bytes(), f"{run}: {name}"
         assert not (ours / "resume.pt").exists()

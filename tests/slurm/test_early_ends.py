@@ -69,10 +69,12 @@ def test_a_job_runs_once_whatever_slurm_itself_goes_through(untouched, run):
 
 @pytest.mark.slow
 def test_a_node_that_dies_takes_a_job_and_not_the_run(campaign):
-    """Its daemon and all processes of the job are gone; SLURM starts the job again on the other node."""
+    """Its daemon and all processes of the job are gone: the job runs again, on the other node, and goes on."""
     slurm, running, jobs = campaign.slurm, campaign.start(DEAD), campaign.hold(DEAD)
     node = slurm.run("squeue", "-h", "-j", jobs[DEAD], "-o", "%N").stdout.strip()
     slurm.end(f"slurmd-{node}", signal.SIGKILL)
+    for process in slurm.steps(jobs[DEAD]) + slurm.processes(jobs[DEAD]):
+        process.suspend()  # before one of them tells of the other's end
     for process in slurm.steps(jobs[DEAD]) + slurm.processes(jobs[DEAD]):
         process.kill()
     try:
@@ -83,7 +85,6 @@ def test_a_node_that_dies_takes_a_job_and_not_the_run(campaign):
     campaign.check_never_doubled(DEAD)
     assert "resumed after epoch" in campaign.log(DEAD)
     assert len(campaign.times(DEAD)) == 2
-    assert len(campaign.logs(DEAD)) == 1  # under its number: no attempt of Snakemake's
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def submitted(slurm, repository, root, folder, processes=1, **settings):
 
 def ended(slurm, job) -> str:
     """A job's state when it has ended."""
-    slurm.wait(lambda: slurm.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job", 120)
+    slurm.wait(lambda: slurm.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job", 300)
     return slurm.state(job)
 
 
@@ -63,7 +63,7 @@ def whole(slurm, repository, root, tmp_path_factory):
 def test_a_node_that_ends_early_ends_the_job_and_the_next_goes_on(slurm, repository, root, whole, tmp_path, number):
     """SIGKILL: the second node's process dies. SIGTERM: somebody cancels the job."""
     job = submitted(slurm, repository, root, tmp_path / "a", **LONG)
-    slurm.wait(lambda: (tmp_path / "a/resume.pt").exists(), "saved state")
+    slurm.wait(lambda: (tmp_path / "a/resume.pt").exists(), "saved state", 300)
     if number == signal.SIGTERM:
         slurm.run("scancel", job)
         assert ended(slurm, job) == "CANCELLED"
@@ -84,14 +84,16 @@ def worker(slurm, job, node) -> psutil.Process:
 
 
 def test_two_nodes_through_snakemake_go_on_when_one_was_killed(slurm, tmp_path):
-    """`execution: {nodes: 2}` and the profile: the next attempt goes on, to the losses of one process."""
-    campaign = Campaign(slurm, tmp_path, ("two",), nodes=2, epochs=30, learning_rate=1e-4)
-    running = campaign.start("two")
-    slurm.wait((tmp_path / MODEL.format("two") / "resume.pt").exists, "saved state", 120)
-    worker(slurm, campaign.job("two"), node="1").kill()
+    """`execution: {nodes: 2}` and the profile: the next attempt goes on, to the bytes of two undisturbed nodes."""
+    campaign = Campaign(slurm, tmp_path, ("killed", "undisturbed"), nodes=2, epochs=30)
+    running = campaign.start("killed", "undisturbed")
+    slurm.wait((tmp_path / MODEL.format("killed") / "resume.pt").exists, "saved state", 300)
+    worker(slurm, campaign.job("killed"), node="1").kill()
     assert running.wait(300) == 0, campaign.said
-    assert "resumed after epoch" in campaign.log("two")
-    assert len(campaign.times("two")) == 2
-    campaign.check_never_doubled("two")
-    one, two = (pd.read_csv(tmp_path / MODEL.format(run) / "history.csv") for run in ("calm", "two"))
-    np.testing.assert_allclose(one.loss[1:], two.loss[1:], rtol=0, atol=1e-5)
+    assert "resumed after epoch" in campaign.log("killed")
+    assert len(campaign.times("killed")) == 2
+    campaign.check_never_doubled("killed")
+    campaign.check("killed", like="undisturbed")
+    one, two = (pd.read_csv(tmp_path / MODEL.format(run) / "history.csv") for run in ("calm", "killed"))
+    # descriptors of this network are nearly alike, so that rounding grows; those above hold 1e-5
+    np.testing.assert_allclose(one.loss[1:], two.loss[1:], rtol=0, atol=1e-4)

@@ -15,10 +15,12 @@ from campaign import PARTITIONS
 from test_workflow import ENVIRONMENT, ROOT, TINY
 
 GPU_RULES = ("pretrain", "trunk", "centroids", "train", "whiten", "extract")
-THREADS = dict.fromkeys(("train", "whiten", "extract", "search"), 1)  # as in `make demo`
+THREADS = dict.fromkeys(("train", "whiten", "extract", "search", "search_shard"), 1)  # as in `make demo`
 THREADS |= dict.fromkeys(("render", "verify", "pretrain", "trunk", "centroids", "rerank", "sizes"), 2)
 LARGEST_MB = 3000
+ARRAYS = ("extract", "search_shard")
 SMALL = TINY | {"rerank": [{"name": "alpha_qe"}], "sizes": {"dims": [8], "storage": ["float16"]}}
+SMALL |= {"search": TINY["search"] | {"shards": 2}}
 COMPARED = ("*.csv", "*.h5", "*.safetensors")
 
 
@@ -47,7 +49,7 @@ def through_slurm(slurm, folder: Path, configfile: Path, gres: bool) -> float:
     profile |= {"slurm-partition-config": str(folder / "partitions.yaml")}
     profile |= {"slurm-init-seconds-before-status-checks": 3}
     profile["default-resources"] |= {"mem_mb": 1000}
-    for rule in (*GPU_RULES, "search", "rerank", "sizes"):
+    for rule in (*GPU_RULES, "search", "search_shard", "rerank", "sizes"):
         resources = profile["set-resources"].setdefault(rule, {})
         resources |= {"mem_mb": LARGEST_MB} | ({"gpu": 0, "gres": "gpu:1"} if gres and rule in GPU_RULES else {})
     (folder / "profile").mkdir()
@@ -79,13 +81,12 @@ def check_numbers(folder: Path, local: Path):
 def check_jobs(found: list[dict]):
     """A stage that wants a GPU had one, the others none; none had more than it asked for; shards were arrays."""
     assert {job["state"] for job in found} == {"COMPLETED"}
-    assert {job["rule"] for job in found} >= {*GPU_RULES, "judge", "verify"}
+    assert {job["rule"] for job in found} >= {*GPU_RULES, "merge", "judge", "verify"}
     for job in found:
-        at_once = 2 if job["rule"] == "judge" else 1  # it searches and re-ranks side by side
         assert int(job.get("gres/gpu", 0)) == (job["rule"] in GPU_RULES), job
-        assert int(job["cpu"]) <= at_once * THREADS.get(job["rule"], 2), job
-        assert megabytes(job["mem"]) <= at_once * LARGEST_MB + 1, job  # an array's list of jobs has one more
-    assert all("_" in job["number"] for job in found if job["rule"] == "extract"), found
+        assert int(job["cpu"]) <= THREADS.get(job["rule"], 2), job
+        assert megabytes(job["mem"]) <= LARGEST_MB + 1, job  # an array's list of jobs has one more
+    assert all("_" in job["number"] for job in found if job["rule"] in ARRAYS), found
 
 
 def megabytes(text: str) -> float:
