@@ -112,7 +112,7 @@ def thresholds(out, table, summary):
             ax = panel.subplots()
             ranked = rows[rows.threshold == radius].sort_values("recall", ascending=False, kind="stable")
             for label, recall in zip(ranked.label, ranked.recall, strict=True):
-                line, style = rows[rows.label == label], styles[label] | {"marker": ""}
+                line, style = rows[rows.label == label], styles[label] | {"markevery": 0.2}
                 ax.plot(line.threshold, line.recall, **style, label=wrapped(f"{recall:.1f}  {label}", COLUMN - 0.65))
                 ax.fill_between(
                     line.threshold, line.low, line.high, color=style["color"], alpha=shade(ranked), linewidth=0
@@ -161,8 +161,8 @@ def precision_lines(ax, points, summary, by: str):
     for label, area, full in ranked.sort_values(ranked.columns[0], ascending=False, kind="stable").itertuples():
         name = wrapped(f"{area:.1f} / {full:.1f}  {label}", COLUMN - 0.65)
         for _, line in points[points.label == label].groupby("seed"):
-            weight = {"linewidth": 0.5, "alpha": 0.5} if name == "_" else {}
-            style = styles[label] | {"marker": ""} | weight
+            weight = {"linewidth": 0.5, "alpha": 0.5, "marker": ""} if name == "_" else {"markevery": 0.2}
+            style = styles[label] | weight
             ax.plot(line.recall * 100, line.precision * 100, **style, label=name)
             name = "_"  # the other seeds are thin, and not in the legend
     ax.set(xlabel="recall (%): right of those with a positive", ylim=(0, 102))

@@ -56,7 +56,8 @@ def seeds(out, table):
     heads = [setting(part) for part in parts]
     tall = [max(1.25, *map(lines_of, some)) * LINE * len(some) for some in names]
     heights = [high + LINE * (lines_of(head) + 2.5) for high, head in zip(tall, heads, strict=True)]
-    with figure(out, COLUMN, sum(heights) + 2 * LINE) as fig:
+    width = max(COLUMN, 1.8 + margin_of(names))
+    with figure(out, width, sum(heights) + 2 * LINE) as fig:
         *panels, note = fig.subfigures(len(parts) + 1, 1, height_ratios=[*heights, 2 * LINE])
         for panel, part, head, labels in zip(panels, rows, heads, names, strict=True):
             panel.suptitle(head)
@@ -72,8 +73,13 @@ def seeds(out, table):
             ax.margins(x=0.08)
             ax.set_xlim(max(0, ax.get_xlim()[0]), min(100, ax.get_xlim()[1]))
         said = "circles: seeds; black: their mean; grey: its 95 % interval (Student's t)"
-        note.text(0.01, 0.5, wrapped(said, COLUMN), va="center")
+        note.text(0.01, 0.5, wrapped(said, width), va="center")
     return fig
+
+
+def margin_of(names: list) -> float:
+    """How wide the longest of some lists of names is, in inches."""
+    return max(len(line) for some in names for name in some for line in name.split("\n")) / 16.5 + 0.2
 
 
 def conditions(out, table):
@@ -82,8 +88,7 @@ def conditions(out, table):
     means = table.groupby(["protocol", *FORM, "condition"], sort=False).agg({"recall": "mean", "queries": "max"})
     grids = [last_generations(labelled(rows)) for _, rows in means.reset_index().groupby("protocol", sort=False)]
     names = [[wrapped(label, NAME) for label in rows.label.unique()] for rows in grids]
-    margin = max(len(line) for some in names for name in some for line in name.split("\n")) / 16.5 + 0.2
-    width = max(COLUMN, margin + CELL * max(rows.condition.nunique() for rows in grids) + 0.2)
+    width = max(COLUMN, margin_of(names) + CELL * max(rows.condition.nunique() for rows in grids) + 0.2)
     heads = [
         setting(table[(table.protocol == rows.protocol.iloc[0]) & (table.condition == ALL)], width) for rows in grids
     ]
