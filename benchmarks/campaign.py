@@ -1,7 +1,7 @@
-"""A made-up campaign: photos, tables and rankings of several runs and datasets, by the functions that make real ones."""
+"""A made-up campaign: photos, tables and rankings of several runs and datasets, written by what writes real ones."""
 
 import json
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +25,19 @@ def paint(path: Path, seed: int, size=(640, 480)):
     Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path, quality=85)
 
 
-def photos(folder: Path, name: str, counts: dict, rng) -> Path:
+def photos(folder: Path, name: str, counts: dict, rng, text: str = "") -> Path:
     """Write a dataset as a CSV of photos along streets, with a condition `light`; returns its path."""
     folder.mkdir(parents=True)
     tables = []
     for (split, role), count in counts.items():
-        paths = [f"{split}_{role}_{number:06d}.jpg" for number in range(count)]
+        paths = [f"{split}_{role}_{number:06d}{text}.jpg" for number in range(count)]
         for number, path in enumerate(paths):
-            os.symlink(folder.parent / f"{number % DISTINCT}.jpg", folder / path)
+            (folder / path).symlink_to(folder.parent / f"{number % DISTINCT}.jpg")
         along, street = rng.uniform(0, 4 * count, count), rng.integers(0, 12, count) * 40.0
         turned = rng.random(count) < 0.5
         east, north = np.where(turned, along, street) + 580_000, np.where(turned, street, along) + 4_470_000
         table = pd.DataFrame({"path": paths, "split": split, "role": role, "east": east, "north": north})
-        tables.append(table.assign(light=np.where(rng.random(count) < 0.3, "night", "day")))
+        tables.append(table.assign(light=np.where(rng.random(count) < 0.3, f"night{text}", "day")))
     table = pd.concat(tables, ignore_index=True)
     for split in table.split.unique():  # a query lies beside a database photo
         here = {role: table.index[(table.split == split) & (table.role == role)] for role in ("query", "database")}
@@ -100,29 +100,48 @@ def details(campaign: Campaign, dataset: str):
 
 
 def made(
-    folder: Path, *, runs: list, names: list, queries: int, database: int, size=(640, 480), checked=True
+    folder: Path,
+    *,
+    runs: list,
+    names: list,
+    queries: int,
+    database: int,
+    size=(640, 480),
+    checked=True,
+    text="",
+    frames=(),
 ) -> Campaign:
-    """Make a campaign in a folder; every run is judged on every dataset. `checked`: with `verify`, which is slow."""
+    """Make a campaign in a folder; every run is judged on every dataset.
+
+    Args:
+        size: of the photos, pixels.
+        checked: with `verify`, which is slow.
+        text: a part of the photos' names, of a condition's value and of the protocols' names.
+        frames: datasets whose positions are frames, not metres.
+    """
     rng = np.random.default_rng(0)
     (folder / "data").mkdir(parents=True)
     for number in range(DISTINCT):
         paint(folder / "data" / f"{number}.jpg", number, size)
     some = {("test", "database"): database, ("test", "query"): queries}
     some |= {(split, role): 12 for split in ("train", "val") for role in ("database", "query")}
-    csvs = {name: photos(folder / "data" / f"d{number}", name, some, rng) for number, name in enumerate(names)}
+    csvs = {name: photos(folder / "data" / f"d{number}", name, some, rng, text) for number, name in enumerate(names)}
     asked = {
         "datasets": names,
-        "custom": {name: {"csv": str(path), "radius_m": 25} for name, path in csvs.items()},
+        "custom": {name: {"csv": str(path), "radius_m": 25, "protocol": f"own{text}"} for name, path in csvs.items()},
         "base": {"train_set": names[0]},
         "runs": {run: {"train": {"margin": 0.1 + number / 100}} for number, run in enumerate(runs)},
         "evaluate": {"ks": list(KS), "by": {name: ["light"] for name in names}},
     }
     cfg = config.parse(asked)
+    protocols = {name: list(datasets.find(name, cfg).protocols) for name in names}
+    for name in frames:
+        protocols[name] = [replace(protocol, unit="frames") for protocol in protocols[name]]
     campaign = Campaign(
         config=cfg,
         asked=asked,
         networks=[Network(run, 0, 0, cfg.runs[run].identity(0)) for run in runs],
-        protocols={name: list(datasets.find(name, cfg).protocols) for name in names},
+        protocols=protocols,
         configfile="config.yaml",
         results=folder / "results",
         logs=folder / "logs",

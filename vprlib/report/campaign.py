@@ -62,6 +62,10 @@ class Campaign:
         folder = self.evaluation(dataset, network)
         paths = {"none": folder / "ranking.h5"}
         paths |= {one.name: folder / "rerank" / f"{one.name}.h5" for one in self.config.rerank}
+        for name, path in paths.items():
+            if not path.exists():
+                again = "" if name == "none" else f", {name}"
+                self.lacks(f"{dataset}: answers of {network}{again}", f"{path} is not there yet")
         return {name: path for name, path in paths.items() if path.exists()}
 
     def lacks(self, what: str, why: str):

@@ -1,5 +1,6 @@
 """The report: parts made from files, put into one HTML file by templates."""
 
+import functools
 import json
 import logging
 import platform
@@ -144,6 +145,7 @@ def static(names) -> str:
     return "\n".join((HERE / "static" / name).read_text() for name in names)
 
 
+@functools.cache
 def plotly() -> dict:
     """The charting library, deflated, and its version."""
     import plotly

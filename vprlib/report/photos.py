@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from vprlib import files
 from vprlib.report.answers import Explored
 
 log = logging.getLogger(__name__)
@@ -54,25 +54,33 @@ def thumbnail(folder: Path, photo: str) -> Thumbnail | None:
     try:
         changed = os.stat(photo).st_mtime_ns  # noqa: PTH116
         if not path.exists() or path.stat().st_mtime_ns != changed:
-            files.write_bytes(path, shrunk(photo))
-            os.utime(path, ns=(changed, changed))
+            write(path, shrunk(photo), changed)
         return Thumbnail(path, path.stat().st_size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         log.warning("%s: no thumbnail (%s)", photo, error)
         return None
 
 
+def write(path: Path, content: bytes, changed: int):
+    """Write a file with a time of its own, whole or not at all; unlike `files.atomic` without waiting for the disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(content)
+    os.utime(partial, ns=(changed, changed))
+    partial.replace(path)
+
+
 def shrunk(photo: str) -> bytes:
     """A photo, upright, at most SIDE pixels long, as JPEG without its metadata."""
     with Image.open(photo) as opened:
-        opened.draft("RGB", (2 * SIDE, 2 * SIDE))
+        opened.draft("RGB", (SIDE, SIDE))
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):  # 16-bit grey
             image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
         image = image.convert("RGB")
         image.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=QUALITY, optimize=True)
+    image.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
 
 
