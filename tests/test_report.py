@@ -18,6 +18,7 @@ from PIL import Image
 from benchmarks.campaign import made
 from vprlib import files, ledger
 from vprlib.datasets.base import Protocol, read_table, select
+from vprlib.datasets.folder import APART
 from vprlib.report import answers, charts, packing, photos, sources, stages, tables
 from vprlib.report.page import build
 
@@ -279,9 +280,10 @@ def test_trainings_without_a_val_split_say_so(campaign):
 
 def test_places_without_coordinates_have_no_map(whole):
     found = answers.explored(whole, "town", 9)
-    assert answers.mappable(found, "m")
-    assert not answers.mappable(found, "frames")
-    assert not answers.mappable(found._replace(query=found.query.assign(north=0)), "m")
+    assert answers.positions(found, "m") == "map"
+    assert answers.positions(found, "frames") == "frames"
+    apart = found.query.assign(north=0, east=np.arange(60) * APART)
+    assert answers.positions(found._replace(query=apart), "m") == "places"
 
 
 def test_sources_are_the_files_hashes_and_the_command(whole):

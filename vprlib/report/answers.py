@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vprlib.datasets.base import COLUMNS, read_table, select
+from vprlib.datasets.folder import APART
 from vprlib.evaluate import answered, asked, hits
 from vprlib.files import BadInput
 from vprlib.report.campaign import Campaign
@@ -156,7 +157,9 @@ def conditions(query) -> dict:
     return found
 
 
-def mappable(found: Explored, unit: str) -> bool:
-    """Whether coordinates are those of a map: frames of a traverse are not, nor are places without coordinates."""
-    north, east = found.query.north.to_numpy(), found.query.east.to_numpy()
-    return unit == "m" and bool(np.ptp(north) > 0 and np.ptp(east) > 0)
+def positions(found: Explored, unit: str) -> str:
+    """What the coordinates are: `map`, `frames` of a traverse, or `places` that only a folder told apart."""
+    if unit != "m":
+        return "frames"
+    places = (found.query.north == 0).all() and (found.query.east % APART == 0).all()
+    return "places" if places else "map"

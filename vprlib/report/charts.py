@@ -172,10 +172,16 @@ def training(campaign: Campaign) -> dict:
                 )
         if result:
             axes = {"title": label, "x": "epoch (0: before training)", "y": label, "log": False}
-            charts[column] = axes | {"lines": result}
+            charts[column] = axes | {"lines": result, "ticks": ticks(result)}
     if "loss_soft" not in charts:
         charts.pop("loss_hard", None)  # it is the loss
     return plain(charts)
+
+
+def ticks(lines: list) -> list:
+    """At most ten whole epochs, evenly spread."""
+    last = max(max(line["x"]) for line in lines)
+    return list(range(0, last + 1, 1 + last // 10))
 
 
 def shown(network, others) -> str:

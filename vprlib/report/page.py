@@ -83,8 +83,8 @@ def dataset_part(campaign: Campaign, name: str, budget: float) -> dict:
     found = tables.safely(answers.explored, campaign, name, max(1, most))
     part = {"name": name, "protocols": protocols, "found": found, "used": answers.used(found) if found else None}
     part["arrays"] = answers.arrays(found, part["used"]) if found else None
-    part["mappable"] = bool(found) and answers.mappable(found, campaign.protocols[name][0].unit)
     part["unit"] = campaign.protocols[name][0].unit
+    part["positions"] = answers.positions(found, part["unit"]) if found else None
     part["verification"] = tables.safely(tables.verification, campaign, name)
     part["verified_by"] = sources.command(campaign, campaign.results / name / "verification.json")
     return part
@@ -131,7 +131,7 @@ def data(page: dict) -> dict:
     datasets = {}
     for part in page["parts"]:
         charted = [{"name": one["name"], "charts": one["charts"]} for one in part["protocols"]]
-        own = {name: part[name] for name in ("unit", "mappable")}
+        own = {name: part[name] for name in ("unit", "positions")}
         datasets[part["name"]] = own | {"protocols": charted, "radii": radii(page["campaign"].protocols[part["name"]])}
     return {"runs": list(page["config"].runs), "datasets": datasets, "training": page["training"]}
 

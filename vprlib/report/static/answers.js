@@ -16,6 +16,7 @@ class Answers {
     Object.assign(this, values);
     this.name = name;
     this.unit = data.datasets[name].unit;
+    this.positions = data.datasets[name].positions;
     this.radii = data.datasets[name].radii;
     this.stored = this.database_paths.length;
     this.lower = this.query_paths.map((path) => path.toLowerCase());
@@ -65,6 +66,7 @@ class Answers {
   }
 
   metres(value) {
+    if (this.positions === "places" && Number.isFinite(value)) return value ? "another place" : "the same place";
     return Number.isFinite(value) ? `${number(value, this.unit === "m" ? 1 : 0)} ${this.unit}` : "no answer";
   }
 

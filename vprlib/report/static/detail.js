@@ -38,7 +38,8 @@ function showDetail(answers, query, wanted) {
   const facts = element("dl");
   const fact = (name, value) => facts.append(element("dt", {}, name), element("dd", {}, value));
   const [east, north] = answers.position("query", query);
-  fact("position", answers.unit === "m" ? `${number(east)} m east, ${number(north)} m north (UTM)` : `frame ${number(east, 0)}`);
+  if (answers.positions === "map") fact("position", `${number(east)} m east, ${number(north)} m north (UTM)`);
+  if (answers.positions === "frames") fact("position", `frame ${number(east, 0)}`);
   for (const [name, labels] of answers.conditions) fact(name, labels[answers[`condition_${name}`][query]]);
   const parts = [
     element("div", { class: "asked" },

@@ -57,8 +57,8 @@ function showRows() {
   const rows = [];
   for (let place = first; place < last; place++) {
     const query = found[place];
-    const [a, b] = [mark(answers, "A", wanted.a, query), mark(answers, "B", wanted.b, query)];
-    const marks = element("span", { class: "marks" }, element("span", {}, `#${query}`), a, b);
+    const marks = element("span", { class: "marks" }, element("span", {}, `#${query}`), mark(answers, "A", wanted.a, query));
+    if (wanted.a !== wanted.b) marks.append(mark(answers, "B", wanted.b, query));
     const about = { "aria-posinset": place + 1, "aria-setsize": found.length, "aria-selected": place === at };
     const row = element("div", { class: "row", role: "option", id: `row-${place}`, ...about }, marks);
     row.append(element("span", { class: "path" }, element("bdi", {}, answers.query_paths[query])));
@@ -129,6 +129,7 @@ function openProtocol() {
   const number = Number(form().elements.protocol.value);
   const systems = explorer.answers.systems.map((one, system) => [system, one]).filter(([, one]) => one.protocol === number);
   const options = systems.map(([system, one]) => [system, one.label]);
+  find("[data-many=networks]").hidden = systems.length < 2;
   const first = systems.filter(([, one]) => one.first).map(([system]) => system);
   const [best, second] = [...first, ...options.map(([system]) => system)];
   fill(form().elements.a, options, best);

@@ -94,7 +94,7 @@ function onWheel(event) {
 
 async function openMap() {
   const name = mapForm().elements.dataset.value;
-  const flat = data.datasets[name].mappable;
+  const flat = data.datasets[name].positions === "map";
   find("#map-gap").hidden = flat;
   find("#map-figure").hidden = !flat;
   mapped.answers = await answersOf(name);
