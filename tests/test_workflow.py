@@ -95,6 +95,10 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
             *(f"netvlad/seed0/gen0/{name}" for name in ("gallery.png", "errors.pdf", "projection.svg", "words.png")),
         ):
             assert (done / f"results/{name}/{picture}").stat().st_size > 1000
+    page = (done / "results/report.html").read_text()
+    for rule in ("render", "train", "extract", "evaluate"):
+        assert f'<tr><th scope="row">{rule}</th>' in page, "its time is told"
+    assert "not on this page" not in page, "nothing is missing"
     assert not list(done.glob("results/**/shard.*")), "shards are temporary"
     assert not list(done.glob("results/**/resume.pt"))
     status, text = snakemake(done, "all")
@@ -363,6 +367,14 @@ def is_script(process, stage):
         return any(part.endswith(f".{stage}.py") for part in process.cmdline())
     except psutil.Error:
         return False
+
+
+def test_a_preview_needs_nothing_and_runs_beside_another_snakemake(tmp_path):
+    status, text = snakemake(tmp_path, "--nolock", "preview")
+    assert status == 0, text
+    page = (tmp_path / "results/preview.html").read_text()
+    assert "results/city/vlad/seed0/gen0/recalls.csv is not there yet" in page
+    assert "No recall is there yet." in page
 
 
 def test_bad_configuration_is_one_line(tmp_path):
