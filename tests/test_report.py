@@ -186,11 +186,18 @@ def test_photos_fit_into_their_room_and_every_chosen_query_has_all_of_its_photos
     assert 0.5 * room < some.size <= room
     for query in np.flatnonzero(some.queries_Q):
         assert query in some.query
-        assert all(set(one.top_Q5[query]) <= set(some.database) for one in found.answers)
+        assert set(photos.shown(found)[query]) <= set(some.database)
     assert not photos.choose(found, tmp_path, 0).queries_Q.any()
     arrays, text = photos.inlined(some, answers.used(found))
     begin, end = arrays["query_at"].reshape(-1, 2)[next(iter(some.query))]
     assert base64.b64decode(text[begin:end]) == some.query[next(iter(some.query))].path.read_bytes()
+
+
+def test_a_query_is_shown_with_two_networks_candidates_and_the_first_of_the_others():
+    found = judged([1], [1], [1])
+    for number, one in enumerate(found.answers):
+        one.top_Q5[:] = np.arange(5) + 10 * number
+    assert set(photos.shown(found)[0]) == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24}
 
 
 def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(photo, tmp_path):
@@ -198,7 +205,7 @@ def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(photo, tmp_pa
     photo(path, 1, size=(640, 400))
     first = photos.thumbnail(tmp_path / "kept", str(path))
     with Image.open(first.path) as small:
-        assert small.size == (224, 140)
+        assert small.size == (192, 120)
     made = first.path.stat().st_ino
     assert photos.thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino == made
     time.sleep(0.01)

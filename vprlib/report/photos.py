@@ -17,7 +17,7 @@ from vprlib.report.answers import Explored
 
 log = logging.getLogger(__name__)
 
-SIDE, QUALITY = 224, 72  # pixels of the longer side, of JPEG
+SIDE, QUALITY = 192, 55  # pixels of the longer side, of WebP
 AT_ONCE = 32  # queries whose photos are made together
 
 
@@ -50,7 +50,7 @@ def encoded(size: int) -> int:
 def thumbnail(folder: Path, photo: str) -> Thumbnail | None:
     """The thumbnail of a photo, made if it is not there or the photo changed since; None of what is no photo."""
     name = hashlib.sha256(f"{photo} {SIDE} {QUALITY}".encode()).hexdigest()[:20]
-    path = folder / name[:2] / f"{name[2:]}.jpg"
+    path = folder / name[:2] / f"{name[2:]}.webp"
     try:
         changed = os.stat(photo).st_mtime_ns  # noqa: PTH116
         if not path.exists() or path.stat().st_mtime_ns != changed:
@@ -71,7 +71,7 @@ def write(path: Path, content: bytes, changed: int):
 
 
 def shrunk(photo: str) -> bytes:
-    """A photo, upright, at most SIDE pixels long, as JPEG without its metadata."""
+    """A photo, upright, at most SIDE pixels long, as WebP without its metadata."""
     with Image.open(photo) as opened:
         opened.draft("RGB", (SIDE, SIDE))
         image = ImageOps.exif_transpose(opened)
@@ -80,7 +80,7 @@ def shrunk(photo: str) -> bytes:
         image = image.convert("RGB")
         image.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=QUALITY)
+    image.save(out, "WEBP", quality=QUALITY, method=2)
     return out.getvalue()
 
 
@@ -102,16 +102,14 @@ def importance(found: Explored, seed: int = 0) -> np.ndarray:
 
 
 def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chosen:
-    """Thumbnails of as many queries as fit into `room` bytes of base64, each with all photos that it was answered.
+    """Thumbnails of as many queries as fit into `room` bytes of base64, each with the photos that `shown` names.
 
     Args:
-        found: the dataset's answers; the photos are the first candidates by the networks of `Answers.first`, or, in
-            endless room, by all of them.
+        found: the dataset's answers.
         folder: of the cache.
-        room: may be infinite.
+        room: may be infinite; then of all queries, with all that they were answered.
     """
-    shown = found.answers if room == np.inf else [one for one in found.answers if one.first] or found.answers[:1]
-    top_QN = np.concatenate([one.top_Q5 for one in shown], 1)
+    top_QN = np.concatenate([one.top_Q5 for one in found.answers], 1) if room == np.inf else shown(found)
     order, whole = importance(found), np.zeros(len(found.query), bool)
     made = {"query": {}, "database": {}}
     paths = {"query": found.query.path.to_numpy(), "database": found.database.path.to_numpy()}
@@ -134,8 +132,19 @@ def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chos
                 left -= cost
                 made["query"] |= {n: tried[kind, n] for kind, n in fresh if kind == "query"}
                 made["database"] |= {n: tried[kind, n] for kind, n in fresh if kind == "database"}
-                whole[number] = True
+                whole[number] = made["query"][int(number)] is not None
     return Chosen(whole, *(keep(part) for part in made.values()), unreadable)
+
+
+def shown(found: Explored) -> np.ndarray:
+    """The database images that a query is shown with: (Q, N), -1 pads.
+
+    All candidates of the first and the last of the networks of `Answers.first`, which the explorer opens with, and the
+    first candidate of the others.
+    """
+    first = [one for one in found.answers if one.first] or found.answers[:1]
+    pair = [first[0].top_Q5, first[-1].top_Q5]
+    return np.concatenate([*pair, *(one.top_Q5[:, :1] for one in first[1:-1])], 1)
 
 
 def keep(made: dict) -> dict:

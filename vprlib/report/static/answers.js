@@ -76,6 +76,6 @@ class Answers {
     const at = this[`${kind}_at`];
     if (!at || at[2 * item] === at[2 * item + 1]) return "";
     this.text ??= find(`script[data-photos="${CSS.escape(this.name)}"]`).textContent;
-    return `data:image/jpeg;base64,${this.text.slice(at[2 * item], at[2 * item + 1])}`;
+    return `data:image/webp;base64,${this.text.slice(at[2 * item], at[2 * item + 1])}`;
   }
 }
