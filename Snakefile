@@ -36,6 +36,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/plots.smk"
+include: "workflow/rules/report.smk"
 
 
 localrules:  # seconds, of one core
@@ -50,6 +51,7 @@ localrules:  # seconds, of one core
     comparison,
     training,
     clusters,
+    preview,
 
 
 rule all:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks import scale, training
+from benchmarks import report, scale, training
 from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, unit_rows, yields
 from vprlib.config import Aggregator, Backbone, Execution, Image, Train
 
@@ -205,5 +205,5 @@ def whiten(full: bool):
 
 
 RUNS = (machine, netvlad, training.regions, search, mining, training.neighbourhoods, whiten, extract_small, extract)
-RUNS += (training.step, training.describing, training.sfrs, training.projection, scale.scale)
+RUNS += (training.step, training.describing, training.sfrs, training.projection, scale.scale, report.report)
 SUITE = {run.__name__: run for run in RUNS}

@@ -95,6 +95,10 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
             *(f"netvlad/seed0/gen0/{name}" for name in ("gallery.png", "errors.pdf", "projection.svg", "words.png")),
         ):
             assert (done / f"results/{name}/{picture}").stat().st_size > 1000
+    page = (done / "results/report.html").read_text()
+    for rule in ("render", "train", "extract", "evaluate"):
+        assert f'<tr><th scope="row">{rule}</th>' in page, "its time is told"
+    assert "not on this page" not in page, "nothing is missing"
     assert not list(done.glob("results/**/shard.*")), "shards are temporary"
     assert not list(done.glob("results/**/resume.pt"))
     status, text = snakemake(done, "all")
@@ -106,11 +110,11 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
     ("lost", "jobs"),
     [
         ("results/city/recalls.csv", {"recalls": 1, "curves": 1, "comparison": 1, "all": 1}),
-        ("results/city/differences.csv", {"details": 1, "tradeoffs": 1, "all": 1}),
+        ("results/city/differences.csv", {"details": 1, "tradeoffs": 1, "report": 1, "all": 1}),
         ("results/city/precision.svg", {"tradeoffs": 1, "all": 1}),
         ("results/recalls.tex", {"comparison": 1, "all": 1}),
         (RUN.format("city_night") + "/gallery.png", {"gallery": 1, "all": 1}),
-        ("results/city/verification.json", {"verify": 1, "all": 1}),
+        ("results/city/verification.json", {"verify": 1, "report": 1, "all": 1}),
     ],
 )
 def test_a_lost_final_reruns_only_its_chain(done, lost, jobs):
@@ -123,7 +127,7 @@ def test_a_lost_final_reruns_only_its_chain(done, lost, jobs):
 
 
 def test_another_margin_reruns_only_that_run(done):
-    once = {"train": 1, "whiten": 1, "training": 1, "comparison": 1, "all": 1}
+    once = dict.fromkeys(("train", "whiten", "training", "comparison", "report", "all"), 1)
     each = (
         "merge",
         "search",
@@ -149,12 +153,14 @@ def test_a_new_generation_trains_only_itself(done):
 
 
 def test_other_cut_offs_only_evaluate_again(done):
-    expected = {"evaluate": 4, "recalls": 2, "curves": 2, "details": 2, "tradeoffs": 2, "comparison": 1, "all": 1}
+    twice = dict.fromkeys(("recalls", "curves", "details", "tradeoffs"), 2)
+    expected = {"evaluate": 4, "comparison": 1, "report": 1, "all": 1} | twice
     assert planned(done, config={"evaluate": {"ks": [1, 2]}}) == expected
 
 
 def test_a_condition_of_one_dataset_evaluates_that_one_again(done):
-    expected = {"evaluate": 2, "recalls": 1, "curves": 1, "details": 1, "tradeoffs": 1, "comparison": 1, "all": 1}
+    once = dict.fromkeys(("recalls", "curves", "details", "tradeoffs", "comparison", "report", "all"), 1)
+    expected = {"evaluate": 2} | once
     assert planned(done, config={"evaluate": {"by": {"city": ["heading"]}}}) == expected
 
 
@@ -165,6 +171,7 @@ def test_re_ranking_and_sizes_add_only_themselves_and_their_rows(done, tmp_path)
     judged = dict.fromkeys(("recalls", "curves", "details", "tradeoffs"), 2) | {
         "evaluate": 4,
         "comparison": 1,
+        "report": 1,
         "all": 1,
     }
     assert planned(folder, config=more) == judged | {"rerank": 8, "sizes": 2, "sizes_table": 2, "pareto": 2}
@@ -360,6 +367,14 @@ def is_script(process, stage):
         return any(part.endswith(f".{stage}.py") for part in process.cmdline())
     except psutil.Error:
         return False
+
+
+def test_a_preview_needs_nothing_and_runs_beside_another_snakemake(tmp_path):
+    status, text = snakemake(tmp_path, "--nolock", "preview")
+    assert status == 0, text
+    page = (tmp_path / "results/preview.html").read_text()
+    assert "results/city/vlad/seed0/gen0/recalls.csv is not there yet" in page
+    assert "No recall is there yet." in page
 
 
 def test_bad_configuration_is_one_line(tmp_path):

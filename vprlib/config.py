@@ -384,6 +384,15 @@ class Evaluate(Section):
     )
 
 
+class Report(Section):
+    """The page `results/report.html`."""
+
+    images: Literal["inline", "folder"] = Field(
+        "inline", description="thumbnails in the page as far as they fit, or all of them in a folder beside it"
+    )
+    megabytes: float = Field(30, ge=5, description="that the page may take; photos get what charts and tables leave")
+
+
 class Execution(Section):
     """How jobs run. It changes results in their last digits only, so nothing here makes a job run again."""
 
@@ -417,6 +426,7 @@ class Config(Section):
     rerank: tuple[Rerank, ...] = ()
     sizes: Sizes = Sizes()
     evaluate: Evaluate = Evaluate()
+    report: Report = Report()
     execution: Execution = Execution()
 
     @model_validator(mode="after")

@@ -144,18 +144,46 @@ def check_columns(images, table, database, protocol: Protocol):
         )
 
 
-def searched(*, images, ranking, protocol: Protocol) -> Searched:
-    """Read a ranking and judge it against the test split of an image table.
+class Asked(NamedTuple):
+    """What a protocol asks of an image table."""
+
+    query: pd.DataFrame  # the queries that are asked
+    database: pd.DataFrame  # the images that are searched
+    positives: list  # for each query the database indices within the hit radius
+    rows_Q: np.ndarray  # the queries' numbers among all of the test split, which a ranking file has rows of
+    of: int  # how many these are
+
+
+def asked(images, protocol: Protocol) -> Asked:
+    """The queries of the test split that a protocol asks, and what is right.
 
     Raises:
-        BadInput: if the split has no query, the ranking was made for another image table, or the table lacks a column
-            that the protocol needs.
+        BadInput: if there is none, or the table lacks a column that the protocol needs.
     """
     table = read_table(images)
     query, database = select(table, "test", "query"), select(table, "test", "database")
     if query.empty:
         raise BadInput(f"{images}: the test split has no query; it can be described, but not evaluated")
     check_columns(images, table, database, protocol)
+    rows = np.flatnonzero(query[protocol.queries] == 1) if protocol.queries else np.arange(len(query))
+    if not len(rows):
+        raise BadInput(f"{images}: no test query has a 1 in column {protocol.queries!r} of {protocol.name!r}")
+    some = query.iloc[rows]
+    return Asked(some, database, protocol.positives(some, database), rows, len(query))
+
+
+def searched(*, images, ranking, protocol: Protocol) -> Searched:
+    """Read a ranking and judge it against the test split of an image table.
+
+    Raises:
+        BadInput: as `asked`, or the ranking was made for another image table.
+    """
+    return answered(asked(images, protocol), images=images, ranking=ranking, protocol=protocol)
+
+
+def answered(question: Asked, *, images, ranking, protocol: Protocol) -> Searched:
+    """`searched`, where what is asked was read before."""
+    query, database, positives, rows, of = question
     with h5py.File(ranking, "r") as file:
         scope = file[protocol.scope]
         rankings = {kind: scope[kind]["ranking"][:] for kind in scope}
@@ -163,18 +191,14 @@ def searched(*, images, ranking, protocol: Protocol) -> Searched:
         dims = {kind: int(scope[kind]["dim"][()]) for kind in scope}
         sources = dict(file.attrs)
     for found in rankings.values():
-        if len(found) != len(query) or found.max(initial=0) >= len(database):
+        if len(found) != of or found.max(initial=0) >= len(database):
             raise BadInput(f"{ranking}: was searched in other images than {images}; run `snakemake -R extract`")
+    if protocol.queries:
+        rankings, scores = ({kind: x[rows] for kind, x in part.items()} for part in (rankings, scores))
     if protocol.views_per_place:
         place = pd.factorize(database.place)[0]
         for kind, ranking_QK in rankings.items():
             front, kept = first_views(ranking_QK, place)
             rankings[kind] = np.where(kept, np.take_along_axis(ranking_QK, front, 1), -1)
             scores[kind] = np.where(kept, np.take_along_axis(scores[kind], front, 1), -np.inf)
-    found = Searched(query, database, protocol.positives(query, database), rankings, scores, dims, sources)
-    if not protocol.queries:
-        return found
-    asked = np.flatnonzero(query[protocol.queries] == 1)
-    if not len(asked):
-        raise BadInput(f"{images}: no test query has a 1 in column {protocol.queries!r} of {protocol.name!r}")
-    return found.of(asked)
+    return Searched(query, database, positives, rankings, scores, dims, sources)

@@ -8,7 +8,7 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-from vprlib import nodes
+from vprlib import ledger, nodes
 from vprlib.config import Config, parse
 from vprlib.files import BadInput
 
@@ -17,9 +17,11 @@ from vprlib.files import BadInput
 def job(snakemake):
     """Yield the Config of a Snakemake job; its messages go to the rule's log and to the terminal.
 
+    A job that ends well leaves what it took beside its log (`vprlib.ledger`).
     Bad input and a full or failing disk end the process with one line and status 1; anything else is a defect of
     the code and leaves its traceback in the log.
     """
+    clock = ledger.Clock()
     Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
     if not nodes.several():  # or it was emptied before
         Path(snakemake.log[0]).write_text("")
@@ -32,7 +34,18 @@ def job(snakemake):
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)  # for faiss, and for `device`
     subject = " ".join(f"{name} {value}" for name, value in snakemake.wildcards.items())
     try:
-        yield parse(snakemake.config)
+        config = parse(snakemake.config)
+        yield config
+        if not nodes.place()[0]:
+            given = 0 if config.execution.device == "cpu" else snakemake.resources.get("gpu", 0)
+            clock.write(
+                Path(snakemake.log[0]).with_suffix(".json"),
+                rule=snakemake.rule,
+                wildcards=dict(snakemake.wildcards.items()),
+                threads=snakemake.threads,
+                gpus=ledger.gpus_used(given),
+                nodes=nodes.place()[1],
+            )
     except (BadInput, OSError) as error:
         logging.error("error: %s%s: %s", snakemake.rule, f" ({subject})" if subject else "", error)
         sys.exit(1)

@@ -257,9 +257,14 @@ def seeds_of(run):
     return cfg.seeds[:1] if run in with_own_pca else cfg.seeds
 
 
+def networks():
+    """(run, seed, generation) of every network, in the order of `tree`."""
+    return [(run, seed, gen) for run, gen in generations(cfg.runs) for seed in seeds_of(run)]
+
+
 def identities():
     """The fingerprint of every network's recipe, in the order of `tree`."""
-    return [cfg.runs[run].identity(gen) for run, gen in generations(cfg.runs) for _ in seeds_of(run)]
+    return [cfg.runs[run].identity(gen) for run, _, gen in networks()]
 
 
 def tree(pattern, runs=cfg.runs, **wildcards):
@@ -301,7 +306,8 @@ def variants():
 
 def everything(w):
     """The targets of `all`."""
-    finals = ["results/comparison.svg", "results/recalls.tex"] + (["results/training.svg"] if cfg.trained else [])
+    finals = ["results/report.html", "results/comparison.svg", "results/recalls.tex"]
+    finals += ["results/training.svg"] if cfg.trained else []
     trained_on = {run.train_set for run in cfg.trained.values()}
     finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
     tables, drawn = ("recalls.csv", "differences.csv", "verification.json"), ("recalls", "thresholds", "precision")

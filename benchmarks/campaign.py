@@ -1,0 +1,160 @@
+"""A made-up campaign: photos, tables and rankings of several runs and datasets, written by what writes real ones."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from vprlib import compare, config, datasets, files, judge
+from vprlib.report.campaign import Campaign, Network
+from vprlib.verify import verify
+
+KS = (1, 5, 10, 20)
+DISTINCT = 48  # photos; the others are links to them
+
+
+def paint(path: Path, seed: int, size=(640, 480)):
+    """Write a photo with detail at several scales."""
+    rng, image = np.random.default_rng(seed), np.zeros((size[1], size[0], 3))
+    for octave in range(2, 7):
+        small = Image.fromarray(rng.integers(0, 256, (3 * 2**octave // 4, 2**octave, 3), np.uint8))
+        image += np.asarray(small.resize(size, Image.Resampling.BICUBIC), float) * 0.5 ** (octave - 1)
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path, quality=85)
+
+
+def photos(folder: Path, name: str, counts: dict, rng, text: str = "") -> Path:
+    """Write a dataset as a CSV of photos along streets, with a condition `light`; returns its path."""
+    folder.mkdir(parents=True)
+    tables = []
+    for (split, role), count in counts.items():
+        paths = [f"{split}_{role}_{number:06d}{text}.jpg" for number in range(count)]
+        for number, path in enumerate(paths):
+            (folder / path).symlink_to(folder.parent / f"{number % DISTINCT}.jpg")
+        along, street = rng.uniform(0, 4 * count, count), rng.integers(0, 12, count) * 40.0
+        turned = rng.random(count) < 0.5
+        east, north = np.where(turned, along, street) + 580_000, np.where(turned, street, along) + 4_470_000
+        table = pd.DataFrame({"path": paths, "split": split, "role": role, "east": east, "north": north})
+        tables.append(table.assign(light=np.where(rng.random(count) < 0.3, f"night{text}", "day")))
+    table = pd.concat(tables, ignore_index=True)
+    for split in table.split.unique():  # a query lies beside a database photo
+        here = {role: table.index[(table.split == split) & (table.role == role)] for role in ("query", "database")}
+        beside = rng.choice(here["database"], len(here["query"]))
+        shift = rng.normal(0, 6, (len(beside), 2))
+        table.loc[here["query"], ["east", "north"]] = table.loc[beside, ["east", "north"]].to_numpy() + shift
+    files.write_csv(folder / f"{name}.csv", table)
+    return folder / f"{name}.csv"
+
+
+def ranking(path: Path, images: Path, protocol, skill: float, rng, depth: int = 100):
+    """Write a ranking whose first hit is at rank 1 for about a share `skill` of the queries."""
+    table = pd.read_csv(images)
+    query, database = (table[(table.split == "test") & (table.role == role)] for role in ("query", "database"))
+    right = protocol.positives(query.reset_index(drop=True), database.reset_index(drop=True))
+    depth = min(depth, len(database))
+    found = rng.integers(0, len(database), (len(query), depth))
+    for row, positives in enumerate(right):
+        place = 0 if rng.random() < skill else rng.geometric(0.06)
+        if len(positives) and place < depth:
+            found[row, place] = rng.choice(positives)
+    score = -np.sort(-rng.random((len(query), depth)).astype(np.float32), axis=1)
+    model = {"epoch": 3, "train": {"best_by": 5}, "sources": {"weights": "0" * 64}}
+    attributes = {"checkpoint": "1" * 64, "index": "flat", "model": json.dumps(model)}
+    arrays = {"all/whitened/ranking": found, "all/whitened/score": score, "all/whitened/dim": np.array(256)}
+    files.write_h5(path, arrays, attributes)
+
+
+def history(path: Path, rng, epochs: int = 5, val: bool = True):
+    rows = {"epoch": range(epochs + 1), "learning_rate": 0.001, "loss": [np.nan, *np.sort(rng.random(epochs))[::-1]]}
+    recalls = {"val_recall@1": np.sort(rng.random(epochs + 1)), "val_recall@5": np.sort(rng.random(epochs + 1))}
+    files.write_csv(path, pd.DataFrame(rows | (recalls if val else {})))
+
+
+def evaluate(campaign: Campaign, dataset: str, network: Network, skill: float, rng):
+    """Write the ranking of a network on a dataset, its recalls and answers."""
+    images, folder = campaign.results / dataset / "images.csv", campaign.evaluation(dataset, network)
+    ranking(folder / "ranking.h5", images, campaign.protocols[dataset][0], skill, rng)
+    asked = {"images": images, "ranking": folder / "ranking.h5", "ks": KS, "config": network.identity, "by": ["light"]}
+    chosen = {"checkpoint": "best", "train_set": dataset, "training": images}
+    tables = {"recalls": [], "queries": []}
+    for protocol in campaign.protocols[dataset]:
+        tables["recalls"].append(judge.judge(**asked, protocol=protocol, recipe={}, chosen=chosen))
+        tables["queries"].append(judge.answers(**asked, protocol=protocol))
+    for name, parts in tables.items():
+        table = pd.concat(parts, ignore_index=True)
+        files.write_csv(
+            folder / f"{name}.csv", table.assign(dataset=dataset, run=network.run, seed=network.seed, gen=0)
+        )
+
+
+def details(campaign: Campaign, dataset: str):
+    """Write what `details` does."""
+    paths = [campaign.evaluation(dataset, network) / "queries.csv" for network in campaign.networks]
+    answers = judge.join(paths, [network.identity for network in campaign.networks])
+    points, summary = compare.precision(answers)
+    tables = {"differences": compare.differences(answers), "thresholds": compare.thresholds(answers)}
+    for name, table in (tables | {"precision": points, "summary": summary}).items():
+        files.write_csv(campaign.results / dataset / f"{name}.csv", table)
+
+
+def made(
+    folder: Path,
+    *,
+    runs: list,
+    names: list,
+    queries: int,
+    database: int,
+    size=(640, 480),
+    checked=True,
+    text="",
+    frames=(),
+) -> Campaign:
+    """Make a campaign in a folder; every run is judged on every dataset.
+
+    Args:
+        size: of the photos, pixels.
+        checked: with `verify`, which is slow.
+        text: a part of the photos' names, of a condition's value and of the protocols' names.
+        frames: datasets whose positions are frames, not metres.
+    """
+    rng = np.random.default_rng(0)
+    (folder / "data").mkdir(parents=True)
+    for number in range(DISTINCT):
+        paint(folder / "data" / f"{number}.jpg", number, size)
+    some = {("test", "database"): database, ("test", "query"): queries}
+    some |= {(split, role): 12 for split in ("train", "val") for role in ("database", "query")}
+    csvs = {name: photos(folder / "data" / f"d{number}", name, some, rng, text) for number, name in enumerate(names)}
+    asked = {
+        "datasets": names,
+        "custom": {name: {"csv": str(path), "radius_m": 25, "protocol": f"own{text}"} for name, path in csvs.items()},
+        "base": {"train_set": names[0]},
+        "runs": {run: {"train": {"margin": 0.1 + number / 100}} for number, run in enumerate(runs)},
+        "evaluate": {"ks": list(KS), "by": {name: ["light"] for name in names}},
+    }
+    cfg = config.parse(asked)
+    protocols = {name: list(datasets.find(name, cfg).protocols) for name in names}
+    for name in frames:
+        protocols[name] = [replace(protocol, unit="frames") for protocol in protocols[name]]
+    campaign = Campaign(
+        config=cfg,
+        asked=asked,
+        networks=[Network(run, 0, 0, cfg.runs[run].identity(0)) for run in runs],
+        protocols=protocols,
+        configfile="config.yaml",
+        results=folder / "results",
+        logs=folder / "logs",
+    )
+    for name in names:
+        dataset = datasets.find(name, cfg)
+        files.write_csv(campaign.results / name / "images.csv", dataset.table())
+        if checked:
+            place = {"images": campaign.results / name / "images.csv", "dataset": dataset, "name": name}
+            verify(campaign.results / name / "verification.json", **place, hamming=4, threads=2)
+        for number, network in enumerate(campaign.networks):
+            evaluate(campaign, name, network, 0.3 + 0.5 * number / len(runs), rng)
+        details(campaign, name)
+    for network in campaign.networks:
+        history(campaign.model(network) / "history.csv", rng)
+    return campaign

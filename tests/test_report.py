@@ -1,0 +1,349 @@
+"""The report's parts: numbers equal the tables, photos fit the budget, what is missing is a gap that says so."""
+
+import base64
+import json
+import re
+import shutil
+import sys
+import time
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from markupsafe import escape
+from PIL import Image
+
+from benchmarks.campaign import made
+from vprlib import files, ledger
+from vprlib.datasets.base import Protocol, read_table, select
+from vprlib.datasets.folder import APART
+from vprlib.report import answers, charts, packing, photos, sources, stages, tables
+from vprlib.report.page import build
+
+RUNS, TOWNS = ["plain", "better"], ["town", "drive"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A campaign with nothing missing; not to be changed."""
+    folder = tmp_path_factory.mktemp("campaign")
+    return made(folder, runs=RUNS, names=TOWNS, queries=60, database=90, size=(120, 80))
+
+
+@pytest.fixture
+def campaign(whole, tmp_path):
+    """The same with files of its own, to be broken."""
+    shutil.copytree(whole.results, tmp_path / "results", ignore=shutil.ignore_patterns("thumbnails", "*.html"))
+    return replace(whole, results=tmp_path / "results", logs=tmp_path / "logs", gaps=[])
+
+
+def unpacked(text) -> dict:
+    """What the page's script makes of a `packing.block`."""
+    data = zlib.decompress(base64.b64decode(text))
+    length = int.from_bytes(data[:4], "little")
+    header, body = json.loads(data[4 : 4 + length]), data[4 + length :]
+    assert not (4 + length) % 8
+    found = {n: np.frombuffer(body, kind, size, at) for n, (kind, at, size) in header["arrays"].items()}
+    return header["plain"] | found
+
+
+def test_a_block_comes_back():
+    values = {"a": np.array([1, 2, 3], np.uint8), "b": np.array([-5, 2**30], np.int32), "text": ["é<", None], "n": 3}
+    back = unpacked(packing.block(values))
+    assert back["text"] == values["text"]
+    assert back["n"] == 3
+    for name in "ab":
+        assert back[name].dtype == values[name].dtype
+        assert back[name].tolist() == values[name].tolist()
+    assert packing.smallest([0, 255]).dtype == np.uint8
+    assert packing.smallest([0, 256]).dtype == np.uint16
+    assert packing.plain({"a": [np.float64("nan"), np.int64(3), (1.5,)]}) == {"a": [None, 3, [1.5]]}
+
+
+def test_the_comparison_has_the_recalls_of_the_tables_beside_published_ones(whole):
+    ks, rows = tables.comparison(whole)
+    assert ks == [1, 5, 10, 20]
+    assert {(row["dataset"], row["run"]) for row in rows} == {(d, r) for d in TOWNS for r in RUNS}
+    for (name, network), table in whole.evaluated.items():
+        row = next(one for one in rows if (one["dataset"], one["run"]) == (name, network.run))
+        wanted = table[table.condition == "all"].set_index("k")
+        for k in ks:
+            told = [row["recalls"][k][part] for part in ("recall", "low", "high")]
+            assert told == pytest.approx([100 * wanted.loc[k, part] for part in ("recall", "low", "high")])
+        assert row["sources"] == [[sources.source_id(name, network), 0]]
+    for name in TOWNS:
+        best = max((one for one in rows if one["dataset"] == name), key=lambda one: one["recalls"][1]["recall"])
+        assert 1 in best["best"]
+
+
+def test_published_rows_stand_beside_ours(whole):
+    rows = {name: table.assign(dataset="pitts30k", protocol="25 m") for name, table in whole.evaluated.items()}
+    some = replace(whole, gaps=[])
+    some.__dict__["evaluated"] = {one: table for one, table in rows.items() if one[0] == "town"}
+    origins = [row["origin"] for row in tables.comparison(some)[1]]
+    assert origins[:2] == ["ours"] * 2
+    assert set(origins[2:]) == {"published"}
+
+
+def test_charts_hold_the_tables_numbers(whole):
+    made = charts.of_dataset(whole, "town", "own")
+    assert list(made) == ["recalls", "thresholds", "precision"]
+    lines = {line["label"]: line for line in made["recalls"]["lines"]}
+    assert list(lines) == [f"{run}, whitened 256-D" for run in RUNS]
+    assert all(line["main"] and line["variant"] == 0 for line in lines.values())
+    for (name, network), table in whole.evaluated.items():
+        if name == "town":
+            wanted, line = table[table.condition == "all"], lines[f"{network.run}, whitened 256-D"]
+            for column, values in (("x", wanted.k), ("y", wanted.recall * 100), ("low", wanted.low * 100)):
+                assert line[column] == pytest.approx(list(values), abs=1e-5)
+    assert made["thresholds"]["at"]["x"] == 25
+    assert set(charts.training(whole)) == {"loss", "val_recall@1", "val_recall@5", "learning_rate"}
+
+
+def test_bands_are_the_range_of_several_seeds():
+    table = pd.DataFrame({"run": "plain", "gen": 0, "descriptor": "raw", "dim": 8, "rerank": "none", "k": 1,
+                          "seed": [0, 1], "recall": [0.4, 0.6], "low": [0.1, 0.2], "high": [0.8, 0.9]})  # fmt: skip
+    config = type("Config", (), {"runs": {"plain": made_run()}})
+    [line] = charts.lines(type("Campaign", (), {"config": config}), table, "k")
+    assert (line["y"], line["low"], line["high"]) == ([50], [40], [60])
+
+
+def made_run():
+    from vprlib.config import Run
+
+    return Run(train_set="city", extract={"descriptors": ["raw"]})
+
+
+def test_answers_are_those_of_the_tables_of_queries(whole):
+    found = answers.explored(whole, "town", 99)
+    page = unpacked(packing.block(answers.arrays(found, answers.used(found))))
+    assert page["queries"] == 60
+    names = {one["label"]: number for number, one in enumerate(page["systems"])}
+    database = np.array(page["database_paths"])
+    for network in whole.networks:
+        number = names[f"{network.run}, whitened 256-D"]
+        table = pd.read_csv(whole.evaluation("town", network) / "queries.csv")
+        assert list(page["query_paths"]) == list(table["query"])
+        assert page[f"rank{number}"].tolist() == table["rank"].fillna(0).astype(int).tolist()
+        top = page[f"top{number}"].reshape(answers.TOP, 60).astype(int) - 1
+        assert database[top[0]].tolist() == table.top.tolist()
+        query, stored = (page[f"{kind}_xy"].reshape(2, -1) / 100 for kind in ("query", "database"))
+        assert np.hypot(*(query - stored[:, top[0]])) == pytest.approx(table["error@1"].to_numpy(), abs=0.02)
+        assert ((page[f"hit{number}"] & 1) == (table["rank"] == 1)).all()
+    [[condition, labels]] = page["conditions"]
+    assert condition == "light"
+    images = read_table(whole.results / "town/images.csv")
+    assert [labels[code] for code in page["condition_light"]] == list(select(images, "test", "query").light)
+
+
+def test_no_more_answers_than_there_is_room_for_and_the_last_generations_come_first(whole):
+    found = answers.explored(whole, "town", 1)
+    assert len(found.answers) == 1
+    assert found.left_out == 1
+
+
+def test_a_protocol_that_asks_some_queries_leaves_the_others_out(campaign):
+    path = campaign.results / "town/images.csv"
+    table = read_table(path)
+    table["chosen"] = (table.light == "night").astype(int)
+    files.write_csv(path, table)
+    campaign.protocols["town"] = [Protocol("some", 25, queries="chosen")]
+    found = answers.explored(campaign, "town", 9)
+    night = select(table, "test", "query").chosen == 1
+    assert found.answers[0].asked_Q.tolist() == night.tolist()
+    assert not found.answers[0].rank_Q[~night].any()
+    campaign.protocols["town"] = [Protocol("own", 25)]
+
+
+def judged(*ranks) -> answers.Explored:
+    """Answers of several networks to the same queries, by the ranks of their first hits."""
+    made = []
+    for rank in ranks:
+        rank_Q = np.array(rank, np.uint8)
+        top, asked = np.zeros((len(rank_Q), 5), int), np.ones(len(rank_Q), bool)
+        made.append(answers.Answers("x", "x", 0, 0, True, rank_Q, rank_Q, top, asked))
+    return answers.Explored(pd.DataFrame(index=range(len(rank))), None, made, 0)
+
+
+def test_disagreements_and_failures_come_in_turn_and_then_the_rest():
+    agreed, disagreed, failed = [1] * 6, [1, 2] * 2, [0, 3]
+    order = photos.importance(judged(agreed + disagreed + failed, agreed + disagreed[::-1] + failed))
+    assert sorted(order) == list(range(12))
+    assert [set(order[:4:2]) <= {6, 7, 8, 9}, set(order[1:4:2])] == [True, {10, 11}]
+    assert set(order[4:6]) <= {6, 7, 8, 9}
+    assert set(order[6:]) == set(range(6))
+
+
+def test_photos_fit_into_their_room_and_every_chosen_query_has_all_of_its_photos(whole, tmp_path):
+    found = answers.explored(whole, "town", 9)
+    everything = photos.choose(found, tmp_path, np.inf)
+    assert everything.queries_Q.all()
+    room = everything.size / 3
+    some = photos.choose(found, tmp_path, room)
+    assert 0 < some.queries_Q.sum() < 60
+    assert 0.5 * room < some.size <= room
+    for query in np.flatnonzero(some.queries_Q):
+        assert query in some.query
+        assert set(photos.shown(found)[query]) <= set(some.database)
+    assert not photos.choose(found, tmp_path, 0).queries_Q.any()
+    arrays, text = photos.inlined(some, answers.used(found))
+    begin, end = arrays["query_at"].reshape(-1, 2)[next(iter(some.query))]
+    assert base64.b64decode(text[begin:end]) == some.query[next(iter(some.query))].path.read_bytes()
+
+
+def test_a_query_is_shown_with_two_networks_candidates_and_the_first_of_the_others():
+    found = judged([1], [1], [1])
+    for number, one in enumerate(found.answers):
+        one.top_Q5[:] = np.arange(5) + 10 * number
+    assert set(photos.shown(found)[0]) == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24}
+
+
+def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(photo, tmp_path):
+    path = tmp_path / "a.png"
+    photo(path, 1, size=(640, 400))
+    first = photos.thumbnail(tmp_path / "kept", str(path))
+    with Image.open(first.path) as small:
+        assert small.size == (192, 120)
+    made = first.path.stat().st_ino
+    assert photos.thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino == made
+    time.sleep(0.01)
+    photo(path, 2, size=(640, 400))
+    assert photos.thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino != made
+    (tmp_path / "no.jpg").write_text("no photo")
+    assert photos.thumbnail(tmp_path / "kept", str(tmp_path / "no.jpg")) is None
+    assert photos.thumbnail(tmp_path / "kept", str(tmp_path / "lost.jpg")) is None
+
+
+def test_a_page_keeps_to_its_size_and_says_how_much_it_shows(whole, tmp_path):
+    size = build(whole.results / "small.html", whole, megabytes=2.2)
+    text = (whole.results / "small.html").read_text()
+    assert size <= 2.2e6
+    assert len(text.encode()) == size
+    shown = re.findall(r"shown for (\d+) of 60 queries", text)
+    assert len(shown) == 2
+    assert all(0 < int(one) < 60 for one in shown)
+    assert "<script>" not in text.replace("<script type=", "")
+
+
+def test_photos_in_a_folder_are_all_there(whole):
+    build(whole.results / "folder.html", whole, images="folder")
+    text = (whole.results / "folder.html").read_text()
+    page = unpacked(re.search(r'data-answers="town">([^<]+)', text)[1])
+    assert page["whole"].all()
+    for name in page["query_files"] + page["database_files"]:
+        assert (whole.results / name).stat().st_size > 500
+    assert "shown for 60 of 60 queries" in text
+
+
+BROKEN = {
+    "nothing": ("", "results/town/plain/seed0/gen0/recalls.csv is not there yet"),
+    "a network": ("town/plain", "town: plain, seed 0, generation 0"),
+    "answers": ("town/plain/seed0/gen0/ranking.h5", "town: answers of plain"),
+    "the image table": ("town/images.csv", "town: answers to look at"),
+    "verification": ("town/verification.json", "town: verification of the photos"),
+    "differences": ("town/differences.csv", "town: differences between runs"),
+    "thresholds": ("town/thresholds.csv", "town: recall@1 by hit radius"),
+    "a training": ("models/plain", "training of plain, seed 0, generation 0"),
+}
+
+
+def spoil(path, how: str):
+    """Remove a file, or the files below a folder, or leave them without content."""
+    for one in [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]:
+        one.unlink() if how == "removed" else one.write_text("")
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+@pytest.mark.parametrize("part", BROKEN)
+def test_what_is_missing_is_a_gap(campaign, part, how):
+    name, gap = BROKEN[part]
+    spoil(campaign.results / name, how)
+    out = campaign.results / "preview.html"
+    build(out, campaign, complete=False, megabytes=2.2)
+    text = out.read_text()
+    assert "preview of what was there" in text
+    told = " ".join(": ".join(one) for one in campaign.gaps)
+    assert gap in told if how == "removed" else told
+    assert all(str(escape(one.why)) in text for one in campaign.gaps)
+
+
+def test_numbers_of_another_configuration_are_a_gap(campaign):
+    changed = [one._replace(identity="0" * 12) for one in campaign.networks if one.run == "plain"]
+    other = replace(campaign, networks=[*changed, *campaign.networks[1:]])
+    assert {network.run for _, network in other.evaluated} == {"better"}
+    assert "made with another configuration" in other.gaps[0].why
+
+
+def test_trainings_without_a_val_split_say_so(campaign):
+    for network in campaign.networks:
+        path = campaign.model(network) / "history.csv"
+        table = pd.read_csv(path)
+        files.write_csv(path, table[["epoch", "learning_rate", "loss"]])
+    assert "val_recall@1" not in charts.training(campaign)
+    assert "no val split" in campaign.gaps[0].why
+
+
+def test_places_without_coordinates_have_no_map(whole):
+    found = answers.explored(whole, "town", 9)
+    assert answers.positions(found, "m") == "map"
+    assert answers.positions(found, "frames") == "frames"
+    apart = found.query.assign(north=0, east=np.arange(60) * APART)
+    assert answers.positions(found._replace(query=apart), "m") == "places"
+
+
+def test_sources_are_the_files_hashes_and_the_command(whole):
+    one = sources.sources(whole)[0]
+    for file in one["files"]:
+        assert file["sha256"] == files.digest(file["path"])
+    names = [file["path"].rsplit("/")[-1] for file in one["files"]]
+    assert names == ["recalls.csv", "queries.csv", "ranking.h5", "images.csv"]
+    assert ["checkpoint", "1" * 64] in one["made_from"]
+    assert one["command"].endswith("town/plain/seed0/gen0/recalls.csv --configfile config.yaml")
+
+
+def record(folder, name, **changes):
+    values = {"rule": "train", "wildcards": {"run": "plain"}, "seconds": 3600, "cpu_seconds": 7200, "gpus": 0}
+    values |= {"gpu": None, "gpu_watts": None, "nodes": 1, "peak_gb": 2, "host": "h", "cpu": "c", "cores": 4}
+    files.write_json(folder / f"{name}.json", values | changes)
+
+
+def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(tmp_path):
+    record(tmp_path, "a")
+    record(tmp_path, "b", gpus=2, gpu="H200", gpu_watts=700, peak_gb=5)
+    record(tmp_path, "c", wildcards={"run": "other"})
+    record(tmp_path, "d", rule="index", wildcards={"dataset": "town"}, seconds=36, cpu_seconds=36)
+    (tmp_path / "e.json").write_text("no json")
+    (tmp_path / "f.json").write_text("[]")
+    rows = stages.stages(tmp_path, RUNS, TOWNS)
+    assert [row["rule"] for row in rows] == ["index", "train"]
+    assert rows[1] | {"wh": 0} == {
+        "rule": "train",
+        "jobs": 2,
+        "hours": 2,
+        "cpu_hours": 4,
+        "gpu_hours": 2,
+        "peak_gb": 5,
+        "wh": 0,
+    }
+    assert rows[1]["wh"] == pytest.approx(4 * stages.CORE_WATTS + 2 * 700)
+    assert stages.total(rows)["jobs"] == 3
+    record(tmp_path, "b", gpus=1, gpu="H200")
+    assert stages.stages(tmp_path, RUNS, TOWNS)[1]["wh"] is None
+    assert stages.total(stages.stages(tmp_path, RUNS, TOWNS))["wh"] is None
+    assert stages.stages(tmp_path / "none", RUNS, TOWNS) == []
+
+
+def test_a_job_s_clock_counts_its_work(tmp_path):
+    clock = ledger.Clock()
+    while time.process_time() < clock.cpu + 0.2:
+        pass
+    clock.write(tmp_path / "a.json", rule="train", wildcards={"run": "x"}, threads=1, gpus=0, nodes=1)
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert 0.15 < told["cpu_seconds"] < 5
+    assert told["seconds"] >= 0.15
+    assert told["peak_gb"] > 0.01
+    assert told["gpu"] is None
+    assert told["cores"] >= 1
+    assert ledger.gpus_used(1) == (1 if "torch" in sys.modules and sys.modules["torch"].cuda.is_available() else 0)

@@ -1,0 +1,210 @@
+"""The report in headless Chromium, from disk and without a network: one page, used as people would."""
+
+import shutil
+import subprocess
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.campaign import made
+from benchmarks.chromium import chromium, installed, opened
+from vprlib.report.page import build
+
+pytestmark = pytest.mark.skipif(not installed(), reason="no chromium on this machine; tests/install_browser.sh gets it")
+NASTY = "\"><img src=x onerror=alert(1)>'&%{y}"
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("campaign")
+    sizes = {"queries": 80, "database": 120, "size": (160, 120)}
+    return made(folder, runs=["plain", "better"], names=["town", "drive"], **sizes, text=NASTY, frames=["drive"])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def page(campaign, browser):
+    """The page, open; whatever it complains of or asks the network for fails the test that sees it."""
+    build(campaign.results / "report.html", campaign)
+    tab, said = opened(browser, campaign.results / "report.html")
+    tab.said = said
+    return tab
+
+
+@pytest.fixture(autouse=True)
+def quiet(request):
+    """Every test ends without a word on the console, a request or a dialog."""
+    yield
+    if "page" in request.fixturenames:
+        assert request.getfixturevalue("page").said == []
+
+
+def seen(page, selector):
+    page.locator(selector).first.scroll_into_view_if_needed()
+    return page.locator(selector)
+
+
+def test_sorting_by_a_column_orders_the_rows_and_says_so(page):
+    header = page.locator("#comparison-table th", has_text="R@1").first
+    cells = "#comparison-table tbody tr td:nth-of-type(3)"
+    for order, reverse in (("descending", True), ("ascending", False)):
+        header.get_by_role("button").click()
+        values = [float(one) for one in page.locator(cells).evaluate_all("all => all.map(one => one.dataset.value)")]
+        assert len(set(values)) > 2
+        assert values == sorted(values, reverse=reverse)
+        assert header.get_attribute("aria-sort") == order
+
+
+def test_filtering_shows_only_the_rows_that_fit(page):
+    rows = page.locator("#comparison-table tbody tr:visible")
+    assert rows.count() == 4
+    page.locator("form[data-filters] input[name=text]").fill("better")
+    assert rows.count() == 2
+    assert page.locator("form[data-filters] output").inner_text() == "2 of 4 rows"
+    page.locator("form[data-filters] select[name=dataset]").select_option("drive")
+    assert "better" in rows.inner_text()
+    page.locator("form[data-filters]").evaluate("form => { form.reset(); form.dispatchEvent(new Event('input')) }")
+    assert rows.count() == 4
+
+
+def test_toggling_a_run_takes_its_line_out_of_every_chart_and_hovering_tells_the_numbers(page):
+    figure = seen(page, "#dataset-town figure[data-chart=recalls]")
+    page.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn='2']")
+    box = page.locator("#dataset-town .toggles input").first
+    box.uncheck()
+    page.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn='1']")
+    assert not page.locator("#dataset-drive .toggles input").first.is_checked()
+    box.check()
+    page.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn='2']")
+    point = figure.locator(".point").last.bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    text = figure.locator(".hoverlayer .hovertext")
+    text.first.wait_for()
+    assert "whitened 256-D" in text.first.text_content()
+
+
+def test_twenty_failures_by_keyboard(page):
+    seen(page, "#explorer-filters")
+    page.wait_for_selector("#explorer-list .row")
+    page.locator("#explorer-list").focus()
+    titles = set()
+    for _ in range(20):
+        page.keyboard.press("ArrowDown")
+        titles.add(page.locator("#explorer-detail h3").inner_text())
+        chosen = page.locator("#explorer-list").get_attribute("aria-activedescendant")
+        assert page.locator(f"#{chosen}").get_attribute("aria-selected") == "true"
+    assert len(titles) == 20
+    assert page.locator("#explorer-list .row").count() < 40, "only the rows that are seen are there"
+    for key, place in (("k", 19), ("Home", 0)):
+        page.keyboard.press(key)
+        assert page.locator("#explorer-list").get_attribute("aria-activedescendant") == f"row-{place}"
+    photos = page.locator("#explorer-detail img")
+    assert photos.count() == 11
+    assert photos.evaluate_all("all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth > 9)))")
+    assert page.locator("#explorer-detail .frame.is-wrong").count() >= 1
+
+
+def test_the_explorer_filters_by_who_is_right_by_distance_and_by_condition(page):
+    form = page.locator("#explorer-filters")
+
+    def count(**values):
+        for name, value in values.items():
+            field = form.locator(f"[name={name}]")
+            field.select_option(value) if field.evaluate("one => one.tagName") == "SELECT" else field.fill(value)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return int(page.locator("#explorer-count").inner_text().split()[0])
+
+    sums = [count(a_is=a, b_is=b) for a in ("right", "wrong") for b in ("right", "wrong")]
+    assert sum(sums) == 80
+    assert min(sums) > 0
+    errors = "one => one.textContent.match(/A . ([\\d,.]+) m/)[1].replaceAll(',', '')"
+    assert 0 < count(a_is="wrong", b_is="", least="30", most="60") < 80
+    shown = page.locator("#explorer-list .row").evaluate_all(f"all => all.map({errors})")
+    assert all(30 <= float(one) <= 60 for one in shown)
+    assert count(a_is="", least="", most="", condition0="0") + count(condition0="1") == 80
+    assert count(condition0="", text="query_00007") == 10
+    count(text="")
+
+
+def test_the_map_zooms_and_leads_to_the_photos(page):
+    seen(page, "#map-figure")
+    page.wait_for_selector("#map-figure[data-drawn=town]")
+    width = (
+        "() => { const a = document.querySelector('#map-figure .plot')._fullLayout.xaxis.range; return a[1] - a[0] }"
+    )
+    before = page.evaluate(width)
+    buttons = page.locator("#map-filters")
+    buttons.get_by_role("button", name="Zoom in").click()
+    page.wait_for_function(f"({width})() < {0.7 * before}")
+    buttons.get_by_role("button", name="All", exact=True).click()
+    page.wait_for_function(f"({width})() > {0.9 * before}")
+    page.evaluate(
+        """() => document.querySelector('#map-figure .plot').emit('plotly_click', {points: [{customdata: 7}]})"""
+    )
+    page.wait_for_function("document.querySelector('#explorer-detail h3').textContent === 'Query 7'")
+    page.locator("#map-filters select[name=dataset]").select_option("drive")
+    page.locator("#map-gap").wait_for()
+    assert not page.locator("#map-figure").is_visible()
+
+
+def test_text_of_the_user_is_text(page):
+    assert page.locator("img[src=x]").count() == 0
+    assert NASTY in page.locator("#dataset-town h3").first.inner_text()
+    assert "onerror" in page.locator("#explorer-detail code").inner_text()
+
+
+def test_nothing_is_wider_than_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("innerWidth === 390")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The source of axe-core, from npm."""
+    folder = tmp_path_factory.mktemp("axe")
+    if not shutil.which("npm"):
+        pytest.skip("no npm to get axe-core with")
+    command = ["npm", "pack", "axe-core@4", "--silent", "--pack-destination", folder]
+    got = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    archives = list(folder.glob("axe-core-*.tgz"))
+    if got.returncode or not archives:
+        pytest.skip("npm cannot get axe-core here")
+    with tarfile.open(archives[0]) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_violation_of_accessibility(page, axe, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("() => { for (const one of document.querySelectorAll('details')) one.open = true }")
+    page.wait_for_timeout(300)
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(one => one.violations)")
+    bad = {one["id"]: [node["html"][:200] for node in one["nodes"]][:3] for one in found if one["impact"] in SERIOUS}
+    assert not bad
+    page.emulate_media(color_scheme="light")
+
+
+SERIOUS = ("serious", "critical")
+
+
+def test_a_page_of_nothing_and_a_page_of_a_part_have_gaps_and_no_errors(campaign, browser, tmp_path):
+    shutil.copytree(campaign.results / "town", tmp_path / "part/town", symlinks=True)
+    shutil.rmtree(tmp_path / "part/town/better")
+    for name, gap in (("nothing", "No recall is there yet."), ("part", "drive: plain, seed 0, generation 0")):
+        some = replace(campaign, results=tmp_path / name, logs=tmp_path / "logs", gaps=[])
+        build(tmp_path / name / "preview.html", some, complete=False)
+        tab, said = opened(browser, tmp_path / name / "preview.html")
+        for section in tab.locator("main > section").all():
+            section.scroll_into_view_if_needed()
+        tab.wait_for_timeout(300)
+        assert said == []
+        assert gap in tab.locator("main").text_content()

@@ -1,0 +1,191 @@
+"""The page's charts as plain data, which static/charts.js draws: lines by run, with bands and marks. Shares in percent.
+
+A chart is a dict: `title`, `x` and `y` (axis titles), `log` (whether x is), and `lines`, each with `label`, `run` and
+`variant` (numbers, which choose hue and dashes), `main` (the one that is shown of a run at first), `x`, `y`, and where
+there is one the band `low`, `high`; in some `ticks`, a `note`, and `chance` or `at`, a reference.
+"""
+
+import pandas as pd
+
+from vprlib.judge import ALL
+from vprlib.report.campaign import Campaign
+from vprlib.report.packing import plain
+from vprlib.report.tables import FORM, named
+
+TRAINING = {
+    "loss": "loss",
+    "val_recall@1": "val recall@1 (%)",
+    "val_recall@5": "val recall@5 (%)",
+    "loss_hard": "hard loss",
+    "loss_soft": "soft loss",
+    "violating": "violating negatives (%)",
+    "learning_rate": "learning rate",
+}
+CONFIDENCE = {"score": "similarity of the first candidate", "ratio": "how much farther the second place is"}
+
+
+def of_dataset(campaign: Campaign, dataset: str, protocol: str) -> dict:
+    """The charts of a dataset by one protocol, by name; those whose tables are missing are left out."""
+    made = {}
+    if campaign.recalls is not None:
+        table = campaign.recalls
+        table = table[(table.dataset == dataset) & (table.protocol == protocol) & (table.condition == ALL)]
+        if len(table):
+            made["recalls"] = recalls(campaign, table)
+    for name, make in (("thresholds", thresholds), ("precision", precision), ("sizes", sizes)):
+        if name == "sizes" and not campaign.config.sized:
+            continue
+        table = campaign.table(campaign.results / dataset / f"{name}.csv", f"{dataset}: {TITLES[name]}")
+        if table is not None and len(part := table[table.protocol == protocol]):
+            made[name] = make(campaign, part)
+    return plain(made)
+
+
+TITLES = {
+    "thresholds": "recall@1 by hit radius",
+    "precision": "precision and recall of confident answers",
+    "sizes": "recall@1 by bytes per image",
+}
+
+
+def recalls(campaign: Campaign, table) -> dict:
+    """Recall@N over N, with intervals, and chance."""
+    chance = table.groupby("k").chance.mean() * 100
+    return {
+        "title": "recall@N",
+        "x": "N, number of candidates",
+        "y": "recall@N (%)",
+        "log": True,
+        "ticks": sorted(set(table.k)),
+        "chance": {"x": list(chance.index), "y": list(chance)},
+        "note": f"bands: {band(table)}; dotted: chance",
+        "lines": lines(campaign, table, "k"),
+    }
+
+
+def thresholds(campaign: Campaign, table) -> dict:
+    unit = table.unit.iloc[0]
+    return {
+        "title": TITLES["thresholds"],
+        "x": f"hit radius ({unit})",
+        "y": "recall@1 (%)",
+        "log": True,
+        "ticks": [1, 2, 5, 10, 20, 50, 100],
+        "at": {"x": table.radius.iloc[0], "label": f"the protocol's: {table.radius.iloc[0]:g} {unit}"},
+        "note": f"bands: {band(table)}",
+        "lines": lines(campaign, table, "threshold"),
+    }
+
+
+def band(table) -> str:
+    """What the bands of `lines` are, in words."""
+    seeds = table.groupby(FORM, dropna=False).seed.nunique()
+    return " or ".join("95 % interval" if n == 1 else f"range of {n} seeds" for n in sorted(set(seeds)))
+
+
+def lines(campaign: Campaign, table, along: str) -> list:
+    """The mean over the seeds; the band is the range of several seeds, or the interval of one."""
+    groups = named(table).groupby(["label", *FORM, along], sort=False, dropna=False)
+    rows = groups.agg(y=("recall", "mean"), least=("recall", "min"), most=("recall", "max"), low=("low", "min"),
+                      high=("high", "max"), seeds=("seed", "nunique")).reset_index()  # fmt: skip
+    rows["low"], rows["high"] = (
+        rows.low.where(rows.seeds == 1, rows.least),
+        rows.high.where(rows.seeds == 1, rows.most),
+    )
+    result = []
+    for look, part in styled(campaign, rows):
+        part = part.sort_values(along)
+        values = {name: list(part[name] * 100) for name in ("y", "low", "high")}
+        result.append(look | {"x": list(part[along])} | values)
+    return result
+
+
+def styled(campaign: Campaign, rows):
+    """Yield (how a line looks, its rows) for each label; the main line of a run is variant 0."""
+    order, variants = list(campaign.config.runs), {}
+    for label, part in rows.groupby("label", sort=False):
+        first = part.iloc[0]
+        main = is_main(campaign.config.runs[first.run], first)
+        variants[first.run] = variants.get(first.run, 0) + (not main)
+        look = {"label": label, "run": order.index(first.run), "variant": 0 if main else variants[first.run]}
+        yield look | {"main": main}, part
+
+
+def is_main(run, row) -> bool:
+    """Whether a row is of the last generation of its run, whitened if there are such descriptors, and not re-ranked."""
+    kind = "whitened" if "whitened" in run.extract.descriptors else "raw"
+    return bool(row.gen == len(run.generations) - 1 and row.descriptor == kind and row["rerank"] == "none")
+
+
+def precision(campaign: Campaign, table) -> dict:
+    """Precision over recall by the first candidate's similarity; one line a seed."""
+    result = []
+    some = named(table[table.by == "score"])
+    for look, part in styled(campaign, some):
+        for _, line in part.groupby("seed"):
+            result.append(look | {"x": list(line.recall * 100), "y": list(line.precision * 100)})
+    return {
+        "title": TITLES["precision"],
+        "x": "recall (%)",
+        "y": "precision (%)",
+        "log": False,
+        "note": f"answered in the order of their confidence: {CONFIDENCE['score']}",
+        "lines": result,
+    }
+
+
+def sizes(campaign: Campaign, table) -> dict:
+    """Recall@1 over the bytes of a descriptor, a line a run and storage."""
+    table = table[table.k == table.k.min()].assign(descriptor="whitened", rerank="none")
+    size = next(name for name in ("bytes", "bytes_per_image") if name in table)
+    result, order = [], list(campaign.config.runs)
+    for number, (storage, part) in enumerate(table.groupby("storage", sort=False)):
+        for run, line in part.groupby("run", sort=False):
+            line = line.groupby(size).recall.mean()
+            look = {"label": f"{run}, {storage}", "run": order.index(run), "variant": number, "main": True}
+            result.append(look | {"x": list(line.index), "y": list(line * 100)})
+    title = f"recall@{table.k.min()}"
+    return {"title": TITLES["sizes"], "x": "bytes per image", "y": f"{title} (%)", "log": True, "lines": result}
+
+
+def training(campaign: Campaign) -> dict:
+    """A chart for each column of the trainings' histories that has values, by column."""
+    histories = {}
+    for network in campaign.networks:
+        if network.run in campaign.config.trained:
+            table = campaign.table(campaign.model(network) / "history.csv", f"training of {network}")
+            if table is None:
+                continue
+            histories[network] = table
+            if "val_recall@1" not in table and len(table) > 1:
+                campaign.lacks(f"training of {network}: val recalls", "its train set has no val split")
+    charts, order = {}, list(campaign.config.runs)
+    for column, label in TRAINING.items():
+        result = []
+        for network, table in histories.items():
+            values = pd.to_numeric(table.get(column, pd.Series(dtype=float)), errors="coerce")
+            if values.notna().any():
+                look = {"label": shown(network, list(histories)), "run": order.index(network.run)}
+                scale = 100 if "%" in label else 1
+                result.append(
+                    look | {"variant": network.gen, "main": True, "x": list(table.epoch), "y": list(values * scale)}
+                )
+        if result:
+            axes = {"title": label, "x": "epoch (0: before training)", "y": label, "log": False}
+            charts[column] = axes | {"lines": result, "ticks": ticks(result)}
+    if "loss_soft" not in charts:
+        charts.pop("loss_hard", None)  # it is the loss
+    return plain(charts)
+
+
+def ticks(lines: list) -> list:
+    """At most ten whole epochs, evenly spread."""
+    last = max(max(line["x"]) for line in lines)
+    return list(range(0, last + 1, 1 + last // 10))
+
+
+def shown(network, others) -> str:
+    """A training's name: its run, and generation and seed where the run has several."""
+    own = [one for one in others if one.run == network.run]
+    gen = f", gen {network.gen}" if len({one.gen for one in own}) > 1 else ""
+    return network.run + gen + (f", seed {network.seed}" if len({one.seed for one in own}) > 1 else "")

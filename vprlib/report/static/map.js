@@ -1,0 +1,121 @@
+// The map of a dataset's queries, by how far the first answer of a network is. Axes are UTM; no tiles are needed.
+
+const mapped = { answers: null };
+const mapForm = () => find("#map-filters");
+
+/** Queries by how wrong their first answer is: right, near, far. */
+function classes(answers, system) {
+  const radius = answers.radii[answers.systems[system].protocol];
+  const near = 10 * radius;
+  const kinds = [
+    { name: "right", symbol: "circle", colour: "--right", queries: [] },
+    { name: `wrong, up to ${whole(near)} ${answers.unit} off`, symbol: "triangle-up", colour: "--accent", queries: [] },
+    { name: "wrong, farther off", symbol: "x", colour: "--wrong", queries: [] },
+  ];
+  for (let query = 0; query < answers.queries; query++) {
+    if (!answers.asked(system, query)) continue;
+    kinds[answers.right(system, query) ? 0 : answers.errors[system][query] <= near ? 1 : 2].queries.push(query);
+  }
+  return kinds;
+}
+
+/** A line from each wrong query to what it got, as one trace. */
+function errorLines(answers, system, kinds) {
+  const [x, y] = [[], []];
+  for (const query of [...kinds[1].queries, ...kinds[2].queries]) {
+    const photo = answers.answer(system, query, 0);
+    if (photo < 0) continue;
+    const [from, to] = [answers.position("query", query), answers.position("database", photo)];
+    x.push(from[0], to[0], null);
+    y.push(from[1], to[1], null);
+  }
+  const look = { mode: "lines", line: { color: style("--muted"), width: 0.7 }, opacity: 0.45, hoverinfo: "skip" };
+  return { type: "scatter", name: "to the first answer", x, y, ...look };
+}
+
+async function drawMap() {
+  const answers = mapped.answers;
+  const system = Number(mapForm().elements.system.value);
+  const kinds = classes(answers, system);
+  const traced = mapForm().elements.lines.checked ? [errorLines(answers, system, kinds)] : [];
+  for (const kind of kinds) {
+    const positions = kind.queries.map((query) => answers.position("query", query));
+    traced.push({
+      type: "scatter",
+      mode: "markers",
+      name: `${kind.name} (${whole(kind.queries.length)})`,
+      x: positions.map(([east]) => east),
+      y: positions.map(([, north]) => north),
+      customdata: kind.queries,
+      text: kind.queries.map((query) => `query ${query}: ${answers.metres(answers.errors[system][query])} off`),
+      hovertemplate: "%{text}<extra></extra>",
+      marker: { size: 7, symbol: kind.symbol, color: style(kind.colour), opacity: 0.8 },
+    });
+  }
+  const axis = { tickformat: ".0f", nticks: 6 };
+  const look = layout({
+    xaxis: { ...axis, title: { text: "east (m, UTM)" } },
+    yaxis: { ...axis, title: { text: "north (m, UTM)", standoff: 6 }, scaleanchor: "x" },
+    dragmode: "pan",
+    hovermode: "closest",
+    showlegend: true,
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+    margin: { l: 76, r: 14, t: 56, b: 48 },
+    uirevision: answers.name,
+  });
+  const plot = find("#map-figure .plot");
+  const made = await plotly();
+  await made.react(plot, traced, look, OPTIONS);
+  plot.removeAllListeners("plotly_click");
+  plot.on("plotly_click", ({ points }) => {
+    if (points[0].customdata !== undefined) showQuery(answers.name, points[0].customdata, system);
+  });
+  find("#map-figure").dataset.drawn = answers.name;
+}
+
+/** Zoom by a factor about a point, given as shares of the axes; all: back to all queries. */
+async function zoomMap(factor, [right, up] = [0.5, 0.5]) {
+  const plot = find("#map-figure .plot");
+  const made = await plotly();
+  if (factor === "all") return made.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true });
+  const about = ([low, high], share) => [low, high].map((end) => low + share * (high - low) + (end - low - share * (high - low)) * factor);
+  const { xaxis, yaxis } = plot._fullLayout;
+  return made.relayout(plot, { "xaxis.range": about(xaxis.range, right), "yaxis.range": about(yaxis.range, up) });
+}
+
+function onWheel(event) {
+  if (!event.ctrlKey) return;
+  event.preventDefault();
+  const area = find("#map-figure .nsewdrag")?.getBoundingClientRect();
+  if (!area) return;
+  const at = [(event.clientX - area.left) / area.width, 1 - (event.clientY - area.top) / area.height];
+  zoomMap(event.deltaY < 0 ? 0.8 : 1.25, at);
+}
+
+async function openMap() {
+  const name = mapForm().elements.dataset.value;
+  const flat = data.datasets[name].positions === "map";
+  find("#map-gap").hidden = flat;
+  find("#map-figure").hidden = !flat;
+  mapped.answers = await answersOf(name);
+  fill(mapForm().elements.system, mapped.answers.systems.map((one, system) => [system, systemName(name, one)]), 0);
+  if (flat) drawMap();
+}
+
+/** A network's name, with its protocol where the dataset has several. */
+function systemName(name, system) {
+  const protocols = data.datasets[name].protocols;
+  return protocols.length > 1 ? `${system.label}; ${protocols[system.protocol].name}` : system.label;
+}
+
+function startMap() {
+  if (!mapForm()) return;
+  mapForm().addEventListener("input", (event) => (event.target.name === "dataset" ? openMap() : drawMap()));
+  mapForm().addEventListener("submit", (event) => event.preventDefault());
+  for (const button of all("[data-zoom]")) {
+    button.addEventListener("click", () => zoomMap(button.dataset.zoom === "all" ? "all" : Number(button.dataset.zoom)));
+  }
+  find("#map-figure .plot").addEventListener("wheel", onWheel, { passive: false, capture: true });
+  darkness.addEventListener("change", () => find("#map-figure").dataset.drawn && drawMap());
+  whenSeen(find("#map"), openMap);
+}

@@ -1,0 +1,60 @@
+// Tables that can be sorted by a column and filtered by a form.
+
+function cellValue(row, column, kind) {
+  const cell = row.cells[column];
+  const value = cell.dataset.value ?? cell.textContent.trim();
+  if (kind === "text") return value;
+  return value === "" || value === "–" ? null : Number(value.replace(/[,<%]/g, ""));
+}
+
+/** Rows without a value come last, whichever the order. */
+function sortBy(table, header, column) {
+  const kind = header.dataset.sort;
+  const before = header.getAttribute("aria-sort");
+  const first = kind === "number" ? "descending" : "ascending";
+  const other = { ascending: "descending", descending: "ascending" };
+  const order = before ? other[before] : first;
+  for (const one of all("th[aria-sort]", table)) one.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", order);
+  const sign = order === "ascending" ? 1 : -1;
+  const collator = new Intl.Collator("en", { numeric: true });
+  const rows = [...table.tBodies[0].rows].map((row) => [cellValue(row, column, kind), row]);
+  rows.sort(([a], [b]) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    return sign * (kind === "text" ? collator.compare(a, b) : a - b);
+  });
+  table.tBodies[0].append(...rows.map(([, row]) => row));
+}
+
+for (const table of all("table[data-sortable]")) {
+  all("thead th", table).forEach((header, column) => {
+    if (!header.dataset.sort) return;
+    const button = element("button", { type: "button" }, ...header.childNodes);
+    button.addEventListener("click", () => sortBy(table, header, column));
+    header.replaceChildren(button);
+  });
+}
+
+for (const form of all("form[data-filters]")) {
+  const rows = [...find(`#${form.getAttribute("data-filters")}`).tBodies[0].rows];
+  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const apply = () => {
+    const { text, ...exact } = Object.fromEntries(new FormData(form));
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const fits = Object.entries(exact).every(([name, value]) => !value || row.dataset[name] === value);
+      row.hidden = !(fits && words.every((word) => texts.get(row).includes(word)));
+      shown += !row.hidden;
+    }
+    find("output", form).textContent = `${whole(shown)} of ${whole(rows.length)} rows`;
+  };
+  form.addEventListener("input", apply);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  apply();
+}
+
+find("#find-source")?.addEventListener("input", (event) => {
+  const wanted = event.target.value.toLowerCase();
+  for (const one of all("details.origin")) one.hidden = !one.textContent.toLowerCase().includes(wanted);
+});

@@ -1,0 +1,169 @@
+"""The page's tables: plain rows for the templates. Recalls are percent here."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from vprlib.compare import beside
+from vprlib.files import BadInput
+from vprlib.judge import ALL
+from vprlib.report.campaign import Campaign
+from vprlib.report.packing import plain
+from vprlib.report.sources import source_id
+
+FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line of a chart
+
+
+def named(table):
+    """A table with a column `label`: what of FORM tells its rows apart."""
+    gen = (", gen " + table.gen.astype(str)).where(table.groupby("run").gen.transform("nunique") > 1, "")
+    rerank = (", " + table.rerank.astype(str)).where(table.rerank != "none", "")
+    label = table.run.astype(str) + gen + ", " + table.descriptor + " " + table.dim.astype(str) + "-D" + rerank
+    return table.assign(label=label)
+
+
+def comparison(campaign: Campaign) -> tuple:
+    """(the k of recall@k, a dict a row of our and the published recalls); ([], []) if there are none yet."""
+    if campaign.recalls is None:
+        return [], []
+    table = beside([campaign.recalls])
+    ks = sorted(set(campaign.recalls.k))
+    keys = ["origin", "dataset", "protocol", "run", "gen", "train_set", "descriptor", "dim", "rerank", "index"]
+    rows = []
+    for key, part in table[table.k.isin(ks)].groupby([*keys, "source"], sort=False, dropna=False):
+        row = dict(zip([*keys, "source"], key, strict=True))
+        recalls = {int(one.k): percents(one) for one in part.itertuples()}
+        ours = row["origin"] == "ours"
+        about = {"seeds": plain(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
+        about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": []}
+        about["sources"] = of_row(campaign, row) if ours else []
+        rows.append({name: None if pd.isna(value) else value for name, value in row.items()} | about)
+    mark_best(rows, ks)
+    return ks, rows
+
+
+def percents(row) -> dict:
+    """A recall with its interval, in percent; None where a published one has none."""
+    return {
+        name: None if pd.isna(getattr(row, name)) else 100 * getattr(row, name) for name in ("recall", "low", "high")
+    }
+
+
+def of_row(campaign: Campaign, row: dict) -> list:
+    """[anchor, seed] of the evaluations that a row is the mean of."""
+    return [
+        [source_id(name, network), network.seed]
+        for name, network in campaign.evaluated
+        if (name, network.run, network.gen) == (row["dataset"], row["run"], row["gen"])
+    ]
+
+
+def mark_best(rows: list, ks: list):
+    """Mark our highest recall of each dataset, protocol and k."""
+    groups = {}
+    for row in rows:
+        if row["origin"] == "ours":
+            groups.setdefault((row["dataset"], row["protocol"]), []).append(row)
+    for group in groups.values():
+        for k in ks:
+            values = [row["recalls"][k]["recall"] if k in row["recalls"] else -1 for row in group]
+            for row, value in zip(group, values, strict=True):
+                if value == max(values):
+                    row["best"].append(k)
+
+
+def runs(campaign: Campaign) -> list:
+    """A dict a run: what its recipe is, and how much of it is evaluated."""
+    rows = []
+    for name, run in campaign.config.runs.items():
+        wanted = [(d, n) for d in campaign.protocols for n in campaign.networks if n.run == name]
+        train = [run.generation(number) for number in range(len(run.generations))]
+        losses = dict.fromkeys(one.loss + (" + soft labels" if one.soft.weight else "") for one in train if one.epochs)
+        rows.append({
+            "run": name,
+            "train_set": run.train_set,
+            "image": f"{run.image.height} x {run.image.width}",
+            "backbone": f"{run.backbone.name} ({run.backbone.weights})",
+            "aggregator": run.aggregator.name
+            + (f", {run.aggregator.clusters} words" if run.aggregator.name == "netvlad" else ""),
+            "trained": f"published: {Path(run.checkpoint.path).name}" if run.checkpoint
+            else ", then ".join(losses) or "initial network",
+            "generations": len(train),
+            "seeds": len({network.seed for network in campaign.networks if network.run == name}),
+            "done": sum(one in campaign.evaluated for one in wanted),
+            "wanted": len(wanted),
+        })  # fmt: skip
+    return rows
+
+
+def differences(campaign: Campaign, dataset: str, protocol: str) -> list:
+    """The pairs of runs of differences.csv, the most different first; empty where the file is missing."""
+    path = campaign.results / dataset / "differences.csv"
+    if len(campaign.config.runs) < 2:
+        return []
+    table = campaign.table(path, f"{dataset}: differences between runs")
+    if table is None:
+        return []
+    table = table[table.protocol == protocol].sort_values("p_holm", kind="stable")
+    for name in ("recall", "other_recall", "difference", "low", "high"):
+        table[name] *= 100
+    return plain(table.to_dict("records"))
+
+
+def conditions(campaign: Campaign, dataset: str, protocol: str) -> dict:
+    """Recall at the smallest k of each condition, by label; `columns` has the conditions with their queries."""
+    if campaign.recalls is None:
+        return {}
+    table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
+    if table.condition.nunique() < 2:
+        return {}
+    table = named(table[table.k == table.k.min()])
+    sizes = table.groupby("condition", sort=False).queries.first()
+    mean = table.pivot_table(index="label", columns="condition", values="recall", aggfunc="mean", sort=False) * 100
+    order = [ALL, *(name for name in sizes.index if name != ALL)]
+    rows = [[label, [plain(mean.loc[label].get(name)) for name in order]] for label in mean.index]
+    return {"k": int(table.k.min()), "columns": [[name, int(sizes[name])] for name in order], "rows": rows}
+
+
+def verification(campaign: Campaign, dataset: str) -> dict | None:
+    """What `verify` found, or None where it has not run."""
+    path = campaign.results / dataset / "verification.json"
+    what = f"{dataset}: verification of the photos"
+    if not path.exists():
+        campaign.lacks(what, f"{path} is not there yet")
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        campaign.lacks(what, f"{path} cannot be read as JSON")
+        return None
+    problems = {"groups of photos with the same bytes": len(found["duplicates"])}
+    problems["near-duplicate pairs"] = sum(found["near_duplicates"]["pairs"].values())
+    problems |= {f"photos of {pair}'s database": count for pair, count in found["leaks"].items()}
+    for row in found["positives"]:
+        if row["without"]:
+            problems[f"{row['split']} queries without a positive ({row['protocol']})"] = len(row["without"])
+    return found | {"problems": {what: count for what, count in problems.items() if count}}
+
+
+def setting(campaign: Campaign, dataset: str, protocol: str) -> dict:
+    """On what a protocol's recalls were measured: queries, database, radius; {} without recalls."""
+    if campaign.recalls is None:
+        return {}
+    table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
+    table = table[table.condition == ALL]
+    if table.empty:
+        return {}
+    first = table.iloc[0]
+    return plain({name: first[name] for name in ("queries", "without_positives", "database", "radius", "unit")})
+
+
+def safely(make, *arguments):
+    """What a part of the page is made of, or None where the files that it is made from cannot be used: a gap."""
+    campaign, *rest = arguments
+    try:
+        return make(*arguments)
+    except (BadInput, OSError, KeyError, ValueError) as error:
+        campaign.lacks(f"{make.__name__} {' '.join(map(str, rest))}".strip(), f"{type(error).__name__}: {error}")
+        return None
