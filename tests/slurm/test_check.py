@@ -30,7 +30,7 @@ WRONG_ELSEWHERE = {
         "vpr",
     ),
     "array jobs in a few slots": ({("jobs",): 64}, "jobs: 64 and slurm-array-jobs", "unlimited"),
-    "an unknown QOS": ({("set-resources", "gallery"): {"qos": "fast"}}, "qos fast: is not known", "normal"),
+    "an unknown QOS": ({("set-resources", "details"): {"qos": "fast"}}, "qos fast: is not known", "normal"),
     "a rule that does not exist": (
         {("set-resources", "trian"): {"runtime": 5}},
         "set-resources: there is no rule trian",
