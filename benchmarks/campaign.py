@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from vprlib import compare, config, datasets, files, judge
+from vprlib.evaluate import searched
 from vprlib.report.campaign import Campaign, Network
 from vprlib.verify import verify
 
@@ -76,12 +77,15 @@ def evaluate(campaign: Campaign, dataset: str, network: Network, skill: float, r
     """Write the ranking of a network on a dataset, its recalls and answers."""
     images, folder = campaign.results / dataset / "images.csv", campaign.evaluation(dataset, network)
     ranking(folder / "ranking.h5", images, campaign.protocols[dataset][0], skill, rng)
-    asked = {"images": images, "ranking": folder / "ranking.h5", "ks": KS, "config": network.identity, "by": ["light"]}
+    asked = {"images": images, "ks": KS, "config": network.identity, "by": ["light"]}
+    path = folder / "ranking.h5"
     chosen = {"checkpoint": "best", "train_set": dataset, "training": images}
     tables = {"recalls": [], "queries": []}
     for protocol in campaign.protocols[dataset]:
-        tables["recalls"].append(judge.judge(**asked, protocol=protocol, recipe={}, chosen=chosen))
-        tables["queries"].append(judge.answers(**asked, protocol=protocol))
+        found = searched(images=images, ranking=path, protocol=protocol)
+        about = asked | {"protocol": protocol}
+        tables["recalls"].append(judge.judge(found, **about, ranking=path, recipe={}, chosen=chosen))
+        tables["queries"].append(judge.answers(found, **about))
     for name, parts in tables.items():
         table = pd.concat(parts, ignore_index=True)
         files.write_csv(

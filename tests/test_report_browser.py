@@ -111,7 +111,8 @@ def test_twenty_failures_by_keyboard(page):
 
 
 def test_the_explorer_filters_by_who_is_right_by_distance_and_by_condition(page):
-    form = page.locator("#explorer-filters")
+    form = seen(page, "#explorer-filters")
+    page.wait_for_selector("#explorer-list .row")
 
     def count(**values):
         for name, value in values.items():

@@ -33,6 +33,7 @@ function filtered(answers, wanted) {
 
 function applyFilters() {
   const answers = explorer.answers;
+  if (!answers) return; // they are being unpacked; `openDataset` applies the filters then
   const wanted = chosen();
   explorer.found = filtered(answers, wanted);
   const asked = answers.asked(Number(wanted.a), 0) === undefined ? 0 : answers[`asked${wanted.a}`].reduce((sum, one) => sum + one, 0);
@@ -146,7 +147,9 @@ function startExplorer() {
     else applySoon();
   });
   form().addEventListener("submit", (event) => event.preventDefault());
-  find("#explorer-list").addEventListener("scroll", eachFrame(showRows));
-  find("#explorer-list").addEventListener("keydown", onKey);
-  whenSeen(find("#failures"), openDataset);
+  whenSeen(find("#failures"), async () => {
+    await openDataset();
+    find("#explorer-list").addEventListener("scroll", eachFrame(showRows));
+    find("#explorer-list").addEventListener("keydown", onKey);
+  });
 }

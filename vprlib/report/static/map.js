@@ -35,6 +35,7 @@ function errorLines(answers, system, kinds) {
 
 async function drawMap() {
   const answers = mapped.answers;
+  if (!answers) return; // they are being unpacked; `openMap` draws then
   const system = Number(mapForm().elements.system.value);
   const kinds = classes(answers, system);
   const traced = mapForm().elements.lines.checked ? [errorLines(answers, system, kinds)] : [];
