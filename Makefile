@@ -10,7 +10,7 @@ SMALL = --resources gpu=100 --set-threads train=1 extract=1 search=1 whiten=1
 
 demo: .venv/ready ## the main job on the embedded city: minutes on a laptop's CPU
 	snakemake --profile profiles/local all --configfile config/city.yaml $(SMALL)
-	@echo "The city's recalls and plots: results/city, results/city_night, results/comparison.svg, results/training.svg"
+	@echo "The city's recalls and plots: results/report.html; results/city, results/city_night, results/comparison.svg"
 
 test: .venv/ready ## a worker a core, each on one thread
 	OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 8 --dist worksteal -m "not slow and not slurm"
