@@ -110,6 +110,17 @@ def test_bands_are_the_range_of_several_seeds():
     assert (line["y"], line["low"], line["high"]) == ([50], [40], [60])
 
 
+def test_sizes_are_lines_by_run_and_storage_over_bytes():
+    table = pd.DataFrame({"protocol": "own", "run": "plain", "gen": 0, "seed": [0, 1, 0], "dim": 8, "k": 1})
+    table = table.assign(storage=["int8", "int8", "pq"], bytes=[8, 8, 1], recall=[0.5, 0.7, 0.3])
+    config = type("Config", (), {"runs": {"plain": made_run()}})
+    made = charts.sizes(type("Campaign", (), {"config": config}), table)["lines"]
+    assert [(line["label"], line["x"], line["y"]) for line in made] == [
+        ("plain, int8", [8], [60]),
+        ("plain, pq", [1], [30]),
+    ]
+
+
 def made_run():
     from vprlib.config import Run
 

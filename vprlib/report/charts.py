@@ -137,11 +137,10 @@ def precision(campaign: Campaign, table) -> dict:
 def sizes(campaign: Campaign, table) -> dict:
     """Recall@1 over the bytes of a descriptor, a line a run and storage."""
     table = table[table.k == table.k.min()].assign(descriptor="whitened", rerank="none")
-    size = next(name for name in ("bytes", "bytes_per_image") if name in table)
     result, order = [], list(campaign.config.runs)
     for number, (storage, part) in enumerate(table.groupby("storage", sort=False)):
         for run, line in part.groupby("run", sort=False):
-            line = line.groupby(size).recall.mean()
+            line = line.groupby("bytes").recall.mean()
             look = {"label": f"{run}, {storage}", "run": order.index(run), "variant": number, "main": True}
             result.append(look | {"x": list(line.index), "y": list(line * 100)})
     title = f"recall@{table.k.min()}"
