@@ -59,18 +59,21 @@ function plotly() {
   return library;
 }
 
-/** Call once when an element is about to be seen. */
+/** Call once when an element is about to be seen, or printed. */
 function whenSeen(target, callback) {
+  const now = () => {
+    observer.disconnect();
+    window.removeEventListener("beforeprint", now);
+    callback();
+  };
   const observer = new IntersectionObserver(
     (entries) => {
-      if (entries.some((entry) => entry.isIntersecting)) {
-        observer.disconnect();
-        callback();
-      }
+      if (entries.some((entry) => entry.isIntersecting)) now();
     },
     { rootMargin: "400px" },
   );
   observer.observe(target);
+  window.addEventListener("beforeprint", now);
 }
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
