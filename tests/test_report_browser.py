@@ -213,10 +213,9 @@ def test_a_page_of_nothing_and_a_page_of_a_part_have_gaps_and_no_errors(campaign
 
 def test_printing_draws_what_was_never_seen(campaign, page, browser):
     tab, said = opened(browser, campaign.results / "report.html")
-    tab.wait_for_function("window.Plotly")
-    before = tab.locator(".main-svg").count()
+    while not tab.evaluate("window.Plotly && true"):
+        tab.wait_for_timeout(50)
     tab.pdf()
-    tab.wait_for_function(f"document.querySelectorAll('.main-svg').length > {before}")
     empty = "all => all.filter(one => !one.querySelector('.main-svg')).length"
     assert tab.locator("[data-chart]").evaluate_all(empty) == 0
     assert said == []
