@@ -347,8 +347,8 @@ def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(tmp_path):
 
 
 def test_a_job_s_clock_counts_its_work(tmp_path):
-    clock = ledger.Clock()
-    while time.process_time() < clock.cpu + 0.2:
+    clock, until = ledger.Clock(), time.process_time() + 0.2
+    while time.process_time() < until:
         pass
     clock.write(tmp_path / "a.json", rule="train", wildcards={"run": "x"}, threads=1, gpus=0, nodes=1)
     told = json.loads((tmp_path / "a.json").read_text())
