@@ -346,6 +346,14 @@ def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(tmp_path):
     assert stages.stages(tmp_path / "none", RUNS, TOWNS) == []
 
 
+def test_places_without_coordinates_stay_apart_on_the_page():
+    places = pd.DataFrame({"path": [f"{n}.jpg" for n in range(40)], "east": APART * np.arange(40), "north": 0.0})
+    places = places.assign(time=None)
+    found = answers.Explored(places, places, [], 0)
+    values = answers.arrays(found, np.arange(40))
+    assert len(set(values["query_xy"][0])) == 40
+
+
 def test_a_job_s_clock_counts_its_work(tmp_path):
     clock, until = ledger.Clock(), time.process_time() + 0.2
     while time.process_time() < until:

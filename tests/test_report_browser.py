@@ -218,5 +218,8 @@ def test_printing_draws_what_was_never_seen(campaign, page, browser):
     tab.pdf()
     empty = "all => all.filter(one => !one.querySelector('.main-svg')).length"
     assert tab.locator("[data-chart]").evaluate_all(empty) == 0
+    titles = tab.locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title ?? '')")
+    assert titles
+    assert not [title for title in titles if "hare" in title or "loud" in title], "a chart can leave the page"
     assert said == []
     tab.close()

@@ -40,8 +40,8 @@ def written(pattern: str, kind: str):
     return AfterValidator(check)
 
 
-NAME = "made of letters, digits, `_`, `-` and, but at its start, `.`"
-Name = Annotated[str, written(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", NAME)]  # part of a path
+NAME = "a letter or digit, and then letters, digits, `_`, `-` and `.`"
+Name = Annotated[str, written(r"[A-Za-z0-9][A-Za-z0-9_.-]*", NAME)]  # part of a path
 
 
 def distinct(values):

@@ -13,7 +13,7 @@ FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line or a b
 PANEL, NAME = 1.05, 2.6  # inches: a panel of bars, and their names
 KIND = ["descriptor", "dim", "rerank"]
 CONFIDENCE = {"score": "similarity of the first candidate", "ratio": "how much farther the second place is"}
-PANELS = {"loss_hard": "loss", "loss_soft": "soft loss", "violating": "violating\nnegatives (%)"}
+PANELS = {"loss_hard": "hard loss", "loss_soft": "soft loss", "violating": "violating\nnegatives (%)"}
 PANELS |= {"val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (%)", "learning_rate": "learning rate"}
 
 

@@ -19,6 +19,7 @@ PRINT, SCREEN = 300, 200  # dots per inch: of figures, and of sheets of photos, 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "axes.titlelocation": "left"}
 STYLE |= {"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
 STYLE |= {"axes.grid": True, "grid.color": "#E0E0E0", "grid.linewidth": 0.5, "lines.linewidth": 1.2}
+STYLE |= {"text.parse_math": False}  # a `$` in a name is a dollar
 STYLE |= {"lines.markersize": 4, "legend.handlelength": 3, "svg.hashsalt": "vprlib", "pdf.fonttype": 42}
 PLAIN = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}  # metadata without a stamp
 

@@ -11,6 +11,7 @@ NOTE = "Recall in %. Best of our runs bold, second underlined. Published numbers
 INTERVALS = "95 % intervals: Wilson's over the queries or, with several seeds, Student's of the mean."
 ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 ESCAPED |= {character: "\\" + character for character in "&%$#_{}"}
+ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "missing": "-"}
 LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "missing": "--"}
 

@@ -59,7 +59,7 @@ def explored(campaign: Campaign, dataset: str, most: int) -> Explored | None:
         return None
     wanted = sorted(wishes(campaign, dataset), key=lambda wish: wish[0])
     questions, found, left_out = {}, [], 0
-    for _, number, network, rerank, path in wanted:
+    for _, number, network, kind, rerank, path in wanted:
         if len(found) >= most:
             left_out += 1
             continue
@@ -71,7 +71,7 @@ def explored(campaign: Campaign, dataset: str, most: int) -> Explored | None:
         except (BadInput, OSError, KeyError) as error:
             campaign.lacks(f"{dataset}: answers of {network}", str(error))
             continue
-        found += list(of_ranking(campaign, network, rerank, number, judged, questions[number], len(query)))
+        found.append(of_ranking(campaign, network, kind, rerank, number, judged, questions[number], len(query)))
     if not found:
         campaign.lacks(f"{dataset}: answers to look at", "no ranking is there yet")
         return None
@@ -79,7 +79,7 @@ def explored(campaign: Campaign, dataset: str, most: int) -> Explored | None:
 
 
 def wishes(campaign: Campaign, dataset: str):
-    """(importance, protocol's number, network, re-ranker, file) of every ranking that is there."""
+    """(importance, protocol's number, network, kind, re-ranker, file) of every ranking that is there."""
     for name, network in campaign.evaluated:
         if name != dataset:
             continue
@@ -87,30 +87,35 @@ def wishes(campaign: Campaign, dataset: str):
         for rerank, path in campaign.rankings(dataset, network).items():
             for number in range(len(campaign.protocols[dataset])):
                 older = generations - 1 - network.gen
-                yield (rerank != "none", number, network.seed, older), number, network, rerank, path
+                for place, kind in enumerate(kinds(campaign, network)):
+                    importance = (place, rerank != "none", number, network.seed, older)
+                    yield importance, number, network, kind, rerank, path
 
 
-def of_ranking(campaign: Campaign, network, rerank: str, number: int, judged, question, queries: int):
-    """Answers for each kind of descriptor of a ranking file, whitened ones first."""
-    last = network.gen == len(campaign.config.runs[network.run].generations) - 1
+def kinds(campaign: Campaign, network) -> list:
+    """The kinds of descriptors of a network, whitened ones first."""
+    return sorted(campaign.config.runs[network.run].extract.descriptors, reverse=True)
+
+
+def of_ranking(campaign: Campaign, network, kind: str, rerank: str, number: int, judged, question, queries: int):
+    """The answers of one kind of descriptor of a ranking file."""
+    generations = len(campaign.config.runs[network.run].generations)
     seeds = {one.seed for one in campaign.networks if one.run == network.run}
-    for place, kind in enumerate(sorted(judged.rankings, reverse=True)):
-        label = network.run + (
-            "" if len(campaign.config.runs[network.run].generations) == 1 else f", gen {network.gen}"
-        )
-        label += f", seed {network.seed}" if len(seeds) > 1 else ""
-        label += f", {kind} {judged.dims[kind]}-D" + ("" if rerank == "none" else f", {rerank}")
-        hit_QK = hits(judged.rankings[kind], judged.positives)
-        rank = np.where(hit_QK.any(1), np.minimum(1 + hit_QK.argmax(1), WORSE), 0)
-        top_Q5 = np.full((queries, TOP), -1, np.int64)
-        front = judged.rankings[kind][:, :TOP]
-        top_Q5[question.rows_Q, : front.shape[1]] = front
-        rank_Q, hit_Q, asked_Q = np.zeros(queries, np.uint8), np.zeros(queries, np.uint8), np.zeros(queries, bool)
-        rank_Q[question.rows_Q], asked_Q[question.rows_Q] = rank, True
-        bits = 1 << np.arange(min(TOP, hit_QK.shape[1]))
-        hit_Q[question.rows_Q] = (hit_QK[:, :TOP] * bits).sum(1)
-        first = last and not place and not number and rerank == "none" and network.seed == min(seeds)
-        yield Answers(label, network.run, network.gen, number, first, rank_Q, hit_Q, top_Q5, asked_Q)
+    label = network.run + ("" if generations == 1 else f", gen {network.gen}")
+    label += f", seed {network.seed}" if len(seeds) > 1 else ""
+    label += f", {kind} {judged.dims[kind]}-D" + ("" if rerank == "none" else f", {rerank}")
+    hit_QK = hits(judged.rankings[kind], judged.positives)
+    rank = np.where(hit_QK.any(1), np.minimum(1 + hit_QK.argmax(1), WORSE), 0)
+    top_Q5 = np.full((queries, TOP), -1, np.int64)
+    front = judged.rankings[kind][:, :TOP]
+    top_Q5[question.rows_Q, : front.shape[1]] = front
+    rank_Q, hit_Q, asked_Q = np.zeros(queries, np.uint8), np.zeros(queries, np.uint8), np.zeros(queries, bool)
+    rank_Q[question.rows_Q], asked_Q[question.rows_Q] = rank, True
+    bits = 1 << np.arange(min(TOP, hit_QK.shape[1]))
+    hit_Q[question.rows_Q] = (hit_QK[:, :TOP] * bits).sum(1)
+    first = network.gen == generations - 1 and kind == kinds(campaign, network)[0]
+    first = first and not number and rerank == "none" and network.seed == min(seeds)
+    return Answers(label, network.run, network.gen, number, first, rank_Q, hit_Q, top_Q5, asked_Q)
 
 
 def used(found: Explored) -> np.ndarray:
@@ -129,8 +134,9 @@ def arrays(found: Explored, used) -> dict:
     origin = [float(np.floor(axis.min())) for axis in (east, north)]
     result = {"origin": origin, "queries": len(found.query), "top": TOP}
     for name, table in places.items():
-        xy = (table[["east", "north"]].to_numpy(float) - origin) * CENTI
-        result |= {f"{name}_paths": list(table.path), f"{name}_xy": xy.T.round().astype(np.int32)}
+        xy = ((table[["east", "north"]].to_numpy(float) - origin) * CENTI).T.round()
+        near = np.abs(xy).max(initial=0) < np.iinfo(np.int32).max  # places without coordinates are far apart
+        result |= {f"{name}_paths": list(table.path), f"{name}_xy": xy.astype(np.int32) if near else xy}
     result["conditions"] = []
     for name, values in conditions(found.query).items():
         labels = sorted(set(values))

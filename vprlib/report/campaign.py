@@ -105,6 +105,22 @@ class Campaign:
             return None
         return table
 
+    def joined(self, path: Path, what: str, dataset: str):
+        """As `table`, of one that joins the evaluations of a dataset's runs: the rows of the runs of now.
+
+        One that is older than an evaluation of its dataset is a gap: it may hold another recipe's numbers. The sizes
+        are measured beside the evaluations, and so may be older.
+        """
+        made = [self.evaluation(dataset, network) / "queries.csv" for network in self.networks]
+        newest = max((one.stat().st_mtime for one in made if one.exists()), default=0)
+        if path.exists() and path.stat().st_mtime < newest and path.name != "sizes.csv":
+            self.lacks(what, f"{path} is older than an evaluation that it should hold")
+            return None
+        table = self.table(path, what)
+        if table is None or (table := table[table.run.isin(self.config.runs)]).empty:
+            return None
+        return table
+
     @cached_property
     def recalls(self):
         """All recalls that are there, or None."""

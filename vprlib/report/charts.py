@@ -35,7 +35,7 @@ def of_dataset(campaign: Campaign, dataset: str, protocol: str) -> dict:
     for name, make in (("thresholds", thresholds), ("precision", precision), ("sizes", sizes)):
         if name == "sizes" and not campaign.config.sized:
             continue
-        table = campaign.table(campaign.results / dataset / f"{name}.csv", f"{dataset}: {TITLES[name]}")
+        table = campaign.joined(campaign.results / dataset / f"{name}.csv", f"{dataset}: {TITLES[name]}", dataset)
         if table is not None and len(part := table[table.protocol == protocol]):
             made[name] = make(campaign, part)
     return plain(made)

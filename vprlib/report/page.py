@@ -97,7 +97,8 @@ def pictures(parts: list, folder: Path | None, out: Path, room: float) -> dict:
     for number, part in enumerate(waiting):
         values, text = dict(part["arrays"]), ""
         if folder:
-            share = left / (len(waiting) - number)
+            beside = 12 * len(part["found"].query) + 8 * len(part["used"])  # where each photo is
+            share = left / (len(waiting) - number) - beside
             chosen = photos.choose(part["found"], folder / part["name"], share)
             shown[part["name"]] = {"queries": int(chosen.queries_Q.sum()), "of": len(chosen.queries_Q)}
             shown[part["name"]] |= {"photos": len(chosen.query) + len(chosen.database), "unreadable": chosen.unreadable}
@@ -107,7 +108,7 @@ def pictures(parts: list, folder: Path | None, out: Path, room: float) -> dict:
             else:
                 arrays, text = photos.inlined(chosen, part["used"])
                 values |= arrays
-                left -= chosen.size + 12 * len(chosen.queries_Q)
+                left -= chosen.size + beside
         blocks[part["name"]] = {"arrays": block(values), "photos": text}
     return {"blocks": blocks, "shown": shown}
 

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import h5py
+import pandas as pd
 
 from vprlib import files
 from vprlib.report.campaign import Campaign, Network
@@ -30,7 +31,7 @@ def of_evaluation(campaign: Campaign, dataset: str, network: Network) -> dict:
         "made_from": made_from,
         "recipe": recipe,
         "identity": network.identity,
-        "commit": row.get("commit", ""),
+        "commit": "" if pd.isna(row.get("commit")) else row["commit"],
         "version": row.get("version", ""),
         "command": command(campaign, folder / "recalls.csv"),
     }

@@ -67,9 +67,9 @@ def mark_best(rows: list, ks: list):
             groups.setdefault((row["dataset"], row["protocol"]), []).append(row)
     for group in groups.values():
         for k in ks:
-            values = [row["recalls"][k]["recall"] if k in row["recalls"] else -1 for row in group]
-            for row, value in zip(group, values, strict=True):
-                if value == max(values):
+            shown = [(row, round(row["recalls"][k]["recall"], 1)) for row in group if k in row["recalls"]]
+            for row, value in shown:
+                if value == max(one for _, one in shown):
                     row["best"].append(k)
 
 
@@ -102,10 +102,11 @@ def differences(campaign: Campaign, dataset: str, protocol: str) -> list:
     path = campaign.results / dataset / "differences.csv"
     if len(campaign.config.runs) < 2:
         return []
-    table = campaign.table(path, f"{dataset}: differences between runs")
+    table = campaign.joined(path, f"{dataset}: differences between runs", dataset)
     if table is None:
         return []
-    table = table[table.protocol == protocol].sort_values("p_holm", kind="stable")
+    table = table[(table.protocol == protocol) & table.other.isin(campaign.config.runs)]
+    table = table.sort_values("p_holm", kind="stable").assign(seeds=table.seed.nunique())
     for name in ("recall", "other_recall", "difference", "low", "high"):
         table[name] *= 100
     return plain(table.to_dict("records"))
@@ -164,6 +165,6 @@ def safely(make, *arguments):
     campaign, *rest = arguments
     try:
         return make(*arguments)
-    except (BadInput, OSError, KeyError, ValueError) as error:
+    except (BadInput, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         campaign.lacks(f"{make.__name__} {' '.join(map(str, rest))}".strip(), f"{type(error).__name__}: {error}")
         return None

@@ -28,7 +28,7 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
-const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array };
+const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array, float64: Float64Array };
 
 /** The values of packing.block, by name. */
 async function unpackBlock(text) {

@@ -3,7 +3,16 @@
 const hidden = new Set();
 const drawn = new Map(); // figure -> its chart, of those that were seen
 
-const OPTIONS = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// nothing leaves the page: plotly has a button that sends a chart to its makers
+const UNWANTED = ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"];
+const SAVED = { format: "svg", filename: "chart" };
+const OPTIONS = {
+  responsive: true,
+  displaylogo: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: UNWANTED,
+  toImageButtonOptions: SAVED,
+};
 
 /** What all charts look like in the theme of now. */
 function layout(more) {
@@ -43,7 +52,7 @@ function traces(line, chart, banded) {
     y: line.y,
     customdata: range,
     line: { color: colour, width: 2, dash: DASHES[line.variant % 4] },
-    marker: { size: 7, symbol: SYMBOLS[line.run % 8] + (line.variant % 2 ? "-open" : "") },
+    marker: { size: 7, symbol: SYMBOLS[line.run % 8] + ((line.variant + Math.floor(line.variant / 4)) % 2 ? "-open" : "") },
     hovertemplate: `${escaped(line.label)}<br>${chart.x.split(",")[0]} %{x}: <b>%{y:.3~f}</b>${range ? " (%{customdata[0]} to %{customdata[1]})" : ""}<extra></extra>`,
   });
   return traced;
@@ -144,6 +153,7 @@ function startCharts() {
   for (const fieldset of all(".toggles")) {
     toggles(fieldset, Object.values(chartsOf(fieldset.dataset.toggles, fieldset.dataset.protocol)));
   }
+  for (const box of all(".toggles input")) box.checked = !hidden.has(box.value);
   for (const figure of all(".chart[data-chart]")) {
     const chart = chartsOf(figure.dataset.dataset, figure.dataset.protocol)[figure.dataset.chart];
     whenSeen(figure, () => {

@@ -36,7 +36,7 @@ function applyFilters() {
   if (!answers) return; // they are being unpacked; `openDataset` applies the filters then
   const wanted = chosen();
   explorer.found = filtered(answers, wanted);
-  const asked = answers.asked(Number(wanted.a), 0) === undefined ? 0 : answers[`asked${wanted.a}`].reduce((sum, one) => sum + one, 0);
+  const asked = answers[`asked${wanted.a}`].reduce((sum, one) => sum + one, 0);
   find("#explorer-count").textContent = `${whole(explorer.found.length)} of ${whole(asked)} queries`;
   const list = find("#explorer-list");
   find(".runway", list).style.height = `${explorer.found.length * ROW}px`;
@@ -89,6 +89,8 @@ async function showQuery(name, query, system) {
   form().reset();
   form().elements.dataset.value = name;
   await openDataset();
+  form().elements.protocol.value = explorer.answers.systems[system].protocol;
+  openProtocol();
   form().elements.a.value = system;
   form().elements.a_is.value = "";
   form().elements.whole.checked = false;
@@ -110,9 +112,13 @@ function onKey(event) {
 /** Fill the form with the networks and conditions of the chosen dataset. */
 async function openDataset() {
   const name = form().elements.dataset.value;
-  const answers = (explorer.answers = await answersOf(name));
-  const protocols = data.datasets[name].protocols.map((one, number) => [number, one.name]);
-  fill(form().elements.protocol, protocols, 0);
+  const answers = await answersOf(name);
+  if (form().elements.dataset.value !== name) return; // another one was chosen meanwhile
+  explorer.answers = answers;
+  const answered = new Set(answers.systems.map((one) => one.protocol));
+  const named = data.datasets[name].protocols.map((one, number) => [number, one.name]);
+  const protocols = named.filter(([number]) => answered.has(number));
+  fill(form().elements.protocol, protocols, protocols[0][0]);
   find("[data-many=protocols]").hidden = protocols.length < 2;
   find(".unit", form()).textContent = answers.unit;
   const selects = answers.conditions.map(([title, labels], number) => {

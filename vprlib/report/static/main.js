@@ -33,5 +33,5 @@ startExplorer();
 startMap();
 window.addEventListener("hashchange", openTarget);
 openTarget();
-requestIdleCallback(plotly); // so that printing need not wait for it
+(window.requestIdleCallback ?? setTimeout)(plotly); // so that printing need not wait for it
 document.documentElement.dataset.ready = "yes";

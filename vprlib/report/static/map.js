@@ -98,7 +98,10 @@ async function openMap() {
   const flat = data.datasets[name].positions === "map";
   find("#map-gap").hidden = flat;
   find("#map-figure").hidden = !flat;
-  mapped.answers = await answersOf(name);
+  for (const button of all("[data-zoom]")) button.hidden = !flat;
+  const answers = await answersOf(name);
+  if (mapForm().elements.dataset.value !== name) return; // another one was chosen meanwhile
+  mapped.answers = answers;
   fill(mapForm().elements.system, mapped.answers.systems.map((one, system) => [system, systemName(name, one)]), 0);
   if (flat) drawMap();
 }
