@@ -113,7 +113,8 @@ def scores(query_QD, database_ND, ranking_QK, block: int) -> np.ndarray:
             def score(first, start=start, rows=rows):
                 for query, query_D in enumerate(query_QD[first : first + TOGETHER], first):
                     place = ranking_QK[query] - start
-                    inside = np.flatnonzero((place >= 0) & (place < len(rows)))
+                    whole = len(rows) == len(database_ND)
+                    inside = slice(None) if whole else np.flatnonzero((place >= 0) & (place < len(rows)))
                     score_QK[query, inside] = products(query_D, rows, place[inside])
 
             for _ in pool.map(score, range(0, len(query_QD), TOGETHER)):
@@ -124,6 +125,8 @@ def scores(query_QD, database_ND, ranking_QK, block: int) -> np.ndarray:
 def products(query_D, rows_ND, some) -> np.ndarray:
     """The dot products of a query with some rows, (n,) float32, by the precision that the module's text tells of."""
     query_D, size = np.asarray(query_D, np.float64), max(1, GATHERED // len(query_D))
+    if len(some) <= size:
+        return (rows_ND[some].astype(np.float64) @ query_D).astype(np.float32)
     parts = [some[start : start + size] for start in range(0, len(some), size)]
     found = [np.asarray(rows_ND[part], np.float32).astype(np.float64) @ query_D for part in parts]
     return np.concatenate([np.empty(0), *found]).astype(np.float32)
