@@ -17,7 +17,7 @@ test: .venv/ready ## a worker a core, each on one thread
 
 test-slurm: .venv/ready ## on SLURMs of their own on this machine, where Debian's packages can be installed
 	tests/slurm/install.sh
-	OMP_NUM_THREADS=1 timeout 900 pytest -n 4 --dist loadfile -m "slurm and not slow" tests/slurm
+	OMP_NUM_THREADS=1 timeout 900 pytest -n 2 --dist loadfile -m "slurm and not slow" tests/slurm
 
 test-all: .venv/ready
 	pytest
