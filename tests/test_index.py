@@ -158,6 +158,8 @@ def test_a_ranker_indexes_whole_files_and_searches_parts_exactly(tmp_path, rows,
     assert not list(tmp_path.glob("index.*"))
     rank = index.ranker(tmp_path, kind="ivf-pq", memory=GB)
     rank(query, database, 5)
+    (tmp_path / "index.whitened.ivf-pq.faiss").write_bytes(b"a ranker opens its index once")
+    rank(query, database, 5)
     made = json.loads((tmp_path / "index.whitened.ivf-pq.faiss.json").read_text())
     assert made["rows"] == 1200
     np.testing.assert_array_equal(rank(query, rows[:300], 5), nearest(query, rows[:300], 5))
@@ -182,6 +184,10 @@ def test_bad_input_is_one_line(kind, tmp_path, rows, stored, refused):
     path.write_bytes(b"no index")
     with refused(path, "cannot be read as an index"):
         index.load(path, stored(300), memory=GB)
+    index.described(path).write_text('{"plan": {')
+    with refused(f"{path}.json", "damaged", "delete it"):
+        index.load(path, stored(300), memory=GB)
+    assert index.ready(path, stored(300), **options).ntotal == 300  # what cannot be used is built anew
 
 
 def test_a_search_for_more_than_an_index_finds_is_padded(tmp_path, rows, stored):

@@ -70,21 +70,24 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
 def ranker(folder, *, kind: str, memory: float, device=None):
     """What `search` ranks databases, or shards, with: an index in a file of `folder`, kept, extended or built anew.
 
-    A part of a database (Protocol.within) is small and not worth an index: it is searched exactly.
+    A part of a database (Protocol.within) is small and not worth an index: it is searched exactly. An index is opened,
+    and its descriptors compared with the file's, once: a ranker serves one job.
 
     Args:
         kind: `flat` (exact), `ivf-pq` or `hnsw`.
         memory: bytes that an index may take.
         device: of `nearest`.
     """
-    exact = partial(nearest, device=device)
+    exact, held = partial(nearest, device=device), {}
 
     def rank(query_QD, database_ND, k: int) -> tuple:
         name = getattr(database_ND, "name", None)  # a file's, or a shard's
         if not name:
             return exact(query_QD, database_ND, k)
         path = Path(folder) / f"index.{Path(name).name}.{kind}.faiss"
-        return find(ready(path, database_ND, kind=kind, memory=memory), query_QD, database_ND, k)
+        if path not in held:
+            held[path] = ready(path, database_ND, kind=kind, memory=memory)
+        return find(held[path], query_QD, database_ND, k)
 
     return exact if kind == "flat" else rank
 
@@ -125,7 +128,7 @@ def check_plan(path, count: int, width: int, *, kind: str, memory: float):
     Raises:
         BadInput: naming the first that differs.
     """
-    made = json.loads(described(path).read_text())["plan"]
+    made = description(path)["plan"]
     if 2 * made.get("count", 0) < count:
         raise BadInput(
             f"{path}: was built for {made.get('count', 0):,} descriptors, now there are {count:,}; delete it"
@@ -176,7 +179,7 @@ def load(path, database_ND, *, memory: float):
     Raises:
         BadInput: it was made from other descriptors, or is no index.
     """
-    made = json.loads(described(path).read_text())
+    made = description(path)
     if made["rows"] > len(database_ND) or made["digest"] != digest(database_ND, made["rows"]):
         raise BadInput(f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); delete it")
     return opened(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
@@ -200,7 +203,7 @@ def extend(path, database_ND, *, memory: float):
     Raises:
         BadInput: as `load`.
     """
-    made = json.loads(described(path).read_text())
+    made = description(path)
     index = load(path, database_ND, memory=float("inf"))  # lists that are mapped cannot grow
     before = index.ntotal
     log.info("%s: %d descriptors added to %d", path, len(database_ND) - before, before)
@@ -275,6 +278,19 @@ def given(index, lists, count: int):
 
 def described(path) -> Path:
     return Path(f"{path}.json")
+
+
+def description(path) -> dict:
+    """What an index was made of: its `plan`, the `rows` in it and their `digest`.
+
+    Raises:
+        BadInput: the file that says so is damaged.
+    """
+    try:
+        made = json.loads(described(path).read_text())
+        return {key: made[key] for key in ("plan", "rows", "digest")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{described(path)}: is damaged ({error}); delete it") from error
 
 
 def digest(database_ND, rows: int) -> str:

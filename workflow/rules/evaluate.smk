@@ -52,24 +52,11 @@ rule search:
         "../scripts/search.py"
 
 
-rule search_shard:
-    input:
-        images="results/{dataset}/images.csv",
-        database=f"{EVALUATED}/database.h5",
-        queries=f"{EVALUATED}/queries.h5",
+use rule search as search_shard with:
     output:
         temp(f"{EVALUATED}/ranking.{{scatteritem}}.h5"),
     log:
         "logs/search_shard/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
-    threads: 8
-    resources:
-        **SEARCH_GPU,
-    params:
-        depth=candidates,
-        scopes=scopes,
-        index=index_wanted(),
-    script:
-        "../scripts/search_shard.py"
 
 
 rule search_join:

@@ -6,6 +6,7 @@ from vprlib.search import search
 
 if __name__ == "__main__":
     with job(snakemake) as config:
+        shard, shards = map(int, snakemake.wildcards.get("scatteritem", "1-of-1").split("-of-"))
         search(
             snakemake.output[0],
             database=snakemake.input.database,
@@ -15,4 +16,6 @@ if __name__ == "__main__":
             scopes=snakemake.params.scopes,
             rank=ranker(Path(snakemake.output[0]).parent, **snakemake.params.index, device=search_device(config)),
             attributes={"index": snakemake.params.index["kind"]},
+            shard=shard - 1,
+            shards=shards,
         )
