@@ -7,6 +7,7 @@ import numpy as np
 from vprlib.files import BadInput
 
 BLOCK = 1 << 25  # values held as float32: 128 MB
+PIECE = 1 << 21  # values that are read at once to be converted: they are still in the cache then
 
 
 class Rows:
@@ -59,12 +60,21 @@ def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):
     """
     size, held = size or max(1, BLOCK // x_ND.shape[1]), None
     for start in range(first, len(x_ND), size):
-        rows = x_ND[start : start + size]
-        if rows.dtype != np.float32:
-            held = memory(rows.shape) if held is None else held
-            held[: len(rows)] = rows
-            rows = held[: len(rows)]
+        if x_ND.dtype == np.float32:
+            rows = x_ND[start : start + size]
+        else:
+            held = memory((min(size, len(x_ND) - start), *x_ND.shape[1:])) if held is None else held
+            rows = held[: len(x_ND) - start]
+            converted(x_ND, start, rows)
         yield start, finite(rows, whose, start)
+
+
+def converted(x_ND, first: int, out_MD):
+    """Read rows from number `first` on into `out_MD`, a little at once."""
+    step = max(1, PIECE // out_MD.shape[1])
+    for start in range(0, len(out_MD), step):
+        part = out_MD[start : start + step]
+        part[:] = x_ND[first + start : first + start + len(part)]
 
 
 def memory(shape: tuple) -> np.ndarray:
