@@ -371,6 +371,9 @@ class Sizes(Section):
 
     dims: Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], AfterValidator(distinct)] = ()
     storage: Annotated[tuple[Storage, ...], Field(min_length=1), AfterValidator(distinct)] = get_args(Storage)
+    runs: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        (), description="that are measured; all whose descriptors are whitened, if not said"
+    )
 
 
 class Verify(Section):
@@ -455,6 +458,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def sizes_are_there(self):
+        for name in self.sizes.runs:
+            if name not in self.runs:
+                raise ValueError(f"sizes.runs: unknown run {name!r}; {registry.suggestion(name, self.runs)}")
         for name in set(self.sized) & set(self.trained):
             if max(self.sizes.dims) > self.runs[name].whiten.dim:
                 raise ValueError(
@@ -468,7 +474,8 @@ class Config(Section):
     @property
     def sized(self) -> list:
         """The names of the runs whose descriptors are measured in several sizes."""
-        return [name for name, run in self.runs.items() if self.sizes.dims and "whitened" in run.extract.descriptors]
+        asked = (self.sizes.runs or self.runs) if self.sizes.dims else ()
+        return [name for name in self.runs if name in asked and "whitened" in self.runs[name].extract.descriptors]
 
     @model_validator(mode="after")
     def a_step_is_shared(self):

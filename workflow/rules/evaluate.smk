@@ -170,7 +170,7 @@ rule sizes:
         "logs/sizes/{dataset}/{run}/seed{seed}/gen{gen}.log",
     threads: 8
     params:
-        sizes=plain(cfg.sizes),
+        sizes={key: value for key, value in plain(cfg.sizes).items() if key != "runs"},
         judged=judged,
     script:
         "../scripts/sizes.py"
