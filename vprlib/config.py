@@ -44,6 +44,9 @@ NAME = "a letter or digit, and then letters, digits, `_`, `-` and `.`"
 Name = Annotated[str, written(r"[A-Za-z0-9][A-Za-z0-9_.-]*", NAME)]  # part of a path
 
 
+NAMED = 5  # faults that one message names
+
+
 def distinct(values):
     if len(set(values)) < len(values):
         raise ValueError(f"{next(value for value in values if values.count(value) > 1)!r} is given twice")
@@ -258,7 +261,8 @@ class Run(Section):
             try:
                 settings = self.generation(number)
             except ValidationError as errors:
-                raise ValueError(_explain(Train, errors.errors()[0], f"generations.{number}.")) from None
+                found, key = errors.errors(), f"generations.{number}."
+                raise ValueError(together([_explain(Train, one, key, len(found) > 1) for one in found])) from None
             if settings.by_region and self.aggregator.name != "netvlad":
                 raise ValueError(
                     f"generations.{number}: regions are those of the aggregator 'netvlad', not of "
@@ -561,8 +565,8 @@ def parse(raw: dict) -> Config:
     """Check the raw configuration: `base` is one recipe, `runs` name overlays of it, the rest are Config's keys.
 
     Raises:
-        BadInput: one line for the first thing wrong, with its key, the value, what is allowed and, for a misspelt key,
-            the closest known one; `(and n more)` when there are others.
+        BadInput: one line for all that is wrong (as `together`), each with its key, the value, what is allowed and,
+            for a misspelt key, the closest known one.
     """
     raw = {key: value for key, value in raw.items() if value is not None}
     base, runs = raw.pop("base", {}), raw.get("runs") or {}
@@ -570,29 +574,39 @@ def parse(raw: dict) -> Config:
     for key, value in (("base", base), ("runs", runs), *((f"runs.{name}", run or {}) for name, run in named)):
         if not isinstance(value, dict):
             raise BadInput(f"config: {key} must hold keys, not {value!r}")
-    try:
-        if base:
-            _validate(Run, overlay({"train_set": "city"}, base), "base.")
-        raw["runs"] = {name: overlay(base, changes or {}) for name, changes in runs.items()}
-        return _validate(Config, raw, "")
-    except BadInput as error:
-        raise BadInput(f"config: {error}") from None
+    raw["runs"] = {name: overlay(base, changes or {}) for name, changes in runs.items()}
+    _, wrong = _validate(Run, overlay({"train_set": "city"}, base))
+    config, others = _validate(Config, raw)
+    known = {error["loc"] for error in wrong}
+    others = [error for error in others if error["loc"][:1] != ("runs",) or error["loc"][2:] not in known]
+    if wrong or others:
+        briefly = len(wrong + others) > 1
+        said = [_explain(Run, error, "base.", briefly) for error in wrong]
+        raise BadInput(f"config: {together(said + [_explain(Config, error, '', briefly) for error in others])}")
+    return config
 
 
-def _validate(section: type[Section], raw: dict, prefix: str):
+def together(faults: list) -> str:
+    """Several faults in one line: the first five, and how many more there are."""
+    more = f" (and {len(faults) - NAMED} more)" if len(faults) > NAMED else ""
+    return "; also: ".join(faults[:NAMED]) + more
+
+
+def _validate(section: type[Section], raw: dict) -> tuple:
+    """The section and no errors, or None and pydantic's errors, without those that follow from one further down."""
     try:
-        return section.model_validate(raw)
+        return section.model_validate(raw), []
     except ValidationError as errors:
-        first, *others = errors.errors()
-        more = f" (and {len(others)} more)" if others else ""
-        raise BadInput(_explain(section, first, prefix) + more) from None
+        found = errors.errors()
+        above = {error["loc"][:depth] for error in found for depth in range(len(error["loc"]))}
+        return None, [error for error in found if error["loc"] not in above]
 
 
-def _explain(section: type[Section], error: dict, prefix: str) -> str:
+def _explain(section: type[Section], error: dict, prefix: str, briefly: bool = False) -> str:
     key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
     if error["type"] == "extra_forbidden":
         fields = _section_at(section, error["loc"][:-1]).model_fields
-        return f"{key}: unknown key; {registry.suggestion(str(error['loc'][-1]), fields)}"
+        return f"{key}: unknown key; {registry.suggestion(str(error['loc'][-1]), fields, briefly)}"
     if error["type"] == "missing":
         return f"{key}: missing"
     message = error["msg"].removeprefix("Value error, ")
