@@ -168,9 +168,9 @@ def recipe(w):
 
 
 def own_weights(w):
-    """The file that `backbone.file` names; a missing one is the job's to report."""
-    named = cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file
-    return [named] if named and os.path.exists(named) else []
+    """The file that `backbone.file` names."""
+    made = f"results/weights/{w.backbone}/{w.weights}.safetensors"
+    return named_input(cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file, made)
 
 
 def published(*names):
@@ -179,14 +179,14 @@ def published(*names):
 
 
 def named_file(key, made):
-    """Input function: a file that a key of `checkpoint` names. A missing one is the job's to report; once `made` is
-    there, a file that is gone (a disk not mounted) does not make it again."""
+    """Input function: a file that a key of `checkpoint` names."""
+    return lambda w: named_input(getattr(cfg.runs[w.run].checkpoint, key), made.format(**w))
 
-    def find(w):
-        named = getattr(cfg.runs[w.run].checkpoint, key)
-        return [named] if named and (os.path.exists(named) or os.path.exists(made.format(**w))) else []
 
-    return find
+def named_input(named, made):
+    """What a job reads of a file that the configuration names: nothing if it names none, or a missing one, which
+    `lacking` tells. Once `made` is there, a file that is gone (a disk not mounted) does not make it again."""
+    return [named] if named and (os.path.exists(named) or os.path.exists(made)) else []
 
 
 def evaluated_checkpoint(w):
