@@ -7,7 +7,7 @@ from vprlib import registry
 
 LAYERS = [
     {""},
-    {"registry", "files"},
+    {"registry", "files", "archives"},
     {"config", "transfer", "unpack"},
     {"geometry", "ledger", "download", "looked", "duplicates", "statistics"},
     {"datasets"},
