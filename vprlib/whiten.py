@@ -45,7 +45,10 @@ class Whitening:
         x_ND = np.asarray(x_ND, np.float32)
         if x_ND.shape[1] != len(self.U):
             raise files.BadInput(f"the whitening was fitted on {len(self.U)}-D descriptors, these have {x_ND.shape[1]}")
-        return ((product(x_ND, self.U) - self.Utmu.T) / self.scale).astype(np.float32)
+        y_NM = product(x_ND, self.U)
+        y_NM -= self.Utmu.T
+        y_NM /= self.scale
+        return y_NM.astype(np.float32)
 
     @property
     def scale(self) -> np.ndarray:
