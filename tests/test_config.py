@@ -149,9 +149,21 @@ def test_bad_input_is_one_line_with_key_value_and_what_is_allowed(raw, fragments
         parse(raw)
 
 
-def test_several_faults_are_counted(refused):
-    with refused("base.train.margin", "(and 1 more)"):
-        parse(base(train={"margin": -1, "epochs": -1}))
+def test_several_faults_are_told_once_each_in_one_line(refused):
+    raw = {"dataset": ["city"], "base": {"trian": {}, "train": {"epochs": -1, "margn": 1}}}
+    faults = [
+        "config: base.train.epochs: Input should be greater than or equal to 0, not -1",
+        "base.train.margn: unknown key; did you mean 'margin'?",
+        "base.trian: unknown key; did you mean 'train'?",
+        "datasets: missing",
+        "runs.a.train_set: missing",
+    ]
+    with refused("; also: ".join(faults) + " (and 3 more)"):  # `imge`, run b's training set, `dataset`
+        parse(raw | {"runs": {"a": {}, "b": {"imge": {}}}})
+    with refused("datasets.0: Input should be a valid string, not 1; also: seeds: "):
+        parse(changed(datasets=[1], seeds=[]))
+    with refused("generations.0.epochs: ", "-1; also: generations.0.los: unknown key; did you mean 'loss'?"):
+        parse(base(generations=[{"los": 1, "epochs": -1}]))
 
 
 def test_runs_may_share_what_they_agree_on():

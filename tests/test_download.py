@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from test_unpack import KINDS, make
 from web import Page, Site
 
 from vprlib import files, transfer
@@ -112,6 +113,27 @@ def test_a_body_without_length_that_ends_early_is_caught_by_its_checksum(site, g
     site.pages["/a"].steps = [{"drop": 10}]
     with refused("its sha256 is", SHA256):
         get(sha256=SHA256)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_archive_without_length_or_checksum_that_ends_early_gets_no_name(site, get, tmp_path, refused, kind, ranges):
+    body = make(tmp_path / "archive", kind, ("one", BODY[:50_000]), ("two", BODY[50_000:90_000])).read_bytes()
+    (tmp_path / "archive").unlink()
+    page = site.pages["/a"] = Page(body, length=False, ranges=ranges, etag='"1"' if ranges else None)
+    cuts = [len(body) // 2, 10_000] + ([] if kind == "tar" else [len(body) - 1])
+    for cut in cuts:
+        page.steps = [{"drop": cut}]
+        assert get().read_bytes() == body
+        (tmp_path / "a.bin").unlink()
+        (tmp_path / "downloads.json").unlink()
+    page.ranges, page.etag = False, None
+    page.steps = [{"drop": cuts[0]}] * 99
+    with refused("its length is not told", "no whole archive", "(3 tries)"):
+        get()
+    assert "a.bin" not in names(tmp_path)
+    page.body, page.steps = BODY, [{"drop": 10}]
+    assert get().read_bytes() == BODY[:10], "of another file nobody knows where it ends"
 
 
 @pytest.mark.parametrize(

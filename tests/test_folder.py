@@ -80,18 +80,25 @@ def test_sub_folders_are_places_where_nothing_else_is_known(tmp_path, shoot, pho
 
 
 def test_a_folder_that_says_too_little_is_refused_in_one_line(tmp_path, shoot, photo, refused):
+    ways = "GPS in their EXIF", "@east@north@", "a sub-folder for each place", "csv: FILE"
     dataset = folder.dataset(tmp_path / "none", OWN)
-    with refused(tmp_path / "none", "no such", "one sub-folder a place"):
+    with refused(tmp_path / "none", "no such", *ways):
         dataset.table()
     dataset = replace(dataset, root=tmp_path)
     with refused(tmp_path, "holds no photo"):
         dataset.table()
     photo(tmp_path / "a.jpg", seed=1)
-    with refused(tmp_path / "a.jpg", "no GPS", "no sub-folder"):
+    photo(tmp_path / "bridge/b.jpg", seed=2)
+    with refused(f"{tmp_path}: none of its 2 photos has GPS", "1 of them, the first is a.jpg", *ways):
         dataset.table()
+    (tmp_path / "bridge/b.jpg").unlink()
     shoot("b.jpg", 10, 10)
-    with refused("1 of 2 photos", "the first is a.jpg"):
+    with refused("1 of 2 photos have no GPS", "the first is a.jpg", *ways):
         dataset.table()
+    touch(tmp_path, "@1@2@.jpg")
+    with refused("2 of 3 photos have no @east@north@", "the first is a.jpg", *ways):
+        dataset.table()
+    (tmp_path / "@1@2@.jpg").unlink()
     shoot("a.jpg", 10, 30)
     with refused(tmp_path, "degrees from", "one UTM zone"):
         dataset.table()

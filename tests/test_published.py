@@ -168,7 +168,7 @@ def test_a_pca_file_beside_a_checkpoint_is_its_definition(tmp_path, refused):
     weight = (U / np.sqrt(lams)).T
     y = by_definition("openibl", state, photos()).numpy() @ weight.T - (weight @ mu).T
     expected = y / np.linalg.norm(y, axis=1, keepdims=True)
-    np.testing.assert_allclose(ours(found, photos()).numpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(ours(found, photos()).numpy(), expected, atol=1e-6, rtol=0)
     files.write_h5(tmp_path / "other.h5", {"U": U[:64], "lams": lams, "mu": mu[:64], "Utmu": arrays["Utmu"]})
     with refused(tmp_path / "other.h5", "64-D", "128-D"):
         published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "other.h5")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 
 import h5py
@@ -77,6 +78,42 @@ def test_a_checkpoint_without_pca_names_what_to_do(tmp_path):
     counts = planned(tmp_path, "results/city/recalls.csv", config=config)
     assert counts["whiten"] == 1
     assert not {"train", "trunk", "checkpoint_pca"} & set(counts)
+
+
+def test_a_dry_run_names_the_files_that_are_not_where_the_configuration_says(tmp_path, photo):
+    """Those that only the user has, unless what is made from them is there."""
+    torch.save(published_state("openibl"), tmp_path / "own.pth")
+    own = {"checkpoint": {"file": "own.pth"}, "extract": {"descriptors": ["raw"]}}
+    lost = {"checkpoint": {"file": "lost.pth", "pca": "lost.h5"}}
+    mine = {"backbone": {"name": "vgg16", "weights": "mine", "file": "w.pth"}, "aggregator": {"name": "gem"}}
+    custom = {"walk": {"folder": "walk"}, "list": {"csv": "list.csv"}, "unused": {"folder": "unused"}}
+    config = {"datasets": ["city", "walk", "list", "tokyo247", "pitts30k", "nordland"], "custom": custom}
+    config |= {"roots": {"pitts30k": "pitts", "nordland": "made/by/download"}}
+    config |= {"runs": {"own": own, "lost": lost, "mine": mine}}
+    faults = [
+        "runs.lost.checkpoint.file: lost.pth",
+        "runs.lost.checkpoint.pca: lost.h5",
+        "runs.mine.backbone.file: w.pth",
+    ]
+    faults += ["custom.list.csv: list.csv", "roots.pitts30k: pitts"]
+    said = "; also: ".join(f"{fault}: no such file or folder" for fault in faults)
+    status, text = snakemake(tmp_path, "-n", "all", config=config)
+    assert status
+    assert text.splitlines()[-1] == f"error: config: {said} (and 1 more)"
+    for number, place in enumerate("aabb"):
+        photo(tmp_path / f"walk/{place}/{number}.jpg", seed=number)
+    config = {"datasets": ["walk"], "custom": custom, "runs": {"own": own}}
+    assert snakemake(tmp_path, "results/walk/images.csv", config=config)[0] == 0
+    shutil.rmtree(tmp_path / "walk")
+    (tmp_path / "own.pth").unlink()
+    status, text = snakemake(tmp_path, "-n", "all", config=config)
+    assert text.splitlines()[-1] == "error: config: runs.own.checkpoint.file: own.pth: no such file or folder"
+    for made in ("models/own/seed0/gen0/published", "weights/vgg16/mine"):
+        path = tmp_path / f"results/{made}.safetensors"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    config["runs"]["mine"] = mine | {"train_set": "walk"}
+    assert not {"index", "checkpoint", "weights"} & set(planned(tmp_path, config=config))
 
 
 def test_a_run_with_a_checkpoint_has_no_generations(tmp_path):

@@ -57,6 +57,20 @@ def test_apply_is_the_definition():
     assert applied.dtype == np.float32
 
 
+def test_a_large_mean_and_small_eigenvalues_cost_no_digit():
+    """Unit descriptors that have 0.9 of their square length in common, and eigenvalues over four decades."""
+    rng = np.random.default_rng(0)
+    U = np.linalg.qr(rng.normal(size=(2048, 256)))[0].astype(np.float32)
+    lams = np.geomspace(1e-2, 1e-6, 256)
+    mu = rng.normal(size=(2048, 1))
+    mu *= np.sqrt(0.9) / np.linalg.norm(mu)
+    x = (mu.T + rng.normal(size=(50, 256)) * np.sqrt(lams) @ U.T).astype(np.float32)
+    found = Whitening(U, *(part.astype(np.float32) for part in (lams, mu, U.T @ mu)))
+    U, lams, Utmu, x = (part.astype(np.float64) for part in (found.U, found.lams, found.Utmu, x))
+    y = (x @ U - Utmu.T) / np.sqrt(lams)
+    np.testing.assert_allclose(found.apply(x), y / np.linalg.norm(y, axis=1, keepdims=True), atol=1e-7, rtol=0)
+
+
 def test_a_saved_whitening_has_the_published_layout_and_loads(tmp_path, refused):
     x = descriptors(100, 16)
     found = fit(x, 6)

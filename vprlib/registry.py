@@ -50,10 +50,11 @@ FAMILIES = {
 }
 
 
-def suggestion(name: str, known) -> str:
-    """The end of an error message: the closest of the known names, and all of them."""
+def suggestion(name: str, known, briefly: bool = False) -> str:
+    """The end of an error message: the closest of the known names, and all of them (briefly: if none is close)."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(known)}"
+    meant = f"did you mean {close[0]!r}?" if close else ""
+    return meant if meant and briefly else f"{meant} known: {', '.join(known)}".lstrip()
 
 
 def check(family: str, name: str) -> str:

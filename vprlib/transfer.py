@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 import vprlib
 from vprlib import files
+from vprlib.archives import unfinished
 from vprlib.files import BadInput, amount
 
 log = logging.getLogger(__name__)
@@ -272,6 +273,8 @@ def _attempt(session, url, part, size, judged, room, meter, patience):
         raise _reason(error, patience) from error
     if total is not None and part.bytes < total:  # a proxy may cut a range into shorter ones
         raise Broken(f"only bytes up to {part.bytes} of {total} were sent")
+    if total is None and size is None and not judged and (reason := unfinished(part.path)):
+        raise Broken(f"its length is not told, and what came is no whole archive ({reason})")
 
 
 def _agree(response, part: Part, size) -> int | None:

@@ -1,43 +1,25 @@
 """Unpacking of archives that strangers made: nothing leaves the folder, nothing half written stays in it."""
 
-import bz2
 import filecmp
-import gzip
 import logging
-import lzma
 import re
 import shutil
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vprlib import files
+from vprlib.archives import CHUNK, DAMAGED, ZIP, Header, most, opener
 from vprlib.files import BadInput, amount
 
 log = logging.getLogger(__name__)
 
-RATIO = 200  # unpacked bytes for one of the archive, at most, where no limit is declared
-FLOOR = 100_000_000  # bytes that any archive may unpack to
 MEMBERS = 5_000_000
 HEADER = 1 << 25  # bytes between two members of a tar; GNU and PAX headers are held in memory
-CHUNK = 1 << 20
-OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-DAMAGED = (  # what a damaged archive makes of its reader
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True)
@@ -74,13 +56,12 @@ def unpack(archive, folder, *, limit: int | None = None) -> dict:
     temporary = folder / f".{archive.name}.unpacking"
     with files.held(folder / f"{archive.name}.unpacking"):
         try:
-            size = archive.stat().st_size
-            limit = max(RATIO * size, FLOOR) if limit is None else limit
+            limit = most(archive) if limit is None else limit
             if temporary.exists():
                 shutil.rmtree(temporary)  # of a killed process
             temporary.mkdir()
             with archive.open("rb") as file:
-                extract = _unpack_zip if file.peek(2).startswith(b"PK") else _unpack_tar
+                extract = _unpack_zip if file.peek(2).startswith(ZIP) else _unpack_tar
                 log.info("%s: is unpacked into %s", archive, folder)
                 found = extract(_Contents(archive, temporary, limit), file)
             if not found:
@@ -216,10 +197,10 @@ def _unpack_tar(contents: _Contents, file) -> dict:
     """Unpack a tar, read once: its members are checked as they come, links when all are here."""
     archive = contents.archive
     contents.check_room(archive.stat().st_size)  # it takes about that, or more
-    opener = next((opener for magic, opener in OPENERS.items() if file.peek(6).startswith(magic)), None)
-    with opener(file) if opener else _same(file) as plain:
+    opened = opener(file.peek(6))
+    with opened(file) if opened else _same(file) as plain:
         stream = _Bounded(archive, plain)
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as source:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as source:
             while info := source.next():
                 stream.since = 0
                 source.members.clear()  # tarfile would keep them all
@@ -237,19 +218,6 @@ def _unpack_tar(contents: _Contents, file) -> dict:
         while stream.read(CHUNK):  # to the end, where the checksum of the whole is
             pass
     return _finish(contents, list(contents.copies()))
-
-
-class _Header(tarfile.TarInfo):
-    """A tar's header; a damaged or missing one is an error, where tarfile takes it for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf, encoding, errors):
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"{error}, where a header or the end mark should be") from error
 
 
 class _Bounded:

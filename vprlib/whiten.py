@@ -37,11 +37,18 @@ class Whitening:
         return y / np.maximum(np.linalg.norm(y, axis=1, keepdims=True), 1e-12)
 
     def project(self, x_ND) -> np.ndarray:
-        """The whitened (N, dim) float32 rows before their normalisation: unit covariance on the fitted data."""
+        """The whitened (N, dim) float32 rows before their normalisation: unit covariance on the fitted data.
+
+        What is left when the mean is taken off may be a hundredth of the descriptor, and is then divided by the roots
+        of small eigenvalues: a float32 product is 2e-6 off where unit rows are 1e-1, so it is computed in float64.
+        """
         x_ND = np.asarray(x_ND, np.float32)
         if x_ND.shape[1] != len(self.U):
             raise files.BadInput(f"the whitening was fitted on {len(self.U)}-D descriptors, these have {x_ND.shape[1]}")
-        return (x_ND @ self.U - self.Utmu.T) / self.scale
+        y_NM = product(x_ND, self.U)
+        y_NM -= self.Utmu.T
+        y_NM /= self.scale
+        return y_NM.astype(np.float32)
 
     @property
     def scale(self) -> np.ndarray:
@@ -127,5 +134,14 @@ def fit(x_ND, dim: int) -> Whitening:
     else:
         U[:] = vectors
     U *= np.sign(U[np.abs(U).argmax(0), np.arange(dim)])
-    mu = mu[:, None]
-    return Whitening(U, lams.astype(np.float32), mu, U.T @ mu)
+    Utmu = product(mu[None], U).T.astype(np.float32)
+    return Whitening(U, lams.astype(np.float32), mu[:, None], Utmu)
+
+
+def product(x_ND, U_DM) -> np.ndarray:
+    """x U in float64, (N, M), of float32 matrices, without a float64 copy of either: that of U may be a gigabyte."""
+    y_NM = np.zeros((len(x_ND), U_DM.shape[1]))
+    for first in range(0, len(U_DM), BLOCK):
+        some = slice(first, first + BLOCK)
+        y_NM += x_ND[:, some].astype(np.float64) @ U_DM[some].astype(np.float64)
+    return y_NM

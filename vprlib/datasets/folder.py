@@ -20,6 +20,10 @@ from vprlib.files import BadInput
 APART = 1e6  # metres from one place without coordinates to the next
 READERS = 8  # files opened at a time
 GPS, EXIF = 0x8825, 0x8769  # the directories of tags
+WAYS = (
+    "all of them need GPS in their EXIF, or names that begin with @east@north@, or a sub-folder for each place, or a "
+    "CSV with the east and north of each (custom: {NAME: {csv: FILE}})"
+)
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, DIRECTION, ORIGINAL = 1, 2, 3, 4, 17, 36867
 
 
@@ -29,7 +33,7 @@ def dataset(path: Path, protocol: Protocol) -> Dataset:
         files=(".",),
         root=path,
         protocols=(protocol,),
-        access="Name a folder of photos with GPS in their EXIF, with @east@north@ names, or one sub-folder a place",
+        access=f"Name a folder of photos; {WAYS}",
         may_lack_queries=True,
     )
 
@@ -54,8 +58,11 @@ def index(root: Path):
         table = pd.DataFrame({"place": ["/".join(place) for _, _, place in parts]})
         table["east"], table["north"] = APART * pd.factorize(table.place, sort=True)[0], 0.0
     else:
-        first = next(name for name, (_, _, place) in zip(names, parts, strict=True) if not place)
-        raise BadInput(f"{root / first}: has no GPS in its EXIF, no @east@north@ in its name and is in no sub-folder")
+        outside = [name for name, (_, _, place) in zip(names, parts, strict=True) if not place]
+        raise BadInput(
+            f"{root}: none of its {len(names)} photos has GPS in its EXIF or @east@north@ in its name, and "
+            f"{len(outside)} of them, the first is {outside[0]}, are in no sub-folder that could be their place; {WAYS}"
+        )
     return table.assign(path=names, split=[split for split, _, _ in parts], role=[role for _, role, _ in parts])
 
 
@@ -80,9 +87,11 @@ def _positioned(root: Path, names: list, rows: list):
 
     lacking = [name for name, row in zip(names, rows, strict=True) if row is None]
     if lacking:
+        by_exif = any("latitude" in row for row in rows if row)
+        kind = "GPS in their EXIF" if by_exif else "@east@north@ in their names"
         raise BadInput(
-            f"{root}: {len(lacking)} of {len(names)} photos do not say where they were taken, the first is "
-            f"{lacking[0]}; give all a position of one kind, or none and one sub-folder a place"
+            f"{root}: {len(lacking)} of {len(names)} photos have no {kind}, as the others have, the first is "
+            f"{lacking[0]}; {WAYS}"
         )
     table = pd.DataFrame(rows)
     if "latitude" in table:

@@ -168,9 +168,9 @@ def recipe(w):
 
 
 def own_weights(w):
-    """The file that `backbone.file` names; a missing one is the job's to report."""
-    named = cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file
-    return [named] if named and os.path.exists(named) else []
+    """The file that `backbone.file` names."""
+    made = f"results/weights/{w.backbone}/{w.weights}.safetensors"
+    return named_input(cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file, made)
 
 
 def published(*names):
@@ -179,14 +179,14 @@ def published(*names):
 
 
 def named_file(key, made):
-    """Input function: a file that a key of `checkpoint` names. A missing one is the job's to report; once `made` is
-    there, a file that is gone (a disk not mounted) does not make it again."""
+    """Input function: a file that a key of `checkpoint` names."""
+    return lambda w: named_input(getattr(cfg.runs[w.run].checkpoint, key), made.format(**w))
 
-    def find(w):
-        named = getattr(cfg.runs[w.run].checkpoint, key)
-        return [named] if named and (os.path.exists(named) or os.path.exists(made.format(**w))) else []
 
-    return find
+def named_input(named, made):
+    """What a job reads of a file that the configuration names: nothing if it names none, or a missing one, which
+    `lacking` tells. Once `made` is there, a file that is gone (a disk not mounted) does not make it again."""
+    return [named] if named and (os.path.exists(named) or os.path.exists(made)) else []
 
 
 def evaluated_checkpoint(w):
@@ -286,61 +286,3 @@ def last(pattern, runs=cfg.runs, **wildcards):
     """A pattern for the last generation and the first seed of some runs."""
     gens = {run: len(cfg.runs[run].generations) - 1 for run in runs}
     return [pattern.format(run=run, seed=seeds_of(run)[0], gen=gens[run], **wildcards) for run in runs]
-
-
-def pictures(path, caption, category, what):
-    """The files of a figure: the one that the report shows, and the same for print and for slides."""
-    shown = report(f"{path}.svg", caption=f"../report/{caption}.rst", category=category, labels={"what": what})
-    return [shown, f"{path}.pdf", f"{path}.png"]
-
-
-def variants():
-    """The figures of what varies in this configuration."""
-    several = {
-        "generations": any(len(run.generations) > 1 for run in cfg.runs.values()),
-        "seeds": len(cfg.seeds) > 1,
-        "conditions": any(cfg.evaluate.by.values()),
-    }
-    return [name for name, wanted in several.items() if wanted]
-
-
-def campaign_params():
-    """What the page must know of the configuration, as plain data."""
-    asked = zip(networks(), identities(), strict=True)
-    return {
-        "networks": [[*network, identity] for network, identity in asked],
-        "judged": {name: [asdict(protocol) for protocol in dataset(name).protocols] for name in cfg.datasets},
-        "configfile": os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "",
-    }
-
-
-def page_inputs(w):
-    """Everything that the page is made from, but what each job took."""
-    tables = ["images.csv", "verification.json", "differences.csv", "thresholds.csv", "precision.csv"]
-    tables += ["sizes.csv"] if cfg.sized else []
-    rankings = ["ranking.h5", *(f"rerank/{one.name}.h5" for one in cfg.rerank)]
-    answers = ["recalls.csv", "queries.csv", *rankings]
-    paths = [f"results/{name}/{table}" for name in cfg.datasets for table in tables]
-    paths += [path for name in cfg.datasets for file in answers for path in tree(f"{EVALUATED}/{file}", dataset=name)]
-    return paths + tree(f"{MODEL}/history.csv", cfg.trained)
-
-
-def everything(w):
-    """The targets of `all`."""
-    finals = ["results/report.html", "results/comparison.svg", "results/recalls.tex"]
-    finals += ["results/training.svg"] if cfg.trained else []
-    trained_on = {run.train_set for run in cfg.trained.values()}
-    finals += [f"results/{name}/verification.json" for name in sorted(trained_on - set(cfg.datasets))]
-    tables, drawn = ("recalls.csv", "differences.csv", "verification.json"), ("recalls", "thresholds", "precision")
-    with_words = [name for name, run in cfg.trained.items() if run.aggregator.name == "netvlad"]
-    for name in cfg.datasets:
-        finals += [f"results/{name}/{file}" for file in (*tables, "contact.png")]
-        varying = [figure for figure in variants() if figure != "conditions" or cfg.evaluate.by.get(name)]
-        finals += [f"results/{name}/{figure}.svg" for figure in (*drawn, *varying)]
-        finals += last(f"{EVALUATED}/gallery.png", dataset=name) + last(f"{EVALUATED}/errors.svg", dataset=name)
-        # of the last run only, which take longer; those of the others are made when their file is asked for
-        finals += last(f"{EVALUATED}/projection.svg", list(cfg.runs)[-1:], dataset=name)
-        finals += last(f"{EVALUATED}/words.png", with_words[-1:], dataset=name)
-        finals += [f"results/{name}/sizes.svg"] if cfg.sized else []
-    used = {centroids_of(run, seed) for run in cfg.trained.values() for seed in cfg.seeds} - {None}
-    return finals + [path.replace(".h5", ".svg") for path in sorted(used)]
