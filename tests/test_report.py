@@ -139,6 +139,9 @@ def test_answers_are_those_of_the_tables_of_queries(whole):
         assert list(page["query_paths"]) == list(table["query"])
         assert page[f"rank{number}"].tolist() == table["rank"].fillna(0).astype(int).tolist()
         top = page[f"top{number}"].reshape(answers.TOP, 60).astype(int) - 1
+        falls = page[f"score{number}"].reshape(answers.TOP, 60) / 1000
+        assert falls[0] == pytest.approx(table.score.to_numpy(), abs=1e-3)
+        assert (falls[1:] >= 0).all()
         assert database[top[0]].tolist() == table.top.tolist()
         query, stored = (page[f"{kind}_xy"].reshape(2, -1) / 100 for kind in ("query", "database"))
         assert np.hypot(*(query - stored[:, top[0]])) == pytest.approx(table["error@1"].to_numpy(), abs=0.02)
@@ -174,8 +177,8 @@ def judged(*ranks) -> answers.Explored:
     for rank in ranks:
         rank_Q = np.array(rank, np.uint8)
         top, asked = np.zeros((len(rank_Q), 5), int), np.ones(len(rank_Q), bool)
-        made.append(answers.Answers("x", "x", 0, 0, True, rank_Q, rank_Q, top, asked))
-    return answers.Explored(pd.DataFrame(index=range(len(rank))), None, made, 0)
+        made.append(answers.Answers("x", "x", 0, 0, True, rank_Q, rank_Q, top, np.zeros(top.shape), asked))
+    return answers.Explored(pd.DataFrame(index=range(len(rank))), None, made, {0: np.full(len(rank), 99)}, 0)
 
 
 def test_disagreements_and_failures_come_in_turn_and_then_the_rest():
@@ -197,7 +200,7 @@ def test_photos_fit_into_their_room_and_every_chosen_query_has_all_of_its_photos
     assert 0.5 * room < some.size <= room
     for query in np.flatnonzero(some.queries_Q):
         assert query in some.query
-        assert set(photos.shown(found)[query]) <= set(some.database)
+        assert set(photos.shown(found)[query]) - {-1} <= set(some.database)
     assert not photos.choose(found, tmp_path, 0).queries_Q.any()
     arrays, text = photos.inlined(some, answers.used(found))
     begin, end = arrays["query_at"].reshape(-1, 2)[next(iter(some.query))]
@@ -205,10 +208,11 @@ def test_photos_fit_into_their_room_and_every_chosen_query_has_all_of_its_photos
 
 
 def test_a_query_is_shown_with_two_networks_candidates_and_the_first_of_the_others():
-    found = judged([1], [1], [1])
+    found = judged([1, 1], [1, 3], [1, 1])
     for number, one in enumerate(found.answers):
         one.top_Q5[:] = np.arange(5) + 10 * number
-    assert set(photos.shown(found)[0]) == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24}
+    assert set(photos.shown(found)[0]) - {-1} == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24}
+    assert set(photos.shown(found)[1]) == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24, 99}, "and what a miss should have got"
 
 
 def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(photo, tmp_path):
@@ -349,7 +353,7 @@ def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(tmp_path):
 def test_places_without_coordinates_stay_apart_on_the_page():
     places = pd.DataFrame({"path": [f"{n}.jpg" for n in range(40)], "east": APART * np.arange(40), "north": 0.0})
     places = places.assign(time=None)
-    found = answers.Explored(places, places, [], 0)
+    found = answers.Explored(places, places, [], {}, 0)
     values = answers.arrays(found, np.arange(40))
     assert len(set(values["query_xy"][0])) == 40
 

@@ -5,10 +5,14 @@ import subprocess
 import tarfile
 from dataclasses import replace
 
+import h5py
+import numpy as np
 import pytest
 
 from benchmarks.campaign import made
 from benchmarks.chromium import chromium, installed, opened
+from vprlib.datasets.base import read_table, select
+from vprlib.report.campaign import Network
 from vprlib.report.page import build
 
 pytestmark = pytest.mark.skipif(not installed(), reason="no chromium on this machine; tests/install_browser.sh gets it")
@@ -48,6 +52,11 @@ def quiet(request):
 def seen(page, selector):
     page.locator(selector).first.scroll_into_view_if_needed()
     return page.locator(selector)
+
+
+def settled(page):
+    """Let the page answer the last input."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_sorting_by_a_column_orders_the_rows_and_says_so(page):
@@ -105,7 +114,7 @@ def test_twenty_failures_by_keyboard(page):
         page.keyboard.press(key)
         assert page.locator("#explorer-list").get_attribute("aria-activedescendant") == f"row-{place}"
     photos = page.locator("#explorer-detail img")
-    assert photos.count() == 11
+    assert photos.count() == 12, "the query, the right photo, and five candidates of each network"
     assert photos.evaluate_all("all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth > 9)))")
     assert page.locator("#explorer-detail .frame.is-wrong").count() >= 1
 
@@ -118,7 +127,7 @@ def test_the_explorer_filters_by_who_is_right_by_distance_and_by_condition(page)
         for name, value in values.items():
             field = form.locator(f"[name={name}]")
             field.select_option(value) if field.evaluate("one => one.tagName") == "SELECT" else field.fill(value)
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        settled(page)
         return int(page.locator("#explorer-count").inner_text().split()[0])
 
     sums = [count(a_is=a, b_is=b) for a in ("right", "wrong") for b in ("right", "wrong")]
@@ -131,6 +140,56 @@ def test_the_explorer_filters_by_who_is_right_by_distance_and_by_condition(page)
     assert count(a_is="", least="", most="", condition0="0") + count(condition0="1") == 80
     assert count(condition0="", text="query_00007") == 10
     count(text="")
+
+
+def test_who_is_right_is_a_button_with_its_count(page):
+    seen(page, "#explorer-filters")
+    page.wait_for_selector("#explorer-list .row")
+    buttons, counts = page.locator("[data-who]"), {}
+    for button in buttons.all():
+        button.click()
+        settled(page)
+        who = button.get_attribute("data-who")
+        counts[who] = int(button.locator("small").inner_text())
+        assert page.locator("#explorer-count").inner_text() == f"{counts[who]} of 80 queries"
+        assert buttons.evaluate_all("all => all.filter(one => one.ariaPressed === 'true').length") == 1
+        a, b = (
+            f"{letter} {'✓' if one == 'right' else '✗'}" for letter, one in zip("AB", who.split() or "xx", strict=True)
+        )
+        if who.strip():
+            marks = page.locator("#explorer-list .row .marks").all_inner_texts()
+            assert all(a in one and b in one for one in marks)
+    everything = counts.pop(" ")
+    assert everything == sum(counts.values()) == 80
+    assert min(counts.values()) > 0
+    for name, value in (("a_is", "wrong"), ("b_is", "")):
+        page.locator(f"#explorer-filters [name={name}]").select_option(value)
+    settled(page)
+
+
+def test_the_right_photo_and_the_scores_are_those_of_the_files(page, campaign):
+    seen(page, "#explorer-filters")
+    page.wait_for_selector("#explorer-list .row")
+    table = read_table(campaign.results / "town/images.csv")
+    query, database = (select(table, "test", role) for role in ("query", "database"))
+    names = page.locator("#explorer-filters [name=a] option").all_inner_texts()
+    shown = page.locator("#explorer-filters [name=a]").input_value()
+    run = names[int(shown)].split(",")[0]
+    with h5py.File(campaign.evaluation("town", Network(run, 0, 0, "")) / "ranking.h5") as file:
+        scores = file["all/whitened/score"][:]
+    stepped = page.locator("[data-step='1']")
+    for _ in range(5):
+        number = int(page.locator("#explorer-detail h3").inner_text().split()[1])
+        own = page.locator("#explorer-detail .answers").first.locator("small").all_inner_texts()
+        assert own == [f"score {score:.3f}" for score in scores[number, :5]]
+        far = np.hypot(database.east - query.east[number], database.north - query.north[number])
+        caption = page.locator("#explorer-detail .asked figcaption").nth(1).inner_text()
+        assert caption == f"✓ nearest right photo: {far.min():.1f} m"
+        assert (
+            page.locator("#explorer-detail .asked figure").nth(1).get_attribute("title") == database.path[far.argmin()]
+        )
+        stepped.click()
+    assert page.locator("#explorer-place").inner_text().startswith("6 of ")
 
 
 def test_the_map_zooms_and_leads_to_the_photos(page):
@@ -149,9 +208,49 @@ def test_the_map_zooms_and_leads_to_the_photos(page):
         """() => document.querySelector('#map-figure .plot').emit('plotly_click', {points: [{customdata: 7}]})"""
     )
     page.wait_for_function("document.querySelector('#explorer-detail h3').textContent === 'Query 7'")
+    names = page.locator("#map-figure .legendtext").all_text_contents()
+    assert names[0].startswith("database (120 positions)")
+    assert page.locator("#map-figure .xtitle").text_content() == "east, m (UTM)"
     page.locator("#map-filters select[name=dataset]").select_option("drive")
     page.locator("#map-gap").wait_for()
     assert not page.locator("#map-figure").is_visible()
+
+
+def test_a_query_of_the_map_keeps_the_filters_that_it_fits_and_says_which_it_does_not(page):
+    form, said = seen(page, "#explorer-filters"), page.locator("#explorer-said")
+    page.locator("#map-filters select[name=dataset]").select_option("town")
+    page.locator("[data-who='wrong right']").click()
+    form.locator("[name=text]").fill("query")
+    settled(page)
+    row, count = page.locator("#explorer-list .row").nth(1).inner_text(), page.locator("#explorer-count").inner_text()
+    number = int(row.removeprefix("#").split()[0])
+    choose = "n => document.querySelector('#map-figure .plot').emit('plotly_click', {points: [{customdata: n}]})"
+    page.evaluate(choose, number)
+    settled(page)
+    assert page.locator("#explorer-detail h3").inner_text() == f"Query {number}"
+    assert (page.locator("#explorer-count").inner_text(), said.inner_text()) == (count, "")
+    page.locator("[data-who='right right']").click()
+    settled(page)
+    page.evaluate(choose, number)
+    settled(page)
+    assert page.locator("#explorer-detail h3").inner_text() == f"Query {number}"
+    assert "were cleared" in said.inner_text()
+    assert page.locator("#explorer-count").inner_text() == "80 of 80 queries"
+    assert form.locator("[name=text]").input_value() == ""
+
+
+def test_lines_of_the_map_are_drawn_of_few_wrong_queries_or_if_asked_for(page):
+    seen(page, "#map-figure")
+    page.wait_for_selector("#map-figure[data-drawn=town]")
+    lines, box = page.locator("#map-figure .scatterlayer .trace .js-line"), page.locator("#map-filters [name=lines]")
+    wrong = int(page.locator("#map-lines").inner_text())
+    assert (box.is_checked(), lines.count()) == (True, wrong)
+    box.uncheck()
+    settled(page)
+    assert lines.count() == 0
+    box.check()
+    settled(page)
+    assert lines.count() == wrong > 0
 
 
 def test_text_of_the_user_is_text(page):

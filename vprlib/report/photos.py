@@ -109,7 +109,9 @@ def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chos
         folder: of the cache.
         room: may be infinite; then of all queries, with all that they were answered.
     """
-    top_QN = np.concatenate([one.top_Q5 for one in found.answers], 1) if room == np.inf else shown(found)
+    top_QN = shown(found) if room < np.inf else np.column_stack([
+        *(one.top_Q5 for one in found.answers), *found.right.values()
+    ])  # fmt: skip
     order, whole = importance(found), np.zeros(len(found.query), bool)
     made = {"query": {}, "database": {}}
     paths = {"query": found.query.path.to_numpy(), "database": found.database.path.to_numpy()}
@@ -139,12 +141,13 @@ def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chos
 def shown(found: Explored) -> np.ndarray:
     """The database images that a query is shown with: (Q, N), -1 pads.
 
-    All candidates of the first and the last of the networks of `Answers.first`, which the explorer opens with, and the
-    first candidate of the others.
+    All candidates of the first and the last of the networks of `Answers.first`, which the explorer opens with, the
+    first candidate of the others, and the right photo of a query that one of them misses.
     """
     first = [one for one in found.answers if one.first] or found.answers[:1]
-    pair = [first[0].top_Q5, first[-1].top_Q5]
-    return np.concatenate([*pair, *(one.top_Q5[:, :1] for one in first[1:-1])], 1)
+    missed = np.any([one.rank_Q != 1 for one in first], axis=0)
+    right = np.where(missed, found.right[first[0].protocol], -1)
+    return np.column_stack([first[0].top_Q5, first[-1].top_Q5, *(one.top_Q5[:, 0] for one in first[1:-1]), right])
 
 
 def keep(made: dict) -> dict:

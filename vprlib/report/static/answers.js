@@ -18,6 +18,7 @@ class Answers {
     this.unit = data.datasets[name].unit;
     this.positions = data.datasets[name].positions;
     this.radii = data.datasets[name].radii;
+    this.utm = `UTM ${this.zone}`.trim();
     this.stored = this.database_paths.length;
     this.lower = this.query_paths.map((path) => path.toLowerCase());
     this.errors = this.systems.map((_, system) => this.errorsOf(system));
@@ -26,6 +27,18 @@ class Answers {
   /** The database photo that a network put at a place, -1 if none. */
   answer(system, query, place) {
     return this[`top${system}`][place * this.queries + query] - 1;
+  }
+
+  /** How like the query a network found the photo at a place. */
+  score(system, query, place) {
+    let score = 0;
+    for (let before = 0; before <= place; before++) score += (before ? -1 : 1) * this[`score${system}`][before * this.queries + query];
+    return score / 1000;
+  }
+
+  /** The database photo that a query should be answered by, -1 if none is right. */
+  rightPhoto(system, query) {
+    return this[`right${this.systems[system].protocol}`][query] - 1;
   }
 
   hit(system, query, place) {

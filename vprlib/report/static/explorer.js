@@ -6,7 +6,7 @@ const explorer = { answers: null, found: [], at: 0 };
 const form = () => find("#explorer-filters");
 const chosen = () => Object.fromEntries(new FormData(form()));
 
-/** The queries that fit the form, in its order. */
+/** The queries that fit the form, in its order, and how many would by who is right: of "wrong right", A's and B's. */
 function filtered(answers, wanted) {
   const [a, b] = [Number(wanted.a), Number(wanted.b)];
   const least = wanted.least === "" ? -1 : Number(wanted.least);
@@ -16,26 +16,41 @@ function filtered(answers, wanted) {
   const conditions = answers.conditions
     .map(([name], number) => [answers[`condition_${name}`], wanted[`condition${number}`]])
     .filter(([, value]) => value);
-  const is = (system, query, how) => !how || answers.right(system, query) === (how === "right");
-  const found = [];
+  const is = (right, how) => !how || right === (how === "right");
+  const [found, counts] = [[], { "wrong right": 0, "right wrong": 0, "wrong wrong": 0, "right right": 0 }];
   for (let query = 0; query < answers.queries; query++) {
-    if (!answers.asked(a, query) || !is(a, query, wanted.a_is) || !is(b, query, wanted.b_is)) continue;
+    if (!answers.asked(a, query)) continue;
     if (errors[query] < least || errors[query] > most) continue;
     if (wanted.whole && answers.whole && !answers.whole[query]) continue;
     if (conditions.some(([codes, value]) => codes[query] !== Number(value))) continue;
     if (text && !answers.lower[query].includes(text)) continue;
-    found.push(query);
+    const [a_right, b_right] = [answers.right(a, query), answers.right(b, query)];
+    counts[`${a_right ? "right" : "wrong"} ${b_right ? "right" : "wrong"}`]++;
+    if (is(a_right, wanted.a_is) && is(b_right, wanted.b_is)) found.push(query);
   }
   const sign = { worst: -1, least: 1 }[wanted.order];
   const by = (x, y) => (errors[x] === errors[y] ? x - y : sign * (errors[x] - errors[y]));
-  return sign ? found.sort(by) : found;
+  return [sign ? found.sort(by) : found, counts];
+}
+
+/** Say on the buttons for who is right how many queries each would show, and which is pressed. */
+function showCounts(counts, wanted) {
+  for (const button of all("[data-who]")) {
+    const who = button.dataset.who.trim();
+    const count = who ? counts[who] : Object.values(counts).reduce((sum, one) => sum + one);
+    find("small", button).textContent = whole(count);
+    button.setAttribute("aria-pressed", String(who === `${wanted.a_is} ${wanted.b_is}`.trim()));
+  }
 }
 
 function applyFilters() {
   const answers = explorer.answers;
   if (!answers) return; // they are being unpacked; `openDataset` applies the filters then
   const wanted = chosen();
-  explorer.found = filtered(answers, wanted);
+  const [found, counts] = filtered(answers, wanted);
+  explorer.found = found;
+  showCounts(counts, wanted);
+  find("#explorer-said").textContent = "";
   const asked = answers[`asked${wanted.a}`].reduce((sum, one) => sum + one, 0);
   find("#explorer-count").textContent = `${whole(explorer.found.length)} of ${whole(asked)} queries`;
   const list = find("#explorer-list");
@@ -81,22 +96,44 @@ function select(place) {
   if (top < list.scrollTop) list.scrollTop = top;
   else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
   showRows();
+  find("#explorer-place").textContent = explorer.found.length ? `${whole(explorer.at + 1)} of ${whole(explorer.found.length)}` : "";
+  for (const button of all("[data-step]")) {
+    button.disabled = !(explorer.at + Number(button.dataset.step) in explorer.found);
+  }
   showDetail(explorer.answers, explorer.found[explorer.at], chosen());
 }
 
-/** Choose a query by its number, whether the form fits it or not. */
+/** Let every query pass, of the dataset, protocol and networks that are chosen. */
+function clearFilters() {
+  const kept = ["dataset", "protocol", "a", "b", "order"];
+  for (const field of form().elements) {
+    if (field.type === "checkbox") field.checked = false;
+    else if (field.name && !kept.includes(field.name)) field.value = "";
+  }
+}
+
+/** Choose a query by its number, with the filters as they are if it fits them; or else without, and say so. */
 async function showQuery(name, query, system) {
-  form().reset();
-  form().elements.dataset.value = name;
-  await openDataset();
-  form().elements.protocol.value = explorer.answers.systems[system].protocol;
-  openProtocol();
-  form().elements.a.value = system;
-  form().elements.a_is.value = "";
-  form().elements.whole.checked = false;
+  if (form().elements.dataset.value !== name || explorer.answers?.name !== name) {
+    form().elements.dataset.value = name;
+    await openDataset();
+  }
+  const protocol = String(explorer.answers.systems[system].protocol);
+  if (form().elements.protocol.value !== protocol) {
+    form().elements.protocol.value = protocol;
+    openProtocol();
+  }
+  const { a, b } = form().elements;
+  if (b.value === String(system)) b.value = a.value; // two networks stay two
+  a.value = system;
   applyFilters();
+  if (!explorer.found.includes(query)) {
+    clearFilters();
+    applyFilters();
+    find("#explorer-said").textContent = `The filters hid query ${query} of the map, so they were cleared.`;
+  }
   select(explorer.found.indexOf(query));
-  find("#failures").scrollIntoView();
+  find("#failures .explorer").scrollIntoView();
   find("#explorer-list").focus({ preventScroll: true });
 }
 
@@ -136,7 +173,7 @@ function openProtocol() {
   const number = Number(form().elements.protocol.value);
   const systems = explorer.answers.systems.map((one, system) => [system, one]).filter(([, one]) => one.protocol === number);
   const options = systems.map(([system, one]) => [system, one.label]);
-  find("[data-many=networks]").hidden = systems.length < 2;
+  for (const part of all("[data-many=networks]")) part.hidden = systems.length < 2;
   const first = systems.filter(([, one]) => one.first).map(([system]) => system);
   const [best, second] = [...first, ...options.map(([system]) => system)];
   fill(form().elements.a, options, best);
@@ -153,6 +190,17 @@ function startExplorer() {
     else applySoon();
   });
   form().addEventListener("submit", (event) => event.preventDefault());
+  for (const button of all("[data-who]")) {
+    button.addEventListener("click", () => {
+      const [a_is, b_is] = button.dataset.who.split(" ");
+      Object.assign(form().elements.a_is, { value: a_is });
+      Object.assign(form().elements.b_is, { value: b_is });
+      applyFilters();
+    });
+  }
+  for (const button of all("[data-step]")) {
+    button.addEventListener("click", () => select(explorer.at + Number(button.dataset.step)));
+  }
   whenSeen(find("#failures"), async () => {
     await openDataset();
     find("#explorer-list").addEventListener("scroll", eachFrame(showRows));

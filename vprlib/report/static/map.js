@@ -1,6 +1,7 @@
 // The map of a dataset's queries, by how far the first answer of a network is. Axes are UTM; no tiles are needed.
 
-const mapped = { answers: null };
+const LINES_AT_FIRST = 200; // with more wrong queries, their lines are drawn only if they are asked for
+const mapped = { answers: null, lines: null }; // lines: whether they were asked for, null until then
 const mapForm = () => find("#map-filters");
 
 /** Queries by how wrong their first answer is: right, near, far. */
@@ -33,12 +34,26 @@ function errorLines(answers, system, kinds) {
   return { type: "scatter", name: "to the first answer", x, y, ...look };
 }
 
+/** Where the database photos are, small and faint. */
+function sceneTrace(answers) {
+  const [places, of] = [answers.scene_xy.length / 2, answers.scene_of];
+  const count = places < of ? `${whole(places)} of ${whole(of)} positions, by chance` : `${whole(of)} position${of > 1 ? "s" : ""}`;
+  const [x, y] = [new Array(places), new Array(places)];
+  for (let place = 0; place < places; place++) [x[place], y[place]] = answers.position("scene", place);
+  const marker = { symbol: "square", size: places > 500 ? 4 : 10, color: style("--muted"), opacity: 0.3 };
+  return { type: "scatter", mode: "markers", name: `database (${count})`, x, y, marker, hoverinfo: "skip" };
+}
+
 async function drawMap() {
   const answers = mapped.answers;
   if (!answers) return; // they are being unpacked; `openMap` draws then
   const system = Number(mapForm().elements.system.value);
   const kinds = classes(answers, system);
-  const traced = mapForm().elements.lines.checked ? [errorLines(answers, system, kinds)] : [];
+  const wrong = kinds[1].queries.length + kinds[2].queries.length;
+  mapForm().elements.lines.checked = mapped.lines ?? wrong <= LINES_AT_FIRST;
+  find("#map-lines").textContent = whole(wrong);
+  const traced = [sceneTrace(answers)];
+  if (mapForm().elements.lines.checked) traced.push(errorLines(answers, system, kinds));
   for (const kind of kinds) {
     const positions = kind.queries.map((query) => answers.position("query", query));
     traced.push({
@@ -53,10 +68,10 @@ async function drawMap() {
       marker: { size: 7, symbol: kind.symbol, color: style(kind.colour), opacity: 0.8 },
     });
   }
-  const axis = { tickformat: ".0f", nticks: 6 };
+  const axis = { tickformat: ",.0f", nticks: 6 };
   const look = layout({
-    xaxis: { ...axis, title: { text: "east (m, UTM)" } },
-    yaxis: { ...axis, title: { text: "north (m, UTM)", standoff: 6 }, scaleanchor: "x" },
+    xaxis: { ...axis, title: { text: `east, m (${answers.utm})` } },
+    yaxis: { ...axis, title: { text: `north, m (${answers.utm})`, standoff: 6 }, scaleanchor: "x" },
     dragmode: "pan",
     hovermode: "closest",
     showlegend: true,
@@ -114,7 +129,10 @@ function systemName(name, system) {
 
 function startMap() {
   if (!mapForm()) return;
-  mapForm().addEventListener("input", (event) => (event.target.name === "dataset" ? openMap() : drawMap()));
+  mapForm().addEventListener("input", ({ target }) => {
+    if (target.name === "lines") mapped.lines = target.checked;
+    target.name === "dataset" ? openMap() : drawMap();
+  });
   mapForm().addEventListener("submit", (event) => event.preventDefault());
   for (const button of all("[data-zoom]")) {
     button.addEventListener("click", () => zoomMap(button.dataset.zoom === "all" ? "all" : Number(button.dataset.zoom)));
