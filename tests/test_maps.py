@@ -1,13 +1,20 @@
+import json
+
 import numpy as np
 import pandas as pd
+import pytest
+from PIL import Image
 
-from vprlib import maps
-from vprlib.datasets.base import ROLES, SPLITS, Dataset, Protocol
-from vprlib.verify import positives
+from vprlib import errors, maps, sheets
+from vprlib.datasets import folder
+from vprlib.datasets.base import ROLES, SPLITS, Dataset, Protocol, read_table, select
+from vprlib.evaluate import Searched
+from vprlib.files import write_csv
+from vprlib.verify import positives, verify
 
 
-def drawn(tmp_path, table, protocols):
-    """Two files of what `positives` finds in a table, one figure, and what was found."""
+def drawn(tmp_path, table, protocols, alike=()):
+    """Two files of what `positives` finds in a table, one figure, and what was found; some photos may look alike."""
     declared = Dataset(index=None, files=(), root=None, protocols=protocols, access="")
     counts = {f"{s} {r}": int(((table.split == s) & (table.role == r)).sum()) for s in SPLITS for r in ROLES}
     found = {
@@ -18,8 +25,11 @@ def drawn(tmp_path, table, protocols):
         "within": protocols[0].within,
     }
     found |= {"counts": counts, "declared": {"test query": 1}, "sizes": [["32x24", 9]], "leaks": {"val near test": 7}}
-    found |= {"positives": positives(table, declared), "duplicates": [["a", "b"], ["c", "d", "e"]]}
-    found |= {"near_duplicates": {"hamming": 4, "pairs": {"test": 1234}}}
+    found |= {"positives": positives(table, declared), "placeless": False}
+    found |= {"duplicates": [alike[:2], alike[2:]] if alike else []}
+    listed = [(0, 4, 3, 1234.5), (1, 3, 4, 20.0), (1, 4, 4, 30.0)] if alike else []
+    listed = [[alike[one], alike[other], bits, far] for one, other, bits, far in listed]
+    found |= {"near_duplicates": {"hamming": 4, "pairs": {"test": 1234}, "listed": listed}}
     figures = [maps.verification(tmp_path / name, table, found) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     return figures[0], found
@@ -41,8 +51,16 @@ def lines_of(ax):
 
 def test_the_page_shows_every_photo_and_every_query(tmp_path):
     table = pd.concat([grown("train", 50, 20), grown("test", 30, 40)], ignore_index=True)
-    fig, found = drawn(tmp_path, table, (Protocol("10 m", 10), Protocol("3 m", 3)))
+    alike = [str(tmp_path / f"{name}.jpg") for name in "abcde"]
+    for number, path in enumerate(alike):
+        Image.new("RGB", (8, 6), (40 * number, 0, 0)).save(path)
+    fig, found = drawn(tmp_path, table, (Protocol("10 m", 10), Protocol("3 m", 3)), alike)
     train, test, *bars = [ax for ax in fig.axes if ax.axison]
+    shown = [ax for ax in fig.axes if ax.images]
+    assert [ax.get_title("left") for ax in shown] == [
+        "the same file", "", "3 bits, 1,234 m apart", "", "4 bits, 20 m apart", "",
+    ]  # fmt: skip
+    assert [ax.texts[0].get_text().replace("\n", "")[-5] for ax in shown] == list("abaebd")
     assert [train.get_title("left"), test.get_title("left")] == ["train", "test"]
     assert lines_of(train) == {"database": 50, "query": 20}
     lost = len(set(found["positives"][1]["without"]) | set(found["positives"][2]["without"]))
@@ -79,3 +97,64 @@ def test_a_database_alone_and_many_photos_are_drawn(tmp_path):
     assert found["positives"] == []
     assert lines_of(fig.axes[0])["database"] == 100_000
     assert (tmp_path / "a.png").stat().st_size < 1_000_000
+
+
+@pytest.fixture
+def rooms(tmp_path, photo):
+    """The image table of a folder with a sub-folder for each of 4 places, and what `verify` finds in it."""
+    for number, name in enumerate(["bridge", "hall", "park", "tower"]):
+        for view in range(3):
+            photo(tmp_path / f"own/database/{name}/{view}.jpg", seed=10 * number + view, size=(64, 48))
+        photo(tmp_path / f"own/query/{name}/0.jpg", seed=10 * number + 5, size=(64, 48))
+    same = tmp_path / "own/database/hall/0.jpg"
+    with Image.open(tmp_path / "own/database/tower/1.jpg") as one:
+        one.save(same, quality=60)
+    dataset = folder.dataset(tmp_path / "own", Protocol("by place", 25))
+    write_csv(tmp_path / "images.csv", dataset.table())
+    asked = {"images": tmp_path / "images.csv", "dataset": dataset, "name": "own", "hamming": 6, "threads": 2}
+    return read_table(tmp_path / "images.csv"), verify(tmp_path / "verification.json", **asked)
+
+
+def words(fig) -> str:
+    everything = [text.get_text() for ax in fig.axes for text in ax.texts]
+    labels = [part for ax in fig.axes for part in (ax.get_xlabel(), ax.get_ylabel(), ax.get_title("left"))]
+    return " ".join([*everything, *labels, *(text.get_text() for text in fig.texts), fig.get_suptitle()])
+
+
+def test_places_without_coordinates_have_no_metres_in_any_picture(tmp_path, rooms):
+    table, found = rooms
+    assert json.loads((tmp_path / "verification.json").read_text())["placeless"]
+    protocol = Protocol("by place", 25)
+    query, database = (select(table, "test", role) for role in ("query", "database"))
+    ranking = np.array([[0, 3], [6, 4], [6, 7], [0, 1]])  # right at rank 1, 2, 1 and never
+    score = {"raw": np.ones((4, 2), np.float32)}
+    right = protocol.positives(query, database)
+    searched = Searched(query, database, right, {"raw": ranking}, score, {"raw": 2}, {})
+    figures = {
+        "verification": maps.verification(tmp_path / "a.png", table, found),
+        "errors": errors.errors(tmp_path / "b.svg", searched, title="t", protocol=protocol),
+        "gallery": sheets.gallery(tmp_path / "c.png", searched, title="t", protocol=protocol, rows=4),
+        "contact": sheets.contact(tmp_path / "d.png", table, title="t"),
+    }
+    said = {name: words(fig).replace("\n", " ") for name, fig in figures.items()}
+    for name, text in said.items():
+        for wrong in ("000,", " m ", "east", "e+06", "1e6"):
+            assert wrong not in text, f"{name} says {wrong!r}"
+    assert "no coordinates" in said["verification"]
+    assert "positives, of the same place" in said["verification"]
+    assert "bits, two places" in said["verification"]
+    assert "no coordinates" in said["errors"]
+    assert "recall@1 50.0 %" in said["errors"]
+    same, other = "same place", "other place"
+    expected = ["query 0", f"✓ {same}", f"✗ {other}", "query 1", f"✗ {other}", f"✓ {same}"]
+    expected += ["query 2", f"✓ {same}", f"✓ {same}", "query 3", f"✗ {other}", f"✗ {other}"]
+    captions = [ax.get_xlabel() for ax in figures["gallery"].axes]
+    assert captions[-12:] == expected, "the random ones, of which all four queries are"
+    assert "nearest" not in said["contact"]
+
+
+def test_positions_of_a_map_are_not_taken_for_places():
+    frames = pd.DataFrame({"east": [0.0, 4.0], "north": 0.0})
+    assert not folder.placeless(frames)
+    assert not folder.placeless(pd.DataFrame({"east": [1e6, 2e6], "north": [5.0, 0.0]}))
+    assert folder.placeless(pd.DataFrame({"east": [0.0, folder.APART, 7 * folder.APART], "north": 0.0}))

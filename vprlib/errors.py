@@ -7,6 +7,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
 from vprlib.datasets.base import Protocol
+from vprlib.datasets.folder import placeless
 from vprlib.evaluate import Searched, hits
 from vprlib.statistics import wilson
 from vprlib.style import COLUMN, GREY, LINE, PAGE, figure, gap, lines_of, wrapped
@@ -20,7 +21,7 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     """Draw the queries where they were taken, coloured by the error of their first candidate, with lines to wrong ones.
 
     Where searches are within a city, each (the MOST largest) has a map. Positions on a line, as of frames, have the
-    candidate's position over the query's instead.
+    candidate's position over the query's instead. Places without coordinates are a labelled gap.
 
     Args:
         found: what was searched.
@@ -38,6 +39,7 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     parts = {"": np.arange(len(query))} if within is None else query.reset_index(drop=True).groupby(within).indices
     large = sorted(parts, key=lambda name: -len(parts[name]))[:MOST]
     columns, width = (ABREAST, PAGE) if len(large) > 1 else (1, COLUMN)
+    nowhere = unit == "m" and placeless(found.database)
     flat = not np.ptp(np.append(near_N2[:, 1], taken_Q2[:, 1]))
     wrong = np.flatnonzero((first_Q >= 0) & ~right_Q)
     drawn = np.sort(np.random.default_rng(seed).choice(wrong, min(LINES, len(wrong)), replace=False))
@@ -45,14 +47,16 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     said += [f"lines: to {len(drawn):,} of {len(wrong):,} wrong candidates"] * (not flat)
     said += [f"the largest {len(large)} of {len(parts)} by {within}"] * (len(parts) > len(large))
     head, rows = "\n".join(wrapped(line, width) for line in said), -(-len(large) // columns)
-    with figure(out, width, (TALL if columns == 1 else 1.9) * rows + LINE * (lines_of(head) + 5)) as fig:
+    tall = 0.8 if nowhere else TALL if columns == 1 else 1.9
+    with figure(out, width, tall * rows + LINE * (lines_of(head) + 5 * (not nowhere))) as fig:
         fig.suptitle(head)
         axes = fig.subplots(rows, columns, squeeze=False).ravel()
         for ax, name in zip(axes, large, strict=False):
             own = parts[name]
             ax.set_title(name)
-            if not np.isfinite(taken_Q2[own]).all():
+            if nowhere or not np.isfinite(taken_Q2[own]).all():
                 gap(ax, "no coordinates")
+                ax.set(xticks=[], yticks=[])
             elif flat:
                 positions(ax, taken_Q2[own, 0], answer_Q2[own, 0], error_Q[own], norm, unit)
             else:
@@ -61,8 +65,10 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
                 dots(ax, taken_Q2[own], error_Q[own], norm)
         for ax in axes[len(large) :]:
             ax.set_axis_off()
-        bar = fig.colorbar(ScalarMappable(norm, COLOURS), ax=axes, location="bottom", extend="max", aspect=40, pad=0.02)
-        bar.set_label(f"distance of the first candidate ({unit})")
+        if not nowhere:
+            scale = ScalarMappable(norm, COLOURS)
+            bar = fig.colorbar(scale, ax=axes, location="bottom", extend="max", aspect=40, pad=0.02)
+            bar.set_label(f"distance of the first candidate ({unit})")
     return fig
 
 

@@ -100,10 +100,13 @@ def perceptual_hash(photo) -> int:
     """
     import imagehash
 
-    upright = ImageOps.exif_transpose(photo)
-    if upright.mode.startswith("I"):  # 16-bit grey
-        upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
-    return int(str(imagehash.phash(upright)), 16)
+    return int(str(imagehash.phash(upright(photo))), 16)
+
+
+def upright(photo):
+    """A photo as people see it: turned as its EXIF says, and 16-bit grey in 8 bits, which Pillow's `convert` clips."""
+    turned = ImageOps.exif_transpose(photo)
+    return Image.fromarray((np.asarray(turned) // 257).astype(np.uint8)) if turned.mode.startswith("I") else turned
 
 
 def line(path: str, seen: Seen) -> bytes:

@@ -1,49 +1,93 @@
 """A dataset on one page: where its photos are, how many answers each query has, and what is wrong with it."""
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image, ImageOps
 
 from vprlib.datasets.base import ROLES, SPLITS
-from vprlib.style import DARK, GREY, LIGHT, LINE, PAGE, SCREEN, WRONG, figure, wrapped
+from vprlib.looked import upright
+from vprlib.style import DARK, GREY, LIGHT, LINE, PAGE, SCREEN, WRONG, figure, gap, lines_of, wrapped
 
 ABREAST, MOST = 3, 9  # panels in a row, maps on the page
+PAIRS = 3  # of photos that look the same, on the page
 PANEL = 1.7  # inches: the height of a small panel
 COLOUR = {"database": LIGHT, "query": DARK}
 
 
 def verification(out, table, found: dict):
     """Draw what `verify` found in an image table: maps, positives per query, counts, and the findings in words."""
-    maps, left_out = parts_of(table, found["within"])
+    maps, left_out = ({}, 0) if found["placeless"] else parts_of(table, found["within"])
+    panels, alike = found["positives"], pairs(found)
+    words = [wrapped(text, PAGE / 2 - 0.1) for text in findings(found, left_out, table.split.nunique())]
     flat, roles = not np.ptp(table.north), roles_of(table)
-    panels, words = (
-        found["positives"],
-        [wrapped(text, PAGE / 2 - 0.1) for text in findings(found, left_out, table.split.nunique())],
-    )
-    tall = [PANEL * (0.5 if flat else 2 if len(maps) == 1 else 1.2)] * -(-len(maps) // ABREAST)
+    tall = [PANEL * (0.5 if flat else 2 if len(maps) == 1 else 1.2)] * max(1, -(-len(maps) // ABREAST))
     below = LINE * max(1.6 * len(split_counts(found, roles)) + 2, "\n".join(words).count("\n") + 2)
-    heights = [sum(tall) + LINE * (3.5 * len(tall) + 1)]
+    parts = {"maps": sum(tall) + LINE * (3.5 * len(tall) + 1)}
     if panels:
-        heights.append((PANEL + LINE * 7) * -(-len(panels) // ABREAST))
+        parts["positives"] = (PANEL + LINE * 7) * -(-len(panels) // ABREAST)
+    parts["words"] = below
+    if alike:
+        lines = max(lines_of(named(path)) for *paths, _ in alike for path in paths)
+        parts["pairs"] = 0.75 * PAGE / (2 * PAIRS) + LINE * (lines + 3)
     columns = min(max(len(panels), 2), ABREAST)
-    with figure(out, PAGE, LINE * 2 + sum(heights) + below, SCREEN) as fig:
-        title = f"{found['dataset']}: {len(table):,} photos" + f"; judged by {', '.join(found['protocols'])}" * bool(
-            panels
-        )
+    with figure(out, PAGE, LINE * 2 + sum(parts.values()), SCREEN) as fig:
+        title = f"{found['dataset']}: {len(table):,} photos"
+        title += f"; judged by {', '.join(found['protocols'])}" * bool(panels)
         fig.suptitle(wrapped(title, PAGE), x=0.01, ha="left")
-        top, *middle, bottom = fig.subfigures(len(heights) + 1, height_ratios=[*heights, below])
-        for ax, (name, some) in zip(grid(top, len(maps), ABREAST if len(maps) > 1 else 1), maps.items(), strict=True):
-            (lanes if flat else positions)(ax, some, found)
-            ax.set_title(name)
-        shown = {label: line for ax in top.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        for line in top.legend(shown.values(), shown, loc="outside upper left", ncols=3).legend_handles:
-            line.set_markersize(6)
-        for part in middle:
-            for ax, row in zip(grid(part, len(panels), columns), panels, strict=True):
-                answers(ax, row, PAGE / columns - 0.6)
-        left, right = bottom.subplots(1, 2)
+        places = dict(zip(parts, fig.subfigures(len(parts), height_ratios=list(parts.values())), strict=True))
+        mapped(places["maps"], maps, lanes if flat else positions, found)
+        for ax, row in zip(grid(places["positives"], len(panels), columns) if panels else [], panels, strict=True):
+            answers(ax, row, PAGE / columns - 0.6, found["placeless"])
+        left, right = places["words"].subplots(1, 2)
         counted(left, found, roles, step=1.5 * LINE / below)
         right.set_axis_off()
         right.text(0, 1, "\n".join(words), va="top", transform=right.transAxes)
+        if alike:
+            looking_alike(places["pairs"], alike)
     return fig
+
+
+def mapped(part, maps: dict, draw, found: dict):
+    """The maps and the legend that they share; a labelled gap of places without coordinates."""
+    if not maps:
+        ax = part.subplots()
+        ax.set_axis_off()
+        gap(ax, "no coordinates: a photo's place is its sub-folder")
+        return
+    for ax, (name, some) in zip(grid(part, len(maps), ABREAST if len(maps) > 1 else 1), maps.items(), strict=True):
+        draw(ax, some, found)
+        ax.set_title(name)
+    shown = {label: line for ax in part.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    for line in part.legend(shown.values(), shown, loc="outside upper left", ncols=3).legend_handles:
+        line.set_markersize(6)
+
+
+def pairs(found: dict) -> list:
+    """PAIRS of photos that look the same, at most: (a photo, another one, what they share), identical files first."""
+    same = [(one, other, "the same file") for one, other, *_ in found["duplicates"]]
+    near = []
+    for one, other, bits, far in found["near_duplicates"]["listed"]:
+        apart = "same place" if not far else "two places" if found["placeless"] else f"{far:,.0f} {found['unit']} apart"
+        near.append((one, other, f"{bits} bits, {apart}"))
+    return [*same[:1], *near, *same[1:]][:PAIRS]
+
+
+def named(path: str) -> str:
+    """A photo's name and folder, in lines that fit below it."""
+    return wrapped("/".join(Path(path).parts[-2:]), PAGE / (2 * PAIRS) - 0.1)
+
+
+def looking_alike(part, alike: list):
+    """Pairs of photos side by side, with their names."""
+    part.suptitle("The first pairs of those that verification.json lists:", x=0.01, ha="left")
+    for number, ax in enumerate(part.subplots(1, 2 * PAIRS)):
+        ax.set_axis_off()
+        if number // 2 < len(alike):
+            *paths, shared = alike[number // 2]
+            ax.imshow(ImageOps.contain(upright(Image.open(paths[number % 2])).convert("RGB"), (320, 320)))
+            ax.set(title=shared * (number % 2 == 0), anchor="N")
+            ax.text(0, -0.04, named(paths[number % 2]), va="top", transform=ax.transAxes)
 
 
 def grid(part, count: int, columns: int) -> list:
@@ -114,7 +158,7 @@ def mark(ax, x, y):
         ax.plot(x, y, linestyle="", label="query without positives", **ring)
 
 
-def answers(ax, row: dict, width: float):
+def answers(ax, row: dict, width: float, placeless: bool):
     """How many queries have so many positives; those that have none in another colour. Its title fits the width."""
     bar = max(most - fewest + 1 for fewest, most, _ in row["histogram"])
     for _, most, count in row["histogram"]:
@@ -123,7 +167,7 @@ def answers(ax, row: dict, width: float):
     heads.append(f"{row['min']:,} to {row['max']:,} positives, median {row['median']:g}, mean {row['mean']:.1f}")
     ax.set(
         title="\n".join(wrapped(head, width) for head in heads),
-        xlabel=f"positives within {row['reach']}",
+        xlabel="positives, of the same place" if placeless else f"positives within {row['reach']}",
         ylabel="queries",
     )
     for axis in (ax.xaxis, ax.yaxis):
@@ -160,19 +204,25 @@ def findings(found: dict, left_out: int, splits: int) -> list:
     reach, near, groups = f"{found['radius']:g} {found['unit']}", found["near_duplicates"], found["duplicates"]
     first = ", ".join(f"{size} ({count:,})" for size, count in found["sizes"][:3])
     more = f" and {len(found['sizes']) - 3:,} other sizes" if len(found["sizes"]) > 3 else ""
-    pairs = ", ".join(f"{count:,} in {where}" for where, count in near["pairs"].items())
+    found_pairs = ", ".join(f"{count:,} in {where}" for where, count in near["pairs"].items())
     close = ", ".join(f"{count:,} {where}" for where, count in found["leaks"].items())
     noun = "group" if len(groups) == 1 else "groups"
     same = f"{sum(map(len, groups)):,} photos in {len(groups):,} {noun} of identical files."
     lacking = [row for row in found["positives"] if row["without"]]
     without = ", ".join(f"{len(row['without']):,} of {row['split']} ({row['protocol']})" for row in lacking)
+    far = "of two places" if found["placeless"] else f"farther apart than {reach}"
+    beside = (
+        "of a place that another split has, too"
+        if found["placeless"]
+        else f"within {reach} of another split's database"
+    )
     words = [
         f"Every photo decodes. Pixels: {first}{more}.",
         same if groups else "No two files are identical.",
-        f"Pairs that look the same (at most {near['hamming']} of 64 bits of a perceptual hash differ) farther apart "
-        f"than {reach}{' or in two splits' * (splits > 1)}: {pairs or 'none'}.",
+        f"Pairs that look the same (at most {near['hamming']} of 64 bits of a perceptual hash differ) {far}"
+        f"{' or in two splits' * (splits > 1)}: {found_pairs or 'none'}.",
     ]
-    words += [f"Photos within {reach} of another split's database: {close or 'none'}."] * (splits > 1)
+    words += [f"Photos {beside}: {close or 'none'}."] * (splits > 1)
     asked = f"Queries without positives: {without or 'none'}."
     words.append(asked if found["positives"] else "There are no queries: it can be described, but not evaluated.")
     return words + [f"The {left_out:,} smallest parts have no map."] * bool(left_out)

@@ -10,9 +10,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from vprlib.datasets.base import Protocol
+from vprlib.datasets.folder import placeless
 from vprlib.evaluate import Searched, hits
+from vprlib.looked import upright
 from vprlib.style import GREY, LINE, PAGE, RIGHT, SCREEN, WRONG, figure, lines_of, wrapped
 
+SAME, OTHER = "same place", "other place"  # what is told where no distance is known
 BOXES = {"solid": "#E69F00", "dashed": "#56B4E9", "dotted": "#FFFFFF"}
 
 
@@ -25,7 +28,7 @@ class Photo(NamedTuple):
     boxes: tuple = ()
 
     def draw(self, ax):
-        photo = ImageOps.exif_transpose(Image.open(self.path)).convert("RGB")
+        photo = upright(Image.open(self.path)).convert("RGB")
         ax.imshow(ImageOps.contain(photo, (320, 320)), extent=(0, photo.width, photo.height, 0))
         ax.set(xticks=[], yticks=[], anchor="N", xlabel=self.caption)
         ax.spines[:].set(visible=True, color=self.frame, linewidth=0.5 if self.frame == GREY else 2.5)
@@ -61,6 +64,13 @@ def sheet(out, title: str, groups, columns: int):
     return fig
 
 
+def telling(table, unit: str):
+    """How a distance between photos of a table is told: in its unit, or of places without coordinates in words."""
+    if unit == "m" and placeless(table):
+        return lambda far: OTHER if far else SAME
+    return lambda far: f"{far:,.{int(unit == 'm')}f} {unit}"
+
+
 def gallery(out, found: Searched, *, title: str, protocol: Protocol, seed=0, rows=3, top=5):
     """Draw queries beside their first candidates: the best, which are right and the surest; the worst, which are
     wrong and yet the surest; and random ones.
@@ -68,11 +78,12 @@ def gallery(out, found: Searched, *, title: str, protocol: Protocol, seed=0, row
     Args:
         found: what was searched; a query that has no positive is marked.
         title: which run and dataset.
-        protocol: how a hit is judged; its unit is that of the distances below the candidates.
+        protocol: how a hit is judged; its unit is that of the distances below the candidates, if there are any: of
+            places without coordinates it is said whether a candidate is of the same place.
         rows: queries of a kind.
         top: candidates of a query.
     """
-    unit, digits = protocol.unit, int(protocol.unit == "m")
+    apart = telling(found.database, protocol.unit)
     query, database, positives = found.query, found.database, found.positives
     ranking_QK = np.pad(found.shown, ((0, 0), (0, top)), constant_values=-1)[:, :top]
     found_QK, sure_Q = hits(ranking_QK, positives), found.scores[found.kind][:, 0]
@@ -83,7 +94,7 @@ def gallery(out, found: Searched, *, title: str, protocol: Protocol, seed=0, row
         far = np.hypot(database.east - query.east.iloc[q], database.north - query.north.iloc[q])
         for n, hit in zip(ranking_QK[q], found_QK[q], strict=True):
             mark, frame = ("✓", RIGHT) if hit else ("✗", WRONG)
-            yield Photo(database.path[n], f"{mark} {far[n]:,.{digits}f} {unit}", frame) if n >= 0 else None
+            yield Photo(database.path[n], f"{mark} {apart(far[n])}", frame) if n >= 0 else None
 
     def surest(numbers):
         return numbers[np.argsort(-sure_Q[numbers], kind="stable")][:rows]
@@ -113,7 +124,7 @@ def coco(path: Path) -> dict:
 
 def contact(out, table, *, title: str, unit="m", boxes=None, seed=0, columns=6):
     """Draw random photos of each split and role, the views of a place, what is around a query, photos with boxes."""
-    digits = int(unit == "m")
+    apart = telling(table, unit)
     rng, boxes, groups, several = np.random.default_rng(seed), boxes or {}, [], 2 * columns
 
     def some(rows, count=columns):
@@ -130,10 +141,9 @@ def contact(out, table, *, title: str, unit="m", boxes=None, seed=0, columns=6):
     for query in some(table[table.role == "query"], 1).itertuples():
         near = database[database.split == query.split]
         metres = np.hypot(near.east - query.east, near.north - query.north).sort_values(kind="stable")
-        cells = [
-            Photo(near.path[row], f"{value:,.{digits}f} {unit}") for row, value in metres.head(several - 1).items()
-        ]
-        heading = f"{query.split}: a query and the database photos nearest to it, with their distance"
+        cells = [Photo(near.path[row], apart(value)) for row, value in metres.head(several - 1).items()]
+        order = "of its place, then others" if apart(0.0) == SAME else "nearest to it, with their distance"
+        heading = f"{query.split}: a query and the database photos {order}"
         groups.append((heading, [Photo(query.path, "query", "black"), *cells]))
     shown = some(table[table.path.isin(list(boxes))]).path
     lines = dict(zip(sorted({box[-1] for path in shown for box in boxes[path]}), cycle(BOXES), strict=False))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from vprlib import files
 from vprlib.datasets.base import ROLES, SPLITS, Dataset, Protocol, read_table, select
+from vprlib.datasets.folder import placeless
 from vprlib.duplicates import near_duplicates
 from vprlib.files import BadInput
 from vprlib.geometry import within
@@ -23,7 +24,8 @@ def verify(out, *, images, dataset: Dataset, name: str, hamming: int, threads: i
     """Look at every photo of a dataset, write what was found as JSON, and return it.
 
     `counts` per split and role, and the `declared` ones; `sizes` in pixels, most frequent first; `bounds` of the
-    coordinates in `unit`; `within`, the column that bounds searches; `positives`, a row for each split with queries
+    coordinates in `unit`; `within`, the column that bounds searches; `placeless`, whether the coordinates mean nothing
+    but which place; `positives`, a row for each split with queries
     (for test one for each protocol); `duplicates`, groups of photos with the same bytes; `near_duplicates`, of
     `vprlib.duplicates`; `leaks`, the photos of one split within the hit radius of another's database. What was seen of
     each photo is kept beside `out`, in `.looked.jsonl`, so that another call reads only photos that changed.
@@ -67,6 +69,7 @@ def verify(out, *, images, dataset: Dataset, name: str, hamming: int, threads: i
         "radius": dataset.radius_m,
         "unit": dataset.protocols[0].unit,
         "within": dataset.protocols[0].within,
+        "placeless": dataset.protocols[0].unit == "m" and placeless(table),
         "counts": counts,
         "declared": declared,
         "sizes": [[size, int(count)] for size, count in sorted(sizes.items(), key=lambda one: (-one[1], one[0]))],

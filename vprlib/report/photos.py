@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from vprlib.looked import upright
 from vprlib.report.answers import Explored
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,7 @@ def shrunk(photo: str) -> bytes:
     """A photo, upright, at most SIDE pixels long, as WebP without its metadata."""
     with Image.open(photo) as opened:
         opened.draft("RGB", (SIDE, SIDE))
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16-bit grey
-            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-        image = image.convert("RGB")
+        image = upright(opened).convert("RGB")
         image.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
     image.save(out, "WEBP", quality=QUALITY, method=2)

@@ -58,9 +58,11 @@ class Answers {
     return this.rank(system, query) === 1;
   }
 
+  /** How far apart they are; of places without coordinates, 0 or 1: whether they are two places. */
   distance(query, photo) {
     const [q, d] = [this.query_xy, this.database_xy];
-    return Math.hypot(q[query] - d[photo], q[this.queries + query] - d[this.stored + photo]) / 100;
+    const far = Math.hypot(q[query] - d[photo], q[this.queries + query] - d[this.stored + photo]) / 100;
+    return this.positions === "places" ? Math.sign(far) : far;
   }
 
   /** How far the first answer of each query is; infinite without one. */
@@ -79,7 +81,7 @@ class Answers {
   }
 
   metres(value) {
-    if (this.positions === "places" && Number.isFinite(value)) return value ? "another place" : "the same place";
+    if (this.positions === "places" && Number.isFinite(value)) return value ? "other place" : "same place";
     return Number.isFinite(value) ? `${number(value, this.unit === "m" ? 1 : 0)} ${this.unit}` : "no answer";
   }
 
