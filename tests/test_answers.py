@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vprlib import registry
 from vprlib.datasets.base import Protocol
 from vprlib.evaluate import Asked, hits
+from vprlib.geometry import utm
 from vprlib.report import answers
 from vprlib.report.right import Right
 
@@ -70,7 +72,7 @@ def test_the_map_has_each_position_of_the_database_once_and_of_many_a_sample(que
     ],
 )
 def test_the_zone_is_read_from_the_names(name, zone):
-    assert answers.zone(pd.DataFrame({"path": [f"data/a@b/{name}"]})) == zone
+    assert answers.zone(f"data/a@b/{name}") == zone
 
 
 def test_scores_are_whole_thousandths_again_when_their_falls_are_summed():
@@ -78,3 +80,8 @@ def test_scores_are_whole_thousandths_again_when_their_falls_are_summed():
     for scores in (score_Q5, np.abs(score_Q5[score_Q5[:, -1] > 0])):
         fall = answers.falls(scores).astype(float)
         np.testing.assert_allclose((2 * fall[0] - fall.cumsum(0)) / 1000, scores.T, atol=6e-4)
+
+
+@pytest.mark.parametrize(("name", "city"), [("pitts30k", (40.4406, -79.9959)), ("tokyo247", (35.6595, 139.7005))])
+def test_the_zones_of_the_published_sets_are_those_of_their_cities(name, city):
+    assert utm([city[0]], [city[1]])[2] == registry.load("dataset", name).zone

@@ -178,7 +178,7 @@ def judged(*ranks) -> answers.Explored:
         rank_Q = np.array(rank, np.uint8)
         top, asked = np.zeros((len(rank_Q), 5), int), np.ones(len(rank_Q), bool)
         made.append(answers.Answers("x", "x", 0, 0, True, rank_Q, rank_Q, top, np.zeros(top.shape), asked))
-    return answers.Explored(pd.DataFrame(index=range(len(rank))), None, made, {0: np.full(len(rank), 99)}, 0)
+    return answers.Explored(pd.DataFrame(index=range(len(rank))), None, made, {0: np.full(len(rank), 99)}, 0, "")
 
 
 def test_disagreements_and_failures_come_in_turn_and_then_the_rest():
@@ -353,7 +353,7 @@ def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(tmp_path):
 def test_places_without_coordinates_stay_apart_on_the_page():
     places = pd.DataFrame({"path": [f"{n}.jpg" for n in range(40)], "east": APART * np.arange(40), "north": 0.0})
     places = places.assign(time=None)
-    found = answers.Explored(places, places, [], {}, 0)
+    found = answers.Explored(places, places, [], {}, 0, "")
     values = answers.arrays(found, np.arange(40))
     assert len(set(values["query_xy"][0])) == 40
 

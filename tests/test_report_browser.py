@@ -12,6 +12,8 @@ import pytest
 from benchmarks.campaign import made
 from benchmarks.chromium import chromium, installed, opened
 from vprlib.datasets.base import read_table, select
+from vprlib.datasets.folder import APART
+from vprlib.files import write_csv
 from vprlib.report.campaign import Network
 from vprlib.report.page import build
 
@@ -308,6 +310,28 @@ def test_a_page_of_nothing_and_a_page_of_a_part_have_gaps_and_no_errors(campaign
         tab.wait_for_timeout(300)
         assert said == []
         assert gap in tab.locator("main").text_content()
+
+
+def test_places_without_coordinates_are_the_same_or_other_and_have_no_map(campaign, browser, tmp_path):
+    shutil.copytree(campaign.results / "town", tmp_path / "places/town", symlinks=True)
+    table = read_table(tmp_path / "places/town/images.csv")
+    table["east"], table["north"] = APART * (table.groupby(["split", "role"]).cumcount() % 40), 0.0
+    write_csv(tmp_path / "places/town/images.csv", table)
+    build(tmp_path / "p.html", replace(campaign, results=tmp_path / "places", gaps=[]), complete=False)
+    tab, said = opened(browser, tmp_path / "p.html")
+    seen(tab, "#explorer-filters")
+    tab.wait_for_selector("#explorer-list .row")
+    assert not tab.locator("#explorer-error").is_visible()
+    tab.locator("[data-who='wrong wrong']").click()
+    settled(tab)
+    captions = [one.split("\n")[0] for one in tab.locator("#explorer-detail figcaption").all_inner_texts()]
+    assert captions[:2] == ["the query", "✓ a right photo: same place"]
+    assert {caption.replace(" ", "") for caption in captions[2:]} <= {"✓sameplace", "✗otherplace"}
+    seen(tab, "#map")
+    tab.locator("#map-gap").wait_for()
+    assert "No coordinates" in tab.locator("#map-gap").inner_text()
+    assert said == []
+    tab.close()
 
 
 def test_printing_draws_what_was_never_seen(campaign, page, browser):

@@ -47,7 +47,7 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     said += [f"lines: to {len(drawn):,} of {len(wrong):,} wrong candidates"] * (not flat)
     said += [f"the largest {len(large)} of {len(parts)} by {within}"] * (len(parts) > len(large))
     head, rows = "\n".join(wrapped(line, width) for line in said), -(-len(large) // columns)
-    tall = 0.8 if nowhere else TALL if columns == 1 else 1.9
+    tall = 3 * LINE if nowhere else TALL if columns == 1 else 1.9
     with figure(out, width, tall * rows + LINE * (lines_of(head) + 5 * (not nowhere))) as fig:
         fig.suptitle(head)
         axes = fig.subplots(rows, columns, squeeze=False).ravel()
@@ -56,7 +56,7 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
             ax.set_title(name)
             if nowhere or not np.isfinite(taken_Q2[own]).all():
                 gap(ax, "no coordinates")
-                ax.set(xticks=[], yticks=[])
+                ax.set_axis_off()
             elif flat:
                 positions(ax, taken_Q2[own, 0], answer_Q2[own, 0], error_Q[own], norm, unit)
             else:

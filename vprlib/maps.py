@@ -21,9 +21,9 @@ def verification(out, table, found: dict):
     panels, alike = found["positives"], pairs(found)
     words = [wrapped(text, PAGE / 2 - 0.1) for text in findings(found, left_out, table.split.nunique())]
     flat, roles = not np.ptp(table.north), roles_of(table)
-    tall = [PANEL * (0.5 if flat else 2 if len(maps) == 1 else 1.2)] * max(1, -(-len(maps) // ABREAST))
+    tall = [PANEL * (0.5 if flat else 2 if len(maps) == 1 else 1.2)] * -(-len(maps) // ABREAST)
     below = LINE * max(1.6 * len(split_counts(found, roles)) + 2, "\n".join(words).count("\n") + 2)
-    parts = {"maps": sum(tall) + LINE * (3.5 * len(tall) + 1)}
+    parts = {"maps": sum(tall) + LINE * (3.5 * max(len(tall), 1) + 1)}
     if panels:
         parts["positives"] = (PANEL + LINE * 7) * -(-len(panels) // ABREAST)
     parts["words"] = below

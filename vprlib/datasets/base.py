@@ -66,6 +66,7 @@ class Dataset:
     access: str  # where to get it: whom to ask, which files
     counts: Mapping = field(default_factory=dict)  # (split, role) -> number of images
     remotes: tuple = ()  # download.Remote: what anyone may download
+    zone: str = ""  # of UTM, as 54N, where all positions are its metres and it is known
     page: str = ""  # where its owners describe it
     licence: str = ""
     citation: str = ""

@@ -29,6 +29,7 @@ def pittsburgh(size: str, counts: dict) -> Dataset:
             f"datasets/{size}_*.mat into data/pittsburgh, or name another folder under `roots: {{{size}: ...}}`"
         ),
         counts=counts,
+        zone="17N",
         page="https://www.di.ens.fr/willow/research/netvlad",
         licence="for research, on request; its images are Google Street View's",
         citation="Torii, Sivic, Pajdla, Okutomi: Visual Place Recognition with Repetitive Structures, CVPR 2013; "

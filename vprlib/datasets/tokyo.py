@@ -39,6 +39,7 @@ TOKYO247 = tokyo(
         "or name another folder under `roots: {tokyo247: ...}`"
     ),
     counts={("test", "database"): 75_984, ("test", "query"): 315},
+    zone="54N",
     page="http://www.ok.ctrl.titech.ac.jp/~torii/project/247",
     licence="for research, on request; its database is Google Street View's",
     citation="Torii, Arandjelovic, Sivic, Okutomi, Pajdla: 24/7 Place Recognition by View Synthesis, CVPR 2015",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vprlib import datasets
 from vprlib.datasets.atnames import parse
 from vprlib.datasets.base import COLUMNS, read_table, select
 from vprlib.datasets.folder import placeless
@@ -48,6 +49,7 @@ class Explored(NamedTuple):
     answers: list  # of Answers
     right: dict  # protocol's number -> (Q,) the database image that each query should be answered by; -1: none
     left_out: int  # how many more there are
+    zone: str  # of UTM, as 54N; or nothing
 
 
 def explored(campaign: Campaign, dataset: str, most: int) -> Explored | None:
@@ -85,7 +87,8 @@ def explored(campaign: Campaign, dataset: str, most: int) -> Explored | None:
     if not found:
         campaign.lacks(f"{dataset}: answers to look at", "no ranking is there yet")
         return None
-    return Explored(query, database, found, {number: one.photos() for number, one in right.items()}, left_out)
+    known = datasets.find(dataset, campaign.config).zone or zone(query.path.iloc[0])
+    return Explored(query, database, found, {number: one.photos() for number, one in right.items()}, left_out, known)
 
 
 def wishes(campaign: Campaign, dataset: str):
@@ -143,7 +146,7 @@ def arrays(found: Explored, used) -> dict:
     places = {"query": found.query, "database": found.database.iloc[used]}
     east, north = (np.concatenate([table[axis] for table in places.values()]) for axis in ("east", "north"))
     origin = [float(np.floor(axis.min())) for axis in (east, north)]
-    result = {"origin": origin, "zone": zone(found.query), "queries": len(found.query), "top": TOP}
+    result = {"origin": origin, "zone": found.zone, "queries": len(found.query), "top": TOP}
     for name, table in places.items():
         result |= {f"{name}_paths": list(table.path), f"{name}_xy": centi(table, origin)}
     some, result["scene_of"] = scene(found.database)
@@ -194,9 +197,9 @@ def scene(database) -> tuple:
     return distinct.iloc[np.sort(chance)], len(distinct)
 
 
-def zone(query) -> str:
-    """The UTM zone, as `54N`, where the photos' names hold it; or else nothing."""
-    fields = parse(Path(query.path.iloc[0]).name) or {}
+def zone(path: str) -> str:
+    """The UTM zone, as `54N`, of a photo whose name holds it; or else nothing."""
+    fields = parse(Path(path).name) or {}
     if not fields.get("zone", "").isdigit():
         return ""
     return fields["zone"] + ("S" if fields.get("band", "N").upper() < "N" else "N")

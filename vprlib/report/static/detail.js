@@ -31,8 +31,9 @@ function rightOne(answers, system, query) {
   const none = "no photo of the database is right";
   if (item < 0) return photo(answers, "database", item, { caption: ["what would be right"], none });
   const metres = answers.metres(answers.distance(query, item));
-  const caption = [element("span", { class: "is-right" }, "✓ "), `nearest right photo: ${metres}`];
-  const alt = `The nearest right photo, ${metres}: ${answers.database_paths[item]}`;
+  const name = answers.positions === "places" ? "a right photo" : "nearest right photo";
+  const caption = [element("span", { class: "is-right" }, "✓ "), `${name}: ${metres}`];
+  const alt = `What would be right, ${name}, ${metres}: ${answers.database_paths[item]}`;
   return photo(answers, "database", item, { frame: "is-right", caption, alt });
 }
 
