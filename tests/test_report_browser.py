@@ -316,6 +316,7 @@ def test_places_without_coordinates_are_the_same_or_other_and_have_no_map(campai
     shutil.copytree(campaign.results / "town", tmp_path / "places/town", symlinks=True)
     table = read_table(tmp_path / "places/town/images.csv")
     table["east"], table["north"] = APART * (table.groupby(["split", "role"]).cumcount() % 40), 0.0
+    table.loc[table.path.str.contains("test_query_000000"), "east"] = 500 * APART
     write_csv(tmp_path / "places/town/images.csv", table)
     build(tmp_path / "p.html", replace(campaign, results=tmp_path / "places", gaps=[]), complete=False)
     tab, said = opened(browser, tmp_path / "p.html")
@@ -324,9 +325,14 @@ def test_places_without_coordinates_are_the_same_or_other_and_have_no_map(campai
     assert not tab.locator("#explorer-error").is_visible()
     tab.locator("[data-who='wrong wrong']").click()
     settled(tab)
+    tab.locator("[data-step='1']").click()
     captions = [one.split("\n")[0] for one in tab.locator("#explorer-detail figcaption").all_inner_texts()]
     assert captions[:2] == ["the query", "✓ a right photo: same place"]
     assert {caption.replace(" ", "") for caption in captions[2:]} <= {"✓sameplace", "✗otherplace"}
+    tab.locator("[data-who=' ']").click()
+    tab.locator("#explorer-filters [name=text]").fill("query_000000")
+    settled(tab)
+    assert "no photo of the database is right" in tab.locator("#explorer-detail .asked").inner_text()
     seen(tab, "#map")
     tab.locator("#map-gap").wait_for()
     assert "No coordinates" in tab.locator("#map-gap").inner_text()

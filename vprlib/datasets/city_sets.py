@@ -30,6 +30,7 @@ def rendered(dataset: Dataset, writer: str) -> Dataset:
         dataset,
         files=(MARKER, *dataset.files),
         access=ACCESS,
+        zone="",
         page="",
         licence="made by this project, and under its licence",
         citation="",

@@ -186,6 +186,7 @@ function openProtocol() {
 function startExplorer() {
   if (!form()) return;
   const applySoon = eachFrame(applyFilters);
+  find(".more", form()).open = !window.matchMedia("(max-width: 600px)").matches;
   form().addEventListener("input", (event) => {
     if (event.target.name === "dataset") openDataset();
     else if (event.target.name === "protocol") openProtocol();
