@@ -92,7 +92,7 @@ def warn(found: dict, out):
         kinds[f"{row['split']} queries without positives ({row['protocol']})"] = len(row["without"])
     for kind, count in kinds.items():
         if count:
-            log.warning("warning: %s: %d %s, listed in %s", found["dataset"], count, kind, out)
+            log.warning("warning: %s: %d %s, see %s", found["dataset"], count, kind, out)
 
 
 def positives(table, dataset: Dataset) -> list:
