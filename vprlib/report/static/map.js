@@ -65,7 +65,7 @@ async function drawMap() {
       customdata: kind.queries,
       text: kind.queries.map((query) => `query ${query}: ${answers.metres(answers.errors[system][query])} off`),
       hovertemplate: "%{text}<extra></extra>",
-      marker: { size: 7, symbol: kind.symbol, color: style(kind.colour), opacity: 0.8 },
+      marker: { size: answers.queries > 2000 ? 4 : 7, symbol: kind.symbol, color: style(kind.colour), opacity: 0.8 },
     });
   }
   const axis = { tickformat: ",.0f", nticks: 6 };
