@@ -14,6 +14,7 @@ LAYERS = [
     {"whiten", "evaluate", "verify", "merge"},
     {"judge"},
     {"compare"},
+    {"lines"},
     {"style"},
     {"plots"},
     {"sheets", "maps", "variants", "tables", "errors", "projection", "report"},

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import same_color
 from PIL import Image
 
-from vprlib import evaluate, plots, sheets, style
+from vprlib import evaluate, lines, plots, sheets, style
 from vprlib.datasets.base import Protocol
 from vprlib.files import write_h5
 
@@ -34,8 +34,9 @@ NONE = pd.DataFrame({name: [] for name in ("origin", "dataset", "protocol", "run
 
 def history(epochs, val=True):
     epoch = np.arange(epochs + 1)
-    table = pd.DataFrame({"epoch": epoch, "learning_rate": 1e-3, "loss_hard": 0.1 / (1 + epoch), "violating": 0.5})
-    table.loc[0, ["learning_rate", "loss_hard", "violating"]] = np.nan
+    table = pd.DataFrame({"epoch": epoch, "learning_rate": 1e-3, "loss": 0.1 / (1 + epoch), "violating": 0.5})
+    table.loc[0, ["learning_rate", "loss", "violating"]] = np.nan
+    table["loss_hard"] = table.loss
     return table.assign(**{f"val_recall@{k}": 0.1 * np.log(2 + epoch) for k in (1, 5, 10)}) if val else table
 
 
@@ -130,21 +131,37 @@ def test_curves_legend_is_sorted_by_recall_at_1(tmp_path):
     assert len(looks) == 12 * 2 + 1
 
 
+def test_many_variants_of_a_run_and_many_runs_differ():
+    for some in ([style.look(3, variant) for variant in range(64)], [style.look(run) for run in range(56)]):
+        seen = {tuple(map(str, look.values())) for look in some}
+        assert len(seen) == len(some)
+
+
+def test_the_last_whitened_generation_without_re_ranking_is_solid():
+    table = pd.concat([recalls(gens=4), recalls(gens=4).assign(rerank="alpha_qe")])
+    numbers = lines.numbered(lines.summarise(table))
+    assert numbers["netvlad, gen 3, whitened 256-D"] == (1, 0)
+    assert numbers["netvlad, gen 3, raw 256-D"] == (1, 1)
+    assert sorted(variant for run, variant in numbers.values() if run == 0) == list(range(16))
+    last = lines.numbered(lines.summarise(table[table.gen == 3]))
+    assert all(numbers[label.replace(",", ", gen 3,", 1)] == number for label, number in last.items())
+
+
 def test_seeds_become_their_mean_and_range():
     table = recalls(runs=("a",), seeds=3, forms=("raw",), ks=(1,))
-    row = plots.summarise(table).iloc[0]
+    row = lines.summarise(table).iloc[0]
     np.testing.assert_allclose(
         [row.recall, row.low, row.high], [100 * f(table.recall) for f in (np.mean, np.min, np.max)]
     )
-    single = plots.summarise(table[table.seed == 1]).iloc[0]
+    single = lines.summarise(table[table.seed == 1]).iloc[0]
     np.testing.assert_allclose([single.low, single.high], 100 * table[table.seed == 1][["low", "high"]].to_numpy()[0])
-    assert plots.spread([1]) == "95 % interval"
-    assert plots.spread([3, 3]) == "range of 3 seeds"
+    assert lines.spread([1]) == "95 % interval"
+    assert lines.spread([3, 3]) == "range of 3 seeds"
 
 
 @pytest.mark.parametrize(("gens", "shown"), [(1, False), (2, True)])
 def test_gen_is_named_only_if_there_are_several(gens, shown):
-    labels = plots.summarise(recalls(gens=gens)).label
+    labels = lines.summarise(recalls(gens=gens)).label
     assert labels.str.contains(", gen 0").any() == shown
     assert labels.nunique() == 4 * gens
 
@@ -280,10 +297,10 @@ def test_training_shows_the_histories(tmp_path):
     histories |= {"untrained seed 0 gen 0": history(0), "no_val seed 0 gen 0": history(4, val=False)}
     (first, again), fig = written(tmp_path, lambda out: plots.training(out, histories))
     assert first == again
-    labels = [label for column, label in plots.PANELS.items() if column != "loss_soft"]
+    labels = ["loss", "violating\nnegatives (%)", "val recall@1 (%)", "val recall@5 (%)", "learning rate"]
     grid = np.array(fig.axes).reshape(len(labels), 2)
     loss, recall = grid[0, 1].lines[0], grid[2, 1].lines[0]
-    np.testing.assert_array_equal(loss.get_ydata(), history(4).loss_hard)
+    np.testing.assert_array_equal(loss.get_ydata(), history(4).loss)
     np.testing.assert_allclose(recall.get_ydata(), 100 * history(4)["val_recall@1"])
     np.testing.assert_array_equal(recall.get_xdata(), range(5))
     level = data_lines(grid[2, 0])["untrained"]
@@ -298,7 +315,7 @@ def test_training_shows_the_histories(tmp_path):
 def test_the_soft_loss_has_a_panel_where_there_is_one(tmp_path):
     taught = history(3).assign(loss_soft=[np.nan, 3, 2, 1])
     fig = plots.training(tmp_path / "a.svg", {"sfrs seed 0 gen 0": history(1), "sfrs seed 0 gen 1": taught})
-    grid = np.array(fig.axes).reshape(len(plots.PANELS), 2)
+    grid = np.array(fig.axes).reshape(6, 2)
     np.testing.assert_array_equal(grid[1, 1].lines[0].get_ydata(), taught.loss_soft)
     assert grid[1, 0].texts[0].get_text() == "no values"
 

@@ -14,11 +14,14 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 from PIL import Image
+from test_plots import recalls
 
 from benchmarks.campaign import made
-from vprlib import files, ledger
+from vprlib import files, ledger, plots, style
+from vprlib.compare import last_generations
 from vprlib.datasets.base import Protocol, read_table, select
 from vprlib.datasets.folder import APART
+from vprlib.lines import DASHES, HUES, MARKERS, summarise
 from vprlib.report import answers, charts, packing, photos, sources, stages, tables
 from vprlib.report.page import build
 
@@ -92,7 +95,7 @@ def test_charts_hold_the_tables_numbers(whole):
     assert list(made) == ["recalls", "thresholds", "precision"]
     lines = {line["label"]: line for line in made["recalls"]["lines"]}
     assert list(lines) == [f"{run}, whitened 256-D" for run in RUNS]
-    assert all(line["main"] and line["variant"] == 0 for line in lines.values())
+    assert all(line["main"] and line["dash"] == 0 for line in lines.values())
     for (name, network), table in whole.evaluated.items():
         if name == "town":
             wanted, line = table[table.condition == "all"], lines[f"{network.run}, whitened 256-D"]
@@ -106,8 +109,26 @@ def test_bands_are_the_range_of_several_seeds():
     table = pd.DataFrame({"run": "plain", "gen": 0, "descriptor": "raw", "dim": 8, "rerank": "none", "k": 1,
                           "seed": [0, 1], "recall": [0.4, 0.6], "low": [0.1, 0.2], "high": [0.8, 0.9]})  # fmt: skip
     config = type("Config", (), {"runs": {"plain": made_run()}})
-    [line] = charts.lines(type("Campaign", (), {"config": config}), table, "k")
+    [line] = charts.lines(type("Campaign", (), {"config": config}), summarise(table), "k")
     assert (line["y"], line["low"], line["high"]) == ([50], [40], [60])
+
+
+def test_a_line_looks_the_same_on_the_page_and_in_the_figures():
+    runs = {"plain": made_run(), "better": made_run(gens=3)}
+    campaign = type("Campaign", (), {"config": type("Config", (), {"runs": runs})})
+    table = pd.concat([recalls(runs=("plain",)), recalls(runs=("better",), gens=3)], ignore_index=True)
+    page = {line["label"]: line for line in charts.lines(campaign, summarise(table), "k")}
+    figure = plots.looks(last_generations(summarise(table)))
+    assert len(page) == 2 + 6
+    assert len(figure) == 2 + 2
+    for label, look in figure.items():
+        line, whitened = page[label], "whitened" in label
+        assert look["color"] == HUES["light"][line["hue"]]
+        assert look["marker"] == style.MARKERS[MARKERS[line["marker"]]]
+        assert (look["linestyle"] == "-") == (DASHES[line["dash"]] == ()) == whitened
+        assert (look["markerfacecolor"] == "white") == line["hollow"] == (not whitened)
+    looks = [{name: line[name] for name in ("hue", "marker", "dash", "hollow")} for line in page.values()]
+    assert all(looks.count(look) == 1 for look in looks)
 
 
 def test_sizes_are_lines_by_run_and_storage_over_bytes():
@@ -121,10 +142,10 @@ def test_sizes_are_lines_by_run_and_storage_over_bytes():
     ]
 
 
-def made_run():
+def made_run(gens=1):
     from vprlib.config import Run
 
-    return Run(train_set="city", extract={"descriptors": ["raw"]})
+    return Run(train_set="city", extract={"descriptors": ["raw"]}, generations=[{}] * gens)
 
 
 def test_answers_are_those_of_the_tables_of_queries(whole):

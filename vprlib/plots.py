@@ -3,41 +3,13 @@
 import re
 
 import numpy as np
-import pandas as pd
 
 from vprlib.compare import last_generations
 from vprlib.judge import ALL
-from vprlib.style import COLUMN, DARK, DASHES, GREY, LIGHT, LINE, PAGE, figure, gap, lines_of, look, wrapped
+from vprlib.lines import CONFIDENCE, DASHES, labelled, numbered, published_names, spread, summarise, trained_columns
+from vprlib.style import COLUMN, DARK, GREY, LIGHT, LINE, PAGE, figure, gap, lines_of, look, wrapped
 
-FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line or a bar
-PANEL, NAME = 1.05, 2.6  # inches: a panel of bars, and their names
-KIND = ["descriptor", "dim", "rerank"]
-CONFIDENCE = {"score": "similarity of the first candidate", "ratio": "how much farther the second place is"}
-PANELS = {"loss_hard": "hard loss", "loss_soft": "soft loss", "violating": "violating\nnegatives (%)"}
-PANELS |= {"val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (%)", "learning_rate": "learning rate"}
-
-
-def summarise(table, along: str = "k") -> pd.DataFrame:
-    """Recalls in percent by FORM and k, labelled; `low` to `high` is the range of several seeds, or one's interval."""
-    groups = table.groupby([*FORM, along], sort=False, dropna=False)
-    seeds = groups.seed.nunique()
-    rows = groups[[name for name in ("recall", "chance") if name in table]].mean() * 100
-    rows["low"] = groups.low.min().where(seeds == 1, groups.recall.min()) * 100
-    rows["high"] = groups.high.max().where(seeds == 1, groups.recall.max()) * 100
-    return labelled(rows.assign(seeds=seeds).reset_index())
-
-
-def labelled(rows) -> pd.DataFrame:
-    """Rows with a column `label`: what of FORM tells them apart."""
-    gen = (", gen " + rows.gen.astype(str)).where(rows.groupby("run").gen.transform("nunique") > 1, "")
-    rerank = (", " + rows.rerank.astype(str)).where(rows.rerank != "none", "")
-    label = rows.run.astype(str) + gen + ", " + rows.descriptor + " " + rows.dim.astype(str) + "-D" + rerank
-    return rows.assign(label=label)
-
-
-def spread(seeds) -> str:
-    """What `low` to `high` of `summarise` is, in words."""
-    return " or ".join("95 % interval" if n == 1 else f"range of {n} seeds" for n in sorted(set(seeds)))
+PANEL, NAME = 1.15, 2.6  # inches: a panel of bars with their numbers, and their names
 
 
 def setting(table, width: float = COLUMN) -> str:
@@ -77,7 +49,7 @@ def curves(out, table):
 
 def recall_lines(ax, rows, lines: dict):
     """The lines of one panel of `curves`, by their names in the legend."""
-    ks, styles = sorted(rows.k.unique()), looks(rows, KIND)
+    ks, styles = sorted(rows.k.unique()), looks(rows)
     for name, line in lines.items():
         style = styles[line.label.iloc[0]]
         ax.plot(line.k, line.recall, **style, label=name)
@@ -108,7 +80,7 @@ def thresholds(out, table, summary):
     with figure(out, COLUMN, sum(heights)) as fig:
         subfigures = np.atleast_1d(fig.subfigures(len(panels), height_ratios=heights))
         for panel, (first, rows) in zip(subfigures, panels, strict=True):
-            radius, styles = nearest(rows.threshold, first.radius), looks(rows, KIND)
+            radius, styles = nearest(rows.threshold, first.radius), looks(rows)
             ax = panel.subplots()
             ranked = rows[rows.threshold == radius].sort_values("recall", ascending=False, kind="stable")
             for label, recall in zip(ranked.label, ranked.recall, strict=True):
@@ -156,7 +128,7 @@ def precision(out, points, summary):
 
 def precision_lines(ax, points, summary, by: str):
     """The lines of one panel of `precision`, one a seed; the legend has the means over the seeds."""
-    styles = looks(summary, KIND)
+    styles = looks(summary)
     ranked = summary.groupby("label", sort=False)[[f"average_precision_{by}", f"recall_at_100_{by}"]].mean() * 100
     for label, area, full in ranked.sort_values(ranked.columns[0], ascending=False, kind="stable").itertuples():
         name = wrapped(f"{area:.1f} / {full:.1f}  {label}", COLUMN - 0.65)
@@ -169,11 +141,9 @@ def precision_lines(ax, points, summary, by: str):
     ax.set(ylabel="precision (%): right of those answered", xlim=(0, 105 * max(points.recall.max(), 0.01)))
 
 
-def looks(rows, variant: list) -> dict:
-    """How each line is drawn, by its label; `variant` names what tells the lines of a run apart. See `look`."""
-    lines = rows.drop_duplicates("label")
-    runs, variants = pd.factorize(lines.run)[0], pd.factorize(lines[variant].apply(tuple, axis=1))[0]
-    return {label: look(run, kind) for label, run, kind in zip(lines.label, runs, variants, strict=True)}
+def looks(rows) -> dict:
+    """How each line is drawn, by its label. See `lines.numbered` and `look`."""
+    return {label: look(*numbers) for label, numbers in numbered(rows).items()}
 
 
 def comparison(out, tables, published):
@@ -222,15 +192,6 @@ def comparison(out, tables, published):
     return fig
 
 
-def published_names(rows) -> list:
-    """What published recalls are of: the method and, as far as they are known, the dimension and the training set."""
-    parts = zip(rows.run, rows.dim, rows.train_set, strict=True)
-    return [
-        run + ("" if pd.isna(dim) else f", {dim:.0f}-D") + ("" if pd.isna(train_set) else f", on {train_set}")
-        for run, dim, train_set in parts
-    ]
-
-
 def places_of(ours: list, theirs: list) -> dict:
     """Where the rows of names are, in lines, {name: middle}; a gap separates our names from the published ones."""
     names = [*ours, *dict.fromkeys(theirs)]
@@ -245,14 +206,14 @@ def bars(ax, rows, marks: dict, places: dict, first: int):
             row = rows.loc[label]
             ax.barh(place, row.recall, 0.7, color=LIGHT if row.descriptor == "raw" else DARK)
             ax.hlines(place, row.low, row.high, color="black", linewidth=1)
-            ax.text(max(row.recall, row.high) + 3, place, f"{row.recall:.1f}", va="center")
+            ax.text(105, place, f"{row.recall:.1f}", va="center")
         elif label in marks:
-            ax.plot(marks[label], place, "D", color="black", markerfacecolor="white")
-            ax.text(marks[label] + 6, place, f"{marks[label]:.1f}", va="center")
+            ax.plot(marks[label], place, "D", color="black", markerfacecolor="white", clip_on=False)
+            ax.text(105, place, f"{marks[label]:.1f}", va="center")
         elif number < first:
             ax.text(4, place, "not evaluated", va="center", color=GREY)
     ax.axvline(rows.chance.mean(), color=GREY, linestyle=":", linewidth=1)
-    ax.set(xlim=(0, 140), ylim=(max(places.values()) + 0.7, 0), xticks=(0, 50, 100))
+    ax.set(xlim=(0, 100), ylim=(max(places.values()) + 0.7, 0), xticks=(0, 50, 100))
     ax.set_yticks(list(places.values()), [""] * len(places))
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")
@@ -263,20 +224,19 @@ def training(out, histories: dict):
     names = [re.fullmatch(r"(.+) seed \d+ gen (\d+)", label).groups() for label in histories]
     runs = list(dict.fromkeys(run for run, _ in names))
     gens = sorted({int(gen) for _, gen in names})
-    soft = any("loss_soft" in table and table.loss_soft.notna().any() for table in histories.values())
-    panels = {column: label for column, label in PANELS.items() if soft or column != "loss_soft"}
+    panels = trained_columns(histories.values())
     handles = {}
     with figure(out, max(COLUMN, 0.6 + 1.6 * len(gens)), 1.3 * len(panels) + LINE * (len(runs) + 3)) as fig:
         grid = fig.subplots(len(panels), len(gens), squeeze=False, sharex="col", sharey="row")
         for (run, gen), table in zip(names, histories.values(), strict=True):
-            style = look(runs.index(run)) | ({"linestyle": DASHES[1], "marker": ""} if len(table) == 1 else {})
+            style = look(runs.index(run)) | ({"linestyle": (0, DASHES[1]), "marker": ""} if len(table) == 1 else {})
             style["label"] = wrapped(run + ("" if "val_recall@1" in table else " (no val split)"), COLUMN - 0.65)
             for ax, column in zip(grid[:, gens.index(int(gen))], panels, strict=True):
                 values = table.get(column, table.epoch * np.nan) * (100 if "%" in panels[column] else 1)
                 line = ax.plot(table.epoch, values, **style)[0] if len(table) > 1 else ax.axhline(values[0], **style)
                 handles[run] = line
         for (row, column), ax in np.ndenumerate(grid):
-            ax.set(xlabel="epoch (0: before training)", ylabel=list(panels.values())[row])
+            ax.set(xlabel="epoch (0: before training)", ylabel=wrapped(list(panels.values())[row], 1))
             ax.set_title("" if row else f"generation {gens[column]}", loc="center")
             ax.label_outer()
             ax.xaxis.get_major_locator().set_params(integer=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from vprlib import files
+from vprlib import files, lines
 
 COLUMN, PAGE, LINE = 3.5, 7.0, 0.165  # inches: the widths of a column and of a page, the height of a line of text
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, without yellow
-MARKERS = "os^DvPX*"  # one more than colours, so that pairs repeat late
-DASHES = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 1)))
+COLOURS = lines.HUES["light"]
+MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D", "triangle-down": "v", "cross": "P"}
+MARKERS |= {"x": "X", "star": "*"}
 DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
 SHARES = "cividis"  # the colour map of values; light is more
 PRINT, SCREEN = 300, 200  # dots per inch: of figures, and of sheets of photos, which have no more to show
@@ -44,10 +44,15 @@ def figure(out, width: float, height: float, dpi: int = PRINT):
 
 
 def look(run: int, variant: int = 0) -> dict:
-    """How a line is drawn: hue and marker tell the runs apart, dashes and hollow markers the variants of a run."""
-    colour = COLOURS[run % len(COLOURS)]
-    dashes, face = DASHES[variant % len(DASHES)], "white" if (variant + variant // len(DASHES)) % 2 else colour
-    return {"color": colour, "marker": MARKERS[run % len(MARKERS)], "markerfacecolor": face, "linestyle": dashes}
+    """How a line is drawn, by its numbers (`lines.marks`)."""
+    mark = lines.marks(run, variant)
+    colour, dashes = COLOURS[mark["hue"]], lines.DASHES[mark["dash"]]
+    return {
+        "color": colour,
+        "marker": MARKERS[lines.MARKERS[mark["marker"]]],
+        "markerfacecolor": "white" if mark["hollow"] else colour,
+        "linestyle": (0, dashes) if dashes else "-",
+    }
 
 
 def wrapped(text: str, width: float) -> str:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from vprlib.compare import last_generations
-from vprlib.plots import labelled, published_names
+from vprlib.lines import labelled, published_names
 
 KS = (1, 5, 10)
 ROW, GROUP, VALUES = ["origin", "label"], ["dataset", "protocol"], ["recall", "low", "high"]

@@ -4,7 +4,8 @@ import numpy as np
 
 from vprlib.compare import last_generations
 from vprlib.judge import ALL
-from vprlib.plots import FORM, KIND, NAME, by_protocol, labelled, looks, setting, shade, spread, summarise
+from vprlib.lines import FORM, labelled, spread, summarise
+from vprlib.plots import NAME, by_protocol, looks, setting, shade
 from vprlib.statistics import over_seeds
 from vprlib.style import COLUMN, DARK, GREY, LINE, SHARES, figure, gap, lines_of, wrapped
 
@@ -18,14 +19,15 @@ def generations(out, table):
     ks = sorted(k for k in table.k.unique() if k in (1, 5)) or sorted(table.k.unique())[:2]
     rows = [summarise(part) for part in several]
     rows = [lines.assign(label=labelled(lines.assign(gen=0)).label) for lines in rows]
+    styles = [looks(labelled(part.assign(gen=0))) for part in parts]
     heights = [1.7 * len(ks) + LINE * (lines.label.nunique() + 5) for lines in rows]
     with figure(out, COLUMN, sum(heights)) as fig:
         panels = np.atleast_1d(fig.subfigures(len(parts), height_ratios=heights))
-        for panel, part, lines in zip(panels, parts, rows, strict=True):
+        for panel, part, lines, look in zip(panels, parts, rows, styles, strict=True):
             panel.suptitle(setting(part))
             axes = panel.subplots(len(ks), sharex=True, squeeze=False)[:, 0]
             for ax, k in zip(axes, ks, strict=True):
-                over_generations(ax, lines[lines.k == k])
+                over_generations(ax, lines[lines.k == k], look)
                 ax.set_ylabel(f"recall@{k} (%)")
                 if lines.empty:
                     gap(ax, "no run has several generations")
@@ -38,13 +40,13 @@ def generations(out, table):
     return fig
 
 
-def over_generations(ax, rows):
+def over_generations(ax, rows, styles: dict):
     """The lines of one panel of `generations`, all of one k."""
-    styles = looks(rows, KIND)
+    dark = shade(rows.label.unique())
     for label, line in rows.groupby("label", sort=False):
         line = line.sort_values("gen")
         ax.plot(line.gen, line.recall, **styles[label], label=wrapped(label, COLUMN - 0.65))
-        ax.fill_between(line.gen, line.low, line.high, color=styles[label]["color"], linewidth=0, alpha=shade(styles))
+        ax.fill_between(line.gen, line.low, line.high, color=styles[label]["color"], linewidth=0, alpha=dark)
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 

@@ -106,7 +106,7 @@ class Campaign:
         return table
 
     def joined(self, path: Path, what: str, dataset: str):
-        """As `table`, of one that joins the evaluations of a dataset's runs: the rows of the runs of now.
+        """As `table`, of one that joins the evaluations of a dataset's runs: the rows of the networks of now.
 
         One that is older than an evaluation of its dataset is a gap: it may hold another recipe's numbers. The sizes
         are measured beside the evaluations, and so may be older.
@@ -117,9 +117,11 @@ class Campaign:
             self.lacks(what, f"{path} is older than an evaluation that it should hold")
             return None
         table = self.table(path, what)
-        if table is None or (table := table[table.run.isin(self.config.runs)]).empty:
+        if table is None:
             return None
-        return table
+        asked = [(network.run, network.seed, network.gen) for network in self.networks]
+        table = table[pd.MultiIndex.from_frame(table[["run", "seed", "gen"]]).isin(asked)]
+        return None if table.empty else table
 
     @cached_property
     def recalls(self):

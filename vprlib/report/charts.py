@@ -1,27 +1,16 @@
 """The page's charts as plain data, which static/charts.js draws: lines by run, with bands and marks. Shares in percent.
 
-A chart is a dict: `title`, `x` and `y` (axis titles), `log` (whether x is), and `lines`, each with `label`, `run` and
-`variant` (numbers, which choose hue and dashes), `main` (the one that is shown of a run at first), `x`, `y`, and where
-there is one the band `low`, `high`; in some `ticks`, a `note`, and `chance` or `at`, a reference.
+A chart is a dict: `title`, `x` and `y` (axis titles), `log` (whether x is), and `lines`, each with `label`, what
+`lines.marks` returns, `main` (the one that is shown of a run at first), `x`, `y`, and where there is one the band
+`low`, `high`; in some `ticks`, a `note`, and `chance` or `at`, a reference.
 """
 
 import pandas as pd
 
 from vprlib.judge import ALL
+from vprlib.lines import CONFIDENCE, labelled, marks, numbered, spread, summarise, trained_columns
 from vprlib.report.campaign import Campaign
 from vprlib.report.packing import plain
-from vprlib.report.tables import FORM, named
-
-TRAINING = {
-    "loss": "loss",
-    "val_recall@1": "val recall@1 (%)",
-    "val_recall@5": "val recall@5 (%)",
-    "loss_hard": "hard loss",
-    "loss_soft": "soft loss",
-    "violating": "violating negatives (%)",
-    "learning_rate": "learning rate",
-}
-CONFIDENCE = {"score": "similarity of the first candidate", "ratio": "how much farther the second place is"}
 
 
 def of_dataset(campaign: Campaign, dataset: str, protocol: str) -> dict:
@@ -50,7 +39,8 @@ TITLES = {
 
 def recalls(campaign: Campaign, table) -> dict:
     """Recall@N over N, with intervals, and chance."""
-    chance = table.groupby("k").chance.mean() * 100
+    rows = summarise(table)
+    chance = rows.groupby("k").chance.mean()
     return {
         "title": "recall@N",
         "x": "N, number of candidates",
@@ -58,13 +48,13 @@ def recalls(campaign: Campaign, table) -> dict:
         "log": True,
         "ticks": sorted(set(table.k)),
         "chance": {"x": list(chance.index), "y": list(chance)},
-        "note": f"bands: {band(table)}; dotted: chance",
-        "lines": lines(campaign, table, "k"),
+        "note": f"bands: {spread(rows.seeds)}; dotted: chance",
+        "lines": lines(campaign, rows, "k"),
     }
 
 
 def thresholds(campaign: Campaign, table) -> dict:
-    unit = table.unit.iloc[0]
+    rows, unit = summarise(table, "threshold"), table.unit.iloc[0]
     return {
         "title": TITLES["thresholds"],
         "x": f"hit radius ({unit})",
@@ -72,43 +62,28 @@ def thresholds(campaign: Campaign, table) -> dict:
         "log": True,
         "ticks": [1, 2, 5, 10, 20, 50, 100],
         "at": {"x": table.radius.iloc[0], "label": f"the protocol's: {table.radius.iloc[0]:g} {unit}"},
-        "note": f"bands: {band(table)}",
-        "lines": lines(campaign, table, "threshold"),
+        "note": f"bands: {spread(rows.seeds)}",
+        "lines": lines(campaign, rows, "threshold"),
     }
 
 
-def band(table) -> str:
-    """What the bands of `lines` are, in words."""
-    seeds = table.groupby(FORM, dropna=False).seed.nunique()
-    return " or ".join("95 % interval" if n == 1 else f"range of {n} seeds" for n in sorted(set(seeds)))
-
-
-def lines(campaign: Campaign, table, along: str) -> list:
-    """The mean over the seeds; the band is the range of several seeds, or the interval of one."""
-    groups = named(table).groupby(["label", *FORM, along], sort=False, dropna=False)
-    rows = groups.agg(y=("recall", "mean"), least=("recall", "min"), most=("recall", "max"), low=("low", "min"),
-                      high=("high", "max"), seeds=("seed", "nunique")).reset_index()  # fmt: skip
-    rows["low"], rows["high"] = (
-        rows.low.where(rows.seeds == 1, rows.least),
-        rows.high.where(rows.seeds == 1, rows.most),
-    )
+def lines(campaign: Campaign, rows, along: str) -> list:
+    """The lines of what `summarise` returns."""
     result = []
     for look, part in styled(campaign, rows):
         part = part.sort_values(along)
-        values = {name: list(part[name] * 100) for name in ("y", "low", "high")}
-        result.append(look | {"x": list(part[along])} | values)
+        values = {name: list(part[name]) for name in ("low", "high")}
+        result.append(look | {"x": list(part[along]), "y": list(part.recall)} | values)
     return result
 
 
 def styled(campaign: Campaign, rows):
-    """Yield (how a line looks, its rows) for each label; the main line of a run is variant 0."""
-    order, variants = list(campaign.config.runs), {}
+    """Yield (how a line looks, its rows) for each label."""
+    runs = campaign.config.runs
+    numbers = numbered(rows, {name: len(run.generations) - 1 for name, run in runs.items()})
     for label, part in rows.groupby("label", sort=False):
         first = part.iloc[0]
-        main = is_main(campaign.config.runs[first.run], first)
-        variants[first.run] = variants.get(first.run, 0) + (not main)
-        look = {"label": label, "run": order.index(first.run), "variant": 0 if main else variants[first.run]}
-        yield look | {"main": main}, part
+        yield {"label": label, "main": is_main(runs[first.run], first)} | marks(*numbers[label]), part
 
 
 def is_main(run, row) -> bool:
@@ -120,7 +95,7 @@ def is_main(run, row) -> bool:
 def precision(campaign: Campaign, table) -> dict:
     """Precision over recall by the first candidate's similarity; one line a seed."""
     result = []
-    some = named(table[table.by == "score"])
+    some = labelled(table[table.by == "score"])
     for look, part in styled(campaign, some):
         for _, line in part.groupby("seed"):
             result.append(look | {"x": list(line.recall * 100), "y": list(line.precision * 100)})
@@ -141,7 +116,7 @@ def sizes(campaign: Campaign, table) -> dict:
     for number, (storage, part) in enumerate(table.groupby("storage", sort=False)):
         for run, line in part.groupby("run", sort=False):
             line = line.groupby("bytes").recall.mean()
-            look = {"label": f"{run}, {storage}", "run": order.index(run), "variant": number, "main": True}
+            look = {"label": f"{run}, {storage}", "main": True} | marks(order.index(run), number)
             result.append(look | {"x": list(line.index), "y": list(line * 100)})
     title = f"recall@{table.k.min()}"
     return {"title": TITLES["sizes"], "x": "bytes per image", "y": f"{title} (%)", "log": True, "lines": result}
@@ -158,22 +133,20 @@ def training(campaign: Campaign) -> dict:
             histories[network] = table
             if "val_recall@1" not in table and len(table) > 1:
                 campaign.lacks(f"training of {network}: val recalls", "its train set has no val split")
-    charts, order = {}, list(campaign.config.runs)
-    for column, label in TRAINING.items():
+    charts, runs = {}, campaign.config.runs
+    for column, label in trained_columns(histories.values()).items():
         result = []
         for network, table in histories.items():
             values = pd.to_numeric(table.get(column, pd.Series(dtype=float)), errors="coerce")
             if values.notna().any():
-                look = {"label": shown(network, list(histories)), "run": order.index(network.run)}
+                back = len(runs[network.run].generations) - 1 - network.gen
+                look = {"label": shown(network, list(histories)), "main": True}
+                look |= marks(list(runs).index(network.run), back)
                 scale = 100 if "%" in label else 1
-                result.append(
-                    look | {"variant": network.gen, "main": True, "x": list(table.epoch), "y": list(values * scale)}
-                )
+                result.append(look | {"x": list(table.epoch), "y": list(values * scale)})
         if result:
             axes = {"title": label, "x": "epoch (0: before training)", "y": label, "log": False}
             charts[column] = axes | {"lines": result, "ticks": ticks(result)}
-    if "loss_soft" not in charts:
-        charts.pop("loss_hard", None)  # it is the loss
     return plain(charts)
 
 

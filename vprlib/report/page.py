@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vprlib import files
 from vprlib.datasets.base import Protocol
+from vprlib.lines import DASHES, HUES, MARKERS
 from vprlib.report import answers, charts, photos, sources, stages, tables
 from vprlib.report.campaign import Campaign
 from vprlib.report.packing import block, deflated, plain
@@ -134,7 +135,8 @@ def data(page: dict) -> dict:
         charted = [{"name": one["name"], "charts": one["charts"]} for one in part["protocols"]]
         own = {name: part[name] for name in ("unit", "positions")}
         datasets[part["name"]] = own | {"protocols": charted, "radii": radii(page["campaign"].protocols[part["name"]])}
-    return {"runs": list(page["config"].runs), "datasets": datasets, "training": page["training"]}
+    looks = {"hues": HUES, "markers": MARKERS, "dashes": DASHES}
+    return {"looks": looks, "datasets": datasets, "training": page["training"]}
 
 
 def radii(protocols: list[Protocol]) -> list:

@@ -8,19 +8,10 @@ import pandas as pd
 from vprlib.compare import beside
 from vprlib.files import BadInput
 from vprlib.judge import ALL
+from vprlib.lines import labelled
 from vprlib.report.campaign import Campaign
 from vprlib.report.packing import plain
 from vprlib.report.sources import source_id
-
-FORM = ["run", "gen", "descriptor", "dim", "rerank"]  # what makes a line of a chart
-
-
-def named(table):
-    """A table with a column `label`: what of FORM tells its rows apart."""
-    gen = (", gen " + table.gen.astype(str)).where(table.groupby("run").gen.transform("nunique") > 1, "")
-    rerank = (", " + table.rerank.astype(str)).where(table.rerank != "none", "")
-    label = table.run.astype(str) + gen + ", " + table.descriptor + " " + table.dim.astype(str) + "-D" + rerank
-    return table.assign(label=label)
 
 
 def comparison(campaign: Campaign) -> tuple:
@@ -119,7 +110,7 @@ def conditions(campaign: Campaign, dataset: str, protocol: str) -> dict:
     table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
     if table.condition.nunique() < 2:
         return {}
-    table = named(table[table.k == table.k.min()])
+    table = labelled(table[table.k == table.k.min()])
     sizes = table.groupby("condition", sort=False).queries.first()
     mean = table.pivot_table(index="label", columns="condition", values="recall", aggfunc="mean", sort=False) * 100
     order = [ALL, *(name for name in sizes.index if name != ALL)]

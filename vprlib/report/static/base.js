@@ -77,17 +77,29 @@ function whenSeen(target, callback) {
 }
 
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
-const HUES = {
-  light: ["#0072B2", "#C24E00", "#00805F", "#A8508A", "#8A6A00", "#2E86C1", "#444444"],
-  dark: ["#5AB0EA", "#FF9B5E", "#46D3A2", "#E59BCB", "#E6B93A", "#9AD4F5", "#D0D0D0"],
-};
-const DASHES = ["solid", "dash", "dashdot", "dot"];
-const DASH_ARRAYS = ["", "7 3", "7 3 2 3", "2 3"];
-const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "pentagon", "x", "star"];
+const paper = element("i", { class: "paper", hidden: true }); // has the colours of the light theme, always
+document.body.append(paper);
+let printed = false; // whether what is drawn now is for paper
+const themed = []; // what draws in the colours of the theme
 
-const isDark = () => darkness.matches;
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const hue = (run) => HUES[isDark() ? "dark" : "light"][run % 7];
+/** Call now, and whenever the colours change: with the system's theme, and for print, which is light. */
+function inTheme(callback) {
+  themed.push(callback);
+  callback();
+}
+
+const recolour = () => themed.forEach((callback) => callback());
+darkness.addEventListener("change", recolour);
+for (const [event, isPrinted] of [["beforeprint", true], ["afterprint", false]]) {
+  window.addEventListener(event, () => {
+    printed = isPrinted;
+    if (darkness.matches) recolour();
+  });
+}
+
+const isDark = () => darkness.matches && !printed;
+const style = (name) => getComputedStyle(printed ? paper : document.documentElement).getPropertyValue(name).trim();
+const hue = (line) => data.looks.hues[isDark() ? "dark" : "light"][line.hue];
 
 const number = (value, digits = 1) =>
   value === null || Number.isNaN(value) ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits });

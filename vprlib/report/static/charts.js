@@ -4,22 +4,44 @@ const hidden = new Set();
 const drawn = new Map(); // figure -> its chart, of those that were seen
 
 // nothing leaves the page: plotly has a button that sends a chart to its makers
-const UNWANTED = ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"];
-const SAVED = { format: "svg", filename: "chart" };
+const UNWANTED = ["toImage", "sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"];
+const FORMATS = { svg: "disk", png: "camera" };
 const OPTIONS = {
   responsive: true,
   displaylogo: false,
   plotlyServerURL: "",
   modeBarButtonsToRemove: UNWANTED,
-  toImageButtonOptions: SAVED,
 };
+
+/** The options of a chart, with the buttons that save it. */
+function options(made) {
+  const button = ([format, icon]) => {
+    const click = (plot) => save(made, plot, format);
+    return { name: `save ${format}`, title: `Save as ${format.toUpperCase()}`, icon: made.Icons[icon], click };
+  };
+  return { ...OPTIONS, modeBarButtonsToAdd: Object.entries(FORMATS).map(button) };
+}
+
+/** Save a chart as a file, on white with its title and its lines' names, whatever the page's theme. */
+async function save(made, plot, format) {
+  const figure = plot.closest("figure");
+  const again = (saved) => (drawn.has(figure) ? draw(figure, saved) : drawMap());
+  printed = true;
+  await again(true);
+  const filename = [figure.dataset.dataset, figure.dataset.chart ?? "map"].filter(Boolean).join("-");
+  const lines = drawn.has(figure) ? 1 + all(".legend .traces", plot).length : 0;
+  const size = { width: Math.max(plot.clientWidth, 560), height: plot.clientHeight + 20 * lines };
+  await made.downloadImage(plot, { format, filename, ...size, scale: format === "png" ? 2 : 1 });
+  printed = false;
+  await again(false);
+}
 
 /** What all charts look like in the theme of now. */
 function layout(more) {
   const axis = { gridcolor: style("--line"), linecolor: style("--muted"), zeroline: false, automargin: true };
   return {
     font: { family: "system-ui, sans-serif", size: 12.5, color: style("--fg") },
-    paper_bgcolor: "rgba(0,0,0,0)",
+    paper_bgcolor: printed ? style("--bg") : "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 52, r: 14, t: 24, b: 44 },
     showlegend: false,
@@ -32,27 +54,36 @@ function layout(more) {
 }
 
 const MOST_BANDS = 6; // more would cover each other
+const WIDTH = 2; // of a line, in pixels
+const dashes = (line) => data.looks.dashes[line.dash].map((length) => length * WIDTH);
 const faded = (colour) => `${colour}2b`;
 
 /** The traces of a line: its band, if it has one, and itself. */
 function traces(line, chart, banded) {
-  const colour = hue(line.run);
+  const colour = hue(line);
   const traced = [];
   if (line.low && banded) {
-    const edge = { type: "scatter", mode: "lines", x: line.x, line: { width: 0 }, hoverinfo: "skip" };
+    const edge = { type: "scatter", mode: "lines", x: line.x, line: { width: 0 }, hoverinfo: "skip", showlegend: false };
     traced.push({ ...edge, y: line.low }, { ...edge, y: line.high, fill: "tonexty", fillcolor: faded(colour) });
   }
-  const few = line.x.length <= 12;
   const range = line.low ? line.low.map((low, i) => [number(low), number(line.high[i])]) : null;
   traced.push({
     type: "scatter",
-    mode: few ? "lines+markers" : "lines",
-    name: line.label,
+    mode: "lines+markers",
+    name: escaped(line.label),
+    legendgroup: line.label,
     x: line.x,
     y: line.y,
     customdata: range,
-    line: { color: colour, width: 2, dash: DASHES[line.variant % 4] },
-    marker: { size: 7, symbol: SYMBOLS[line.run % 8] + ((line.variant + Math.floor(line.variant / 4)) % 2 ? "-open" : "") },
+    line: { color: colour, width: WIDTH, dash: dashes(line).map((length) => `${length}px`).join() || "solid" },
+    marker: {
+      size: 7,
+      maxdisplayed: 12,
+      symbol: data.looks.markers[line.marker],
+      color: line.hollow ? style("--bg") : colour,
+      line: { color: colour, width: 1.2 },
+      opacity: 1,
+    },
     hovertemplate: `${escaped(line.label)}<br>${chart.x.split(",")[0]} %{x}: <b>%{y:.3~f}</b>${range ? " (%{customdata[0]} to %{customdata[1]})" : ""}<extra></extra>`,
   });
   return traced;
@@ -61,7 +92,8 @@ function traces(line, chart, banded) {
 /** Text for plotly, which reads some tags in labels. */
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/%/g, "&#37;");
 
-async function draw(figure) {
+/** Draw a chart; one that is saved has its title and its lines' names in it. */
+async function draw(figure, saved = false) {
   const chart = drawn.get(figure);
   const shown = chart.lines.filter((line) => !hidden.has(line.label));
   const traced = shown.flatMap((line) => traces(line, chart, shown.length <= MOST_BANDS));
@@ -84,20 +116,54 @@ async function draw(figure) {
     annotations.push({ ...middle, text: "no line is chosen", font: { color: style("--muted") } });
   }
   const yaxis = { title: { text: chart.y, standoff: 6 }, rangemode: chart.y.includes("%") ? "tozero" : "normal" };
+  const more = { xaxis, yaxis, shapes, annotations, hovermode: "closest" };
+  if (saved) Object.assign(more, named(figure, traced));
   const made = await plotly();
-  await made.react(find(".plot", figure), traced, layout({ xaxis, yaxis, shapes, annotations, hovermode: "closest" }), OPTIONS);
+  await made.react(find(".plot", figure), traced, layout(more), options(made));
   figure.dataset.drawn = shown.length;
+}
+
+/** The title and the legend of a chart that stands alone; several seeds of a line have one name. */
+function named(figure, traced) {
+  const names = new Set();
+  for (const trace of traced.filter((one) => one.showlegend !== false)) {
+    trace.showlegend = !names.has(trace.name);
+    names.add(trace.name);
+  }
+  const [title, about] = find("figcaption", figure).childNodes;
+  const text = [title, about].filter(Boolean).map((one) => escaped(one.textContent)).join("<br>");
+  const legend = { x: 0, y: 0.01, yref: "container", yanchor: "bottom" };
+  return { showlegend: true, legend, title: { text, x: 0, xref: "paper", font: { size: 13 } }, margin: { l: 52, r: 14, t: 64, b: 44 } };
+}
+
+// the markers of data.looks.markers as paths about 0, 0
+const SHAPES = {
+  circle: "M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0Z",
+  square: "M-3-3H3V3H-3Z",
+  "triangle-up": "M0-4L4 3H-4Z",
+  diamond: "M0-4.2L4.2 0L0 4.2L-4.2 0Z",
+  "triangle-down": "M0 4L4-3H-4Z",
+  cross: "M-1.3-4H1.3V-1.3H4V1.3H1.3V4H-1.3V1.3H-4V-1.3H-1.3Z",
+  x: "M-4-2.2L-2.2-4L0-1.8L2.2-4L4-2.2L1.8 0L4 2.2L2.2 4L0 1.8L-2.2 4L-4 2.2L-1.8 0Z",
+  star: "M0-4.5L1.2-1.5L4.4-1.4L1.9.6L2.8 3.7L0 1.9L-2.8 3.7L-1.9.6L-4.4-1.4L-1.2-1.5Z",
+};
+
+/** An SVG element with attributes and children. */
+function drawing(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
 }
 
 /** A sample of a line, beside its name. */
 function swatch(line) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of Object.entries({ width: 30, height: 10, "aria-hidden": "true" })) svg.setAttribute(name, value);
-  const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  const look = { d: "M1 5H29", stroke: hue(line.run), "stroke-width": 3, "stroke-dasharray": DASH_ARRAYS[line.variant % 4] };
-  for (const [name, value] of Object.entries(look)) stroke.setAttribute(name, value);
-  svg.append(stroke);
-  return svg;
+  const colour = hue(line);
+  const stroke = { d: "M1 6H43", stroke: colour, "stroke-width": WIDTH, "stroke-dasharray": dashes(line).join(" ") };
+  const look = { fill: line.hollow ? style("--bg") : colour, stroke: colour, "stroke-width": 1.2 };
+  const marker = { ...look, d: SHAPES[data.looks.markers[line.marker]], transform: "translate(22 6)" };
+  const size = { width: 44, height: 12, "aria-hidden": "true" };
+  return drawing("svg", size, drawing("path", stroke), drawing("path", marker));
 }
 
 const redraw = eachFrame((changed) => {
@@ -143,8 +209,7 @@ function toggles(fieldset, charts) {
       }),
     );
   if (labels.length > MOST_BANDS) for (const label of labels) if (!lines.get(label).main) hidden.add(label);
-  build();
-  darkness.addEventListener("change", build);
+  inTheme(build);
   fieldset.append(row, list);
 }
 
@@ -161,5 +226,5 @@ function startCharts() {
       draw(figure);
     });
   }
-  darkness.addEventListener("change", () => redraw());
+  inTheme(() => [...drawn.keys()].forEach((figure) => draw(figure))); // at once, for print waits for no frame
 }

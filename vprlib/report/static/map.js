@@ -81,7 +81,7 @@ async function drawMap() {
   });
   const plot = find("#map-figure .plot");
   const made = await plotly();
-  await made.react(plot, traced, look, OPTIONS);
+  await made.react(plot, traced, look, options(made));
   plot.removeAllListeners("plotly_click");
   plot.on("plotly_click", ({ points }) => {
     if (points[0].customdata !== undefined) showQuery(answers.name, points[0].customdata, system);

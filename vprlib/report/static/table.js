@@ -29,9 +29,11 @@ function sortBy(table, header, column) {
 for (const table of all("table[data-sortable]")) {
   all("thead th", table).forEach((header, column) => {
     if (!header.dataset.sort) return;
-    const button = element("button", { type: "button" }, ...header.childNodes);
+    const text = header.textContent;
+    const button = element("button", { type: "button" }, text);
     button.addEventListener("click", () => sortBy(table, header, column));
-    header.replaceChildren(button);
+    // a head that is repeated on a second printed page has text only
+    header.replaceChildren(button, element("span", { class: "printed" }, text));
   });
 }
 
