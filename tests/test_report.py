@@ -339,36 +339,68 @@ def test_sources_are_the_files_hashes_and_the_command(whole):
     assert one["command"].endswith("town/plain/seed0/gen0/recalls.csv --configfile config.yaml")
 
 
-def record(folder, name, **changes):
-    values = {"rule": "train", "wildcards": {"run": "plain"}, "seconds": 3600, "cpu_seconds": 7200, "gpus": 0}
+def record(campaign, name, **changes):
+    """Leave the record of a job called `name`, which ran for an hour on two of four cores."""
+    values = {"rule": name.split("/")[0], "wildcards": {}, "seconds": 3600, "cpu_seconds": 7200, "gpus": 0}
     values |= {"gpu": None, "gpu_watts": None, "nodes": 1, "peak_gb": 2, "host": "h", "cpu": "c", "cores": 4}
-    files.write_json(folder / f"{name}.json", values | changes)
+    files.write_json(campaign.logs / f"{name}.json", values | changes)
 
 
-def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(tmp_path):
-    record(tmp_path, "a")
-    record(tmp_path, "b", gpus=2, gpu="H200", gpu_watts=700, peak_gb=5)
-    record(tmp_path, "c", wildcards={"run": "other"})
-    record(tmp_path, "d", rule="index", wildcards={"dataset": "town"}, seconds=36, cpu_seconds=36)
-    (tmp_path / "e.json").write_text("no json")
-    (tmp_path / "f.json").write_text("[]")
-    rows = stages.stages(tmp_path, RUNS, TOWNS)
-    assert [row["rule"] for row in rows] == ["index", "train"]
-    assert rows[1] | {"wh": 0} == {
+def rows_of(campaign) -> dict:
+    return {row["rule"]: row for row in stages.stages(stages.taken(campaign))}
+
+
+def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(campaign):
+    assert rows_of(campaign) == {}
+    record(campaign, "train/plain/seed0/gen0")
+    record(campaign, "train/better/seed0/gen0", gpus=2, gpu="H200", gpu_watts=700, peak_gb=5)
+    record(campaign, "index/town", seconds=36, cpu_seconds=36)
+    (campaign.logs / "e.json").write_text("no json")
+    (campaign.logs / "f.json").write_text("[]")
+    rows = rows_of(campaign)
+    assert list(rows)[:2] == ["index", "verify"]
+    assert rows["train"] | {"wh": 0} == {
         "rule": "train",
         "jobs": 2,
+        "wanted": 2,
         "hours": 2,
         "cpu_hours": 4,
         "gpu_hours": 2,
         "peak_gb": 5,
         "wh": 0,
     }
-    assert rows[1]["wh"] == pytest.approx(4 * stages.CORE_WATTS + 2 * 700)
-    assert stages.total(rows)["jobs"] == 3
-    record(tmp_path, "b", gpus=1, gpu="H200")
-    assert stages.stages(tmp_path, RUNS, TOWNS)[1]["wh"] is None
-    assert stages.total(stages.stages(tmp_path, RUNS, TOWNS))["wh"] is None
-    assert stages.stages(tmp_path / "none", RUNS, TOWNS) == []
+    assert rows["train"]["wh"] == pytest.approx(4 * stages.CORE_WATTS + 2 * 700)
+    assert stages.total(list(rows.values()))["jobs"] == 3
+    record(campaign, "train/better/seed0/gen0", gpus=1, gpu="H200")
+    assert rows_of(campaign)["train"]["wh"] is None
+    assert stages.total(list(rows_of(campaign).values()))["wh"] is None
+
+
+def test_jobs_of_another_campaign_and_pages_do_not_count_and_jobs_without_a_record_are_told(campaign):
+    record(campaign, "evaluate/town/plain/seed0/gen0")
+    gone = ["evaluate/town/plain/seed1/gen0", "evaluate/town/plain/seed0/gen1", "evaluate/town/other/seed0/gen0"]
+    gone += ["evaluate/city/plain/seed0/gen0", "extract/town/plain/seed0/gen0/1-of-7", "pretrain/other"]
+    for name in [*gone, "report", "preview"]:
+        record(campaign, name)
+    record(
+        campaign,
+        "gallery/town/plain/seed0/gen0",
+        wildcards={"dataset": "town", "run": "plain", "seed": "0", "gen": "0"},
+    )
+    record(
+        campaign,
+        "gallery/town/plain/seed1/gen0",
+        wildcards={"dataset": "town", "run": "plain", "seed": "1", "gen": "0"},
+    )
+    record(campaign, "curves/city", wildcards={"dataset": "city"})
+    rows = rows_of(campaign)
+    assert (rows["evaluate"]["jobs"], rows["evaluate"]["wanted"]) == (1, 4)
+    assert (rows["extract"]["jobs"], rows["extract"]["wanted"], rows["extract"]["hours"]) == (0, 4, None)
+    assert (rows[stages.DRAWN]["jobs"], rows[stages.DRAWN]["wanted"]) == (1, None)
+    assert sum(row["jobs"] for row in rows.values()) == 2
+    assert stages.machines(stages.taken(campaign)) == [("h: c, 4 cores", 2)]
+    build(campaign.results / "report.html", campaign, megabytes=2.2)
+    assert '<span class="bad">1 of 4</span>' in (campaign.results / "report.html").read_text()
 
 
 def test_places_without_coordinates_stay_apart_on_the_page():

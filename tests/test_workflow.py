@@ -17,6 +17,9 @@ import yaml
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
 from vprlib import files, registry
+from vprlib.config import parse
+from vprlib.report import stages
+from vprlib.report.campaign import Campaign, Network
 from workflow import slurm_check
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +101,7 @@ def test_the_whole_workflow_leaves_tables_and_plots_and_a_second_run_does_nothin
     page = (done / "results/report.html").read_text()
     for rule in ("render", "train", "extract", "evaluate"):
         assert f'<tr><th scope="row">{rule}</th>' in page, "its time is told"
+    assert not re.search(r"\d+ of \d+</span>", page), "every job left a record"
     assert "not on this page" not in page, "nothing is missing"
     assert not list(done.glob("results/**/shard.*")), "shards are temporary"
     assert not list(done.glob("results/**/resume.pt"))
@@ -124,6 +128,23 @@ def test_a_lost_final_reruns_only_its_chain(done, lost, jobs):
     finally:
         away.rename(done / lost)
     assert planned(done) == {}
+
+
+def test_the_page_s_stages_are_the_jobs_of_the_workflow(tmp_path):
+    more = {"seeds": [0, 1], "shards": 3, "search": {"depth": 20, "shards": 2}, "rerank": [{"name": "alpha_qe"}]}
+    more |= with_run("netvlad", generations=[{}, {}])
+    asked = parse(TINY | more)
+    networks = [
+        Network(run, seed, gen, "")
+        for run, recipe in asked.runs.items()
+        for gen in range(len(recipe.generations))
+        for seed in asked.seeds
+    ]
+    campaign = Campaign(config=asked, asked={}, networks=networks, protocols={name: [] for name in asked.datasets})
+    jobs = {stage: len(names) for stage, names in stages.needed(campaign).items() if stage != "download"}
+    counts = planned(tmp_path, config=more)
+    assert jobs == {stage: counts.get(stage, 0) for stage in jobs}
+    assert counts["search_shard"] == 24
 
 
 def test_another_margin_reruns_only_that_run(done):

@@ -45,8 +45,9 @@ def build(out, campaign: Campaign, *, images: str = "inline", megabytes: float =
         "runs": tables.runs(campaign),
         "training": charts.training(campaign),
     }
-    page |= {"sources": tables.safely(sources.sources, campaign) or [], "machines": stages.machines(campaign.logs)}
-    page["stages"] = stages.stages(campaign.logs, campaign.config.runs, known_datasets(campaign))
+    parts_taken = stages.taken(campaign)
+    page |= {"sources": tables.safely(sources.sources, campaign) or [], "machines": stages.machines(parts_taken)}
+    page["stages"] = stages.stages(parts_taken)
     page |= {"total": stages.total(page["stages"]) if page["stages"] else None, "stages_how": stages.HOW}
     page |= {"written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "provenance": files.provenance()}
     page |= {"asked": json.dumps(campaign.asked, indent=2), "python": platform.python_version(), "images": images}
@@ -58,10 +59,6 @@ def build(out, campaign: Campaign, *, images: str = "inline", megabytes: float =
     files.write_bytes(out, text.encode())
     log.info("%s: %s", out, files.amount(len(text.encode())))
     return len(text.encode())
-
-
-def known_datasets(campaign: Campaign) -> set:
-    return {*campaign.protocols, *(run.train_set for run in campaign.config.runs.values())}
 
 
 def dataset_part(campaign: Campaign, name: str, budget: float) -> dict:
