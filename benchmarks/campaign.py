@@ -146,7 +146,7 @@ def made(
         asked=asked,
         networks=[Network(run, 0, 0, cfg.runs[run].identity(0)) for run in runs],
         protocols=protocols,
-        configfile="config.yaml",
+        configfiles=("config.yaml",),
         results=folder / "results",
         logs=folder / "logs",
     )

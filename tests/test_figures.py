@@ -245,13 +245,13 @@ def comparison():
 def test_the_wide_table_has_a_column_a_dataset_protocol_and_k(comparison):
     wide = tables.wide(comparison)
     ours = comparison[(comparison.origin == "ours") & (comparison.run == "c") & (comparison.k == 5)]
-    assert wide.loc[("ours", "c, raw 256-D"), ("pitts30k", "25 m", 5, "recall")] == pytest.approx(
+    assert wide.loc[("ours", "c, raw 256-D", 1), ("pitts30k", "25 m", 1300, 5, "recall")] == pytest.approx(
         100 * ours.recall.iloc[0]
     )
     groups = wide.columns.droplevel(["k", "value"]).unique()
-    assert list(groups) == [("pitts30k", "25 m"), ("msls_val", "own")]
+    assert list(groups) == [("pitts30k", "25 m", 1300), ("msls_val", "own", 1300)]
     assert wide["msls_val"].loc["published"].isna().all(axis=None)  # none was measured by that protocol
-    mine = [label for origin, label in wide.index if origin == "ours"]
+    mine = [label for origin, label, _ in wide.index if origin == "ours"]
     assert mine == ["a_b, raw 256-D", "c, raw 256-D"]
     theirs = comparison[(comparison.origin == "published") & (comparison.dataset == "pitts30k")]
     assert len(wide.loc["published"]) == theirs.groupby("run").dim.nunique(dropna=False).sum()
@@ -271,28 +271,40 @@ def test_latex_parses_and_marks_the_best_and_the_second_of_ours(comparison):
     text = tables.latex(wide)
     assert text.count("{") == text.count("}")
     columns, rows = parsed(text)
-    spans = [sum(int(n) for n in re.findall(r"multicolumn\{(\d)\}", " ".join(row))) for row in rows[:2]]
-    assert spans == [columns - 1] * 2
-    assert rows[2] == ["", "R@1", "R@5", "R@10", "R@1", "R@5", "R@10"]
-    assert all(len(row) == columns for row in rows[2:])
-    for row, label in zip(rows[3:5], ("a_b, raw 256-D", "c, raw 256-D"), strict=True):
-        assert row[0] == label.replace("_", r"\_")
-    for number in (1, 2, 3):
-        values = [float(re.search(r"[\d.]+", row[number])[0]) for row in rows[3:5]]
+    spans = [sum(int(n) for n in re.findall(r"multicolumn\{(\d)\}", " ".join(row))) for row in rows[:3]]
+    assert spans == [columns - 2] * 3
+    assert "1,300 queries" in rows[2][2]
+    assert rows[3] == ["", "seeds", "R@1", "R@5", "R@10", "R@1", "R@5", "R@10"]
+    assert all(len(row) == columns for row in rows[3:])
+    for row, label in zip(rows[4:6], ("a_b, raw 256-D", "c, raw 256-D"), strict=True):
+        assert row[:2] == [label.replace("_", r"\_"), "1"]
+    for number in (2, 3, 4):
+        values = [float(re.search(r"[\d.]+", row[number])[0]) for row in rows[4:6]]
         best, second = np.argsort(values)[::-1]
-        assert rows[3 + best][number] == rf"\textbf{{{max(values):.1f}}}"
-        assert rows[3 + second][number] == rf"\underline{{{min(values):.1f}}}"
-    assert rows[4][4:] == ["--"] * 3
-    assert not any("textbf" in cell or "underline" in cell for row in rows[5:] for cell in row)
-    low, high = (wide[("pitts30k", "25 m", 1, name)].iloc[0] for name in ("low", "high"))
+        assert rows[4 + best][number] == rf"\textbf{{{max(values):.1f}}}"
+        assert rows[4 + second][number] == rf"\underline{{{min(values):.1f}}}"
+    assert rows[5][5:] == ["--"] * 3
+    assert not any("textbf" in cell or "underline" in cell for row in rows[6:] for cell in row)
+    low, high = (wide[("pitts30k", "25 m", 1300, 1, name)].iloc[0] for name in ("low", "high"))
     assert f"[{low:.1f}, {high:.1f}]" in tables.latex(wide, intervals=True)
     assert tables.escaped("a_b & 5 % ~") == r"a\_b \& 5 \% \textasciitilde{}"
+
+
+def test_the_table_has_the_ks_that_were_measured_and_the_number_of_seeds():
+    given = {"train_set": "x", "index": "flat", "chosen_by": "last epoch", "protocol": "25 m"}
+    for ks, shown in (((2, 3), [2, 3]), ((1, 2, 3, 4, 20, 100), [1, 2, 3, 20]), ((50,), [50])):
+        table = tables.wide(beside([recalls("pitts30k", ks=ks, seeds=3).assign(**given)]))
+        assert list(table.columns.unique("k")) == shown
+        assert set(table.index[table.index.get_level_values("origin") == "ours"].get_level_values("seeds")) == {3}
+        text = tables.markdown(table)
+        assert "| vlad, raw 256-D | 3 |" in text
+        assert "Queries: 1,300 of pitts30k, 25 m." in text
 
 
 def test_equal_numbers_share_their_place():
     values = pd.DataFrame(
         [[10.04, 3.0], [10.01, 2.0], [9.0, np.nan]],
-        index=pd.MultiIndex.from_product([["ours"], list("abc")], names=tables.ROW),
+        index=pd.MultiIndex.from_product([["ours"], list("abc"), [1]], names=tables.ROW),
     )
     assert tables.places(values).to_numpy().tolist() == [["best", "best"], ["best", "second"], ["second", ""]]
 
@@ -300,11 +312,11 @@ def test_equal_numbers_share_their_place():
 def test_markdown_and_csv_have_the_same_numbers(comparison):
     wide = tables.wide(comparison)
     lines = [line.strip("|").split("|") for line in tables.markdown(wide).split("\n\n")[0].splitlines()]
-    assert {len(line) for line in lines} == {7}
-    assert lines[0][1].strip() == "pitts30k, 25 m: R@1"
+    assert {len(line) for line in lines} == {8}
+    assert lines[0][2].strip() == "pitts30k, 25 m: R@1"
     flat = tables.flat(wide)
     for line, row in zip(lines[2:], flat.itertuples(index=False), strict=True):
-        shown = re.sub(r"[*]+|</?u>", "", line[1]).strip()
+        shown = re.sub(r"[*]+|</?u>", "", line[2]).strip()
         value = flat.loc[flat.run == row.run, "pitts30k, 25 m: R@1"].iloc[0]
         assert shown == ("-" if np.isnan(value) else f"{value:.1f}")
     assert lines[-1][0].strip().startswith("*published:*")

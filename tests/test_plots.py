@@ -271,6 +271,7 @@ def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(
         assert values[len(best) :] == (["77.0"] if table.dataset[0] == "night" else [])
         assert table.dataset[0] in ax.get_title("left")
         assert "10 m" in ax.get_title("left")
+        assert ax.get_xlim() == (0, 100)
     night = fig.axes[1]
     (diamond,) = [line for line in night.lines if line.get_marker() == "D"]
     assert diamond.get_xdata()[0] == 77

@@ -81,6 +81,30 @@ def test_the_comparison_has_the_recalls_of_the_tables_beside_published_ones(whol
         assert 1 in best["best"]
 
 
+def test_runs_that_the_paired_test_does_not_tell_from_the_best_are_marked():
+    def row(run, descriptor, recall):
+        recalls = {1: {"recall": recall, "low": 0, "high": 100}}
+        return {
+            "run": run,
+            "gen": 0,
+            "descriptor": descriptor,
+            "rerank": "none",
+            "recalls": recalls,
+            "best": [],
+            "tied": [],
+        }
+
+    group = [row("a", "raw", 40.0), row("b", "raw", 41.0), row("c", "raw", 30.0), row("a", "whitened", 40.9)]
+    pair = {"gen": 0, "other_gen": 0, "descriptor": "raw", "rerank": "none"}
+    pairs = [pair | {"run": "a", "other": "b", "p_holm": 0.7}, pair | {"run": "b", "other": "c", "p_holm": 0.01}]
+    pairs += [pair | {"run": "a", "other": "c", "p_holm": 0.3}]
+    tables.mark_best(group, [1])
+    tables.mark_tied(group, pairs)
+    assert [one["best"] for one in group] == [[], [1], [], []]
+    assert group[1]["tied"] == [("a", 0, "raw", "none")]
+    assert [one.get("close", False) for one in group] == [True, False, False, False]
+
+
 def test_published_rows_stand_beside_ours(whole):
     rows = {name: table.assign(dataset="pitts30k", protocol="25 m") for name, table in whole.evaluated.items()}
     some = replace(whole, gaps=[])
@@ -274,7 +298,7 @@ def test_photos_in_a_folder_are_all_there(whole):
 
 
 BROKEN = {
-    "nothing": ("", "results/town/plain/seed0/gen0/recalls.csv is not there yet"),
+    "everything": ("", "town: plain, seed 0, generation 0"),
     "a network": ("town/plain", "town: plain, seed 0, generation 0"),
     "answers": ("town/plain/seed0/gen0/ranking.h5", "town: answers of plain"),
     "the image table": ("town/images.csv", "town: answers to look at"),
@@ -300,8 +324,9 @@ def test_what_is_missing_is_a_gap(campaign, part, how):
     build(out, campaign, complete=False, megabytes=2.2)
     text = out.read_text()
     assert "preview of what was there" in text
-    told = " ".join(": ".join(one) for one in campaign.gaps)
-    assert gap in told if how == "removed" else told
+    whys = [one.why for one in campaign.gaps if one.what.startswith(gap)]
+    assert whys
+    assert ("is not there yet" in whys[0]) == (how == "removed")
     assert all(str(escape(one.why)) in text for one in campaign.gaps)
 
 
@@ -337,6 +362,16 @@ def test_sources_are_the_files_hashes_and_the_command(whole):
     assert names == ["recalls.csv", "queries.csv", "ranking.h5", "images.csv"]
     assert ["checkpoint", "1" * 64] in one["made_from"]
     assert one["command"].endswith("town/plain/seed0/gen0/recalls.csv --configfile config.yaml")
+    given = replace(whole, configfiles=("a.yaml", "b c.yaml"), overrides=("seeds=[0]",))
+    assert sources.command(given, "x").endswith(" x --configfile a.yaml 'b c.yaml' --config 'seeds=[0]'")
+
+
+def test_a_file_that_many_numbers_come_from_is_hashed_once(whole, monkeypatch):
+    read = []
+    digest = files.digest
+    monkeypatch.setattr(files, "digest", lambda path: read.append(str(path)) or digest(path))
+    assert len(sources.sources(whole)) == 4
+    assert len(read) == len(set(read)) == 4 * 3 + 2
 
 
 def record(campaign, name, **changes):

@@ -8,9 +8,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.campaign import made
 from benchmarks.chromium import chromium, installed, opened
+from vprlib import files
 from vprlib.datasets.base import read_table, select
 from vprlib.datasets.folder import APART
 from vprlib.files import write_csv
@@ -78,10 +80,67 @@ def test_filtering_shows_only_the_rows_that_fit(page):
     page.locator("form[data-filters] input[name=text]").fill("better")
     assert rows.count() == 2
     assert page.locator("form[data-filters] output").inner_text() == "2 of 4 rows"
+    for typed, shown in (("bett tow", 1), ("whit 256", 4), ("etter", 0), ("files", 0), ("better plain", 0)):
+        page.locator("form[data-filters] input[name=text]").fill(typed)
+        assert rows.count() == shown, f"{typed}: each word begins a word of a name"
+    page.locator("form[data-filters] input[name=text]").fill("better")
     page.locator("form[data-filters] select[name=dataset]").select_option("drive")
     assert "better" in rows.inner_text()
     page.locator("form[data-filters]").evaluate("form => { form.reset(); form.dispatchEvent(new Event('input')) }")
     assert rows.count() == 4
+
+
+def test_finding_an_evaluation_by_names_and_hashes(page, campaign):
+    seen(page, "#find-source")
+    digest = files.digest(campaign.results / "town/better/seed0/gen0/recalls.csv")
+    for typed, shown in (("better", 2), ("town better", 1), (digest[:9], 1), ("margin", 0), ("", 4)):
+        page.locator("#find-source").fill(typed)
+        assert page.locator("details.origin:visible").count() == shown, typed
+        assert page.locator("#found-sources").inner_text() == f"{shown} of 4 evaluations"
+        assert page.locator("#provenance h3:visible").count() == min(shown, 2)
+
+
+@pytest.mark.parametrize("kind", ["SVG", "PNG"])
+def test_a_chart_saved_from_the_dark_page_is_dark_on_white_with_its_names(campaign, page, browser, kind, tmp_path):
+    tab, said = opened(browser, campaign.results / "report.html", scheme="dark")
+    tab.locator("#dataset-town figure[data-chart=recalls]").scroll_into_view_if_needed()
+    tab.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn]")
+    button = tab.locator(f"figure[data-chart=recalls] .modebar-btn[data-title='Save as {kind}']").first
+    with tab.expect_download() as download:
+        button.click(force=True)
+    assert download.value.suggested_filename == f"town-recalls.{kind.lower()}"
+    download.value.save_as(tmp_path / "saved")
+    if kind == "PNG":
+        with Image.open(tmp_path / "saved") as picture:
+            assert picture.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
+    else:
+        text = (tmp_path / "saved").read_text()
+        assert "rgb(0, 114, 178)" in text, "the light theme's first hue"
+        assert "rgb(47, 143, 216)" not in text
+        assert "better, whitened 256-D" in text
+        assert "recall@N" in text
+    assert tab.locator("#dataset-town figure[data-chart=recalls] .legend").count() == 0
+    assert not [one for one in said if not one.startswith("asked blob:")]
+    tab.close()
+
+
+def test_printing_the_dark_page_is_dark_on_white(campaign, page, browser):
+    tab, said = opened(browser, campaign.results / "report.html", scheme="dark")
+    tab.locator("#dataset-town figure[data-chart=recalls]").scroll_into_view_if_needed()
+    tab.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn]")
+    lines = tab.locator("#dataset-town [data-chart=recalls] .js-line")
+    strokes = "all => all.map(one => getComputedStyle(one).stroke)"
+    assert "rgb(47, 143, 216)" in lines.evaluate_all(strokes)
+    tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    tab.wait_for_timeout(100)
+    assert "rgb(0, 114, 178)" in lines.evaluate_all(strokes)
+    tab.emulate_media(media="print", color_scheme="dark")
+    body = "() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    assert tab.evaluate(body) == ["rgb(255, 255, 255)", "rgb(27, 31, 36)"]
+    assert tab.locator("#comparison-table thead button:visible").count() == 0
+    assert tab.locator("#comparison-table thead .printed:visible").first.inner_text() == "dataset, protocol"
+    assert said == []
+    tab.close()
 
 
 def test_toggling_a_run_takes_its_line_out_of_every_chart_and_hovering_tells_the_numbers(page):

@@ -43,10 +43,11 @@ class Campaign:
     """Networks to be judged on datasets, and the folders that hold their files."""
 
     config: Config
-    asked: dict  # the configuration as the user wrote it
+    asked: dict  # the configuration as the user wrote it, of all files and the command line; without `execution`
     networks: list  # of Network, in the configuration's order
     protocols: dict  # dataset -> its Protocols
-    configfile: str = ""  # as named on the command line
+    configfiles: tuple = ()  # those that it was read from; later ones override earlier ones
+    overrides: tuple = ()  # `key=value` of the command line
     results: Path = Path("results")
     logs: Path = Path("logs")
     gaps: list = field(default_factory=list)  # found so far
@@ -134,8 +135,9 @@ def of_job(snakemake, config: Config) -> Campaign:
     params = snakemake.params
     return Campaign(
         config=config,
-        asked=snakemake.config,
+        asked=params.asked,
         networks=[Network(*one) for one in params.networks],
         protocols={name: [Protocol(**one) for one in judged] for name, judged in params.judged.items()},
-        configfile=params.configfile,
+        configfiles=tuple(params.configfiles),
+        overrides=tuple(params.overrides),
     )

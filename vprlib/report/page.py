@@ -46,7 +46,10 @@ def build(out, campaign: Campaign, *, images: str = "inline", megabytes: float =
         "training": charts.training(campaign),
     }
     parts_taken = stages.taken(campaign)
-    page |= {"sources": tables.safely(sources.sources, campaign) or [], "machines": stages.machines(parts_taken)}
+    page |= {
+        "sources": tables.safely("provenance", sources.sources, campaign) or [],
+        "machines": stages.machines(parts_taken),
+    }
     page["stages"] = stages.stages(parts_taken)
     page |= {"total": stages.total(page["stages"]) if page["stages"] else None, "stages_how": stages.HOW}
     page |= {"written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "provenance": files.provenance()}
@@ -70,20 +73,20 @@ def dataset_part(campaign: Campaign, name: str, budget: float) -> dict:
             "name": protocol.name,
             "reach": protocol.reach,
             "setting": tables.setting(campaign, name, protocol.name),
-            "charts": tables.safely(charts.of_dataset, campaign, name, protocol.name) or {},
-            "differences": tables.safely(tables.differences, campaign, name, protocol.name) or [],
-            "conditions": tables.safely(tables.conditions, campaign, name, protocol.name) or {},
+            "charts": tables.safely(f"{name}: charts", charts.of_dataset, campaign, name, protocol.name) or {},
+            "differences": tables.compared(campaign, name, protocol.name),
+            "conditions": tables.safely(f"{name}: conditions", tables.conditions, campaign, name, protocol.name) or {},
         })  # fmt: skip
     queries = max(
         (table.queries.max() for (dataset, _), table in campaign.evaluated.items() if dataset == name), default=1
     )
     most = int(budget * ANSWERS_SHARE / len(campaign.protocols) / (int(queries) * ANSWER_BYTES))
-    found = tables.safely(answers.explored, campaign, name, max(1, most))
+    found = tables.safely(f"{name}: answers to look at", answers.explored, campaign, name, max(1, most))
     part = {"name": name, "protocols": protocols, "found": found, "used": answers.used(found) if found else None}
     part["arrays"] = answers.arrays(found, part["used"]) if found else None
     part["unit"] = campaign.protocols[name][0].unit
     part["positions"] = answers.positions(found, part["unit"]) if found else None
-    part["verification"] = tables.safely(tables.verification, campaign, name)
+    part["verification"] = tables.safely(f"{name}: verification of the photos", tables.verification, campaign, name)
     part["verified_by"] = sources.command(campaign, campaign.results / name / "verification.json")
     return part
 

@@ -1,5 +1,6 @@
 """Where every number comes from: the files that it was read from, what these were made from, and the command."""
 
+import functools
 import json
 import shlex
 from pathlib import Path
@@ -14,10 +15,11 @@ from vprlib.report.campaign import Campaign, Network
 def sources(campaign: Campaign) -> list:
     """A dict an evaluation: its `id` on the page, `dataset`, `network`, `files` read, what these were `made_from`, the
     `recipe` of the network, and the `command` that makes them."""
-    return [of_evaluation(campaign, name, network) for name, network in campaign.evaluated]
+    once = functools.cache(described)  # a dataset's image table is read by each of its evaluations
+    return [of_evaluation(campaign, name, network, once) for name, network in campaign.evaluated]
 
 
-def of_evaluation(campaign: Campaign, dataset: str, network: Network) -> dict:
+def of_evaluation(campaign: Campaign, dataset: str, network: Network, described) -> dict:
     folder = campaign.evaluation(dataset, network)
     tables = [folder / "recalls.csv", folder / "queries.csv", *campaign.rankings(dataset, network).values()]
     tables += [campaign.results / dataset / "images.csv"]
@@ -66,5 +68,6 @@ def chain(ranking: Path) -> tuple:
 
 def command(campaign: Campaign, target) -> str:
     """What makes a file, if it is not there or not up to date."""
-    named = ["--configfile", campaign.configfile] if campaign.configfile else []
+    named = ["--configfile", *campaign.configfiles] if campaign.configfiles else []
+    named += ["--config", *campaign.overrides] if campaign.overrides else []
     return shlex.join(["snakemake", "--profile", "profiles/local", str(target), *named])

@@ -13,6 +13,9 @@ from vprlib.report.campaign import Campaign
 from vprlib.report.packing import plain
 from vprlib.report.sources import source_id
 
+ALPHA = 0.05  # of the paired test, after Holm's adjustment
+SIDES = (("run", "gen"), ("other", "other_gen"))  # of a row of differences.csv
+
 
 def comparison(campaign: Campaign) -> tuple:
     """(the k of recall@k, a dict a row of our and the published recalls); ([], []) if there are none yet."""
@@ -27,10 +30,12 @@ def comparison(campaign: Campaign) -> tuple:
         recalls = {int(one.k): percents(one) for one in part.itertuples()}
         ours = row["origin"] == "ours"
         about = {"seeds": plain(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
-        about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": []}
+        about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": [], "tied": [], "close": False}
         about["sources"] = of_row(campaign, row) if ours else []
         rows.append({name: None if pd.isna(value) else value for name, value in row.items()} | about)
-    mark_best(rows, ks)
+    for (dataset, protocol), group in grouped(rows).items():
+        mark_best(group, ks)
+        mark_tied(group, compared(campaign, dataset, protocol))
     return ks, rows
 
 
@@ -50,18 +55,43 @@ def of_row(campaign: Campaign, row: dict) -> list:
     ]
 
 
-def mark_best(rows: list, ks: list):
-    """Mark our highest recall of each dataset, protocol and k."""
+def grouped(rows: list) -> dict:
+    """Our rows by dataset and protocol."""
     groups = {}
     for row in rows:
         if row["origin"] == "ours":
             groups.setdefault((row["dataset"], row["protocol"]), []).append(row)
-    for group in groups.values():
-        for k in ks:
-            shown = [(row, round(row["recalls"][k]["recall"], 1)) for row in group if k in row["recalls"]]
-            for row, value in shown:
-                if value == max(one for _, one in shown):
-                    row["best"].append(k)
+    return groups
+
+
+def mark_best(group: list, ks: list):
+    """Mark the largest recall of each k, as it is written."""
+    for k in ks:
+        shown = [(row, round(row["recalls"][k]["recall"], 1)) for row in group if k in row["recalls"]]
+        for row, value in shown:
+            if value == max(one for _, one in shown):
+                row["best"].append(k)
+
+
+def mark_tied(group: list, pairs: list):
+    """Name, in each row with the largest recall@1, the runs that the paired test does not tell from it, and mark those.
+
+    Args:
+        group: our rows of a dataset and protocol.
+        pairs: what `differences` returns; runs are compared at their last generation by the same kind of descriptor.
+    """
+    close = {}
+    for pair in pairs:
+        if pair["p_holm"] >= ALPHA:  # of one seed is enough
+            one, other = ((pair[name], pair[gen], pair["descriptor"], pair["rerank"]) for name, gen in SIDES)
+            close.setdefault(one, set()).add(other)
+            close.setdefault(other, set()).add(one)
+    rows = {(row["run"], row["gen"], row["descriptor"], row["rerank"]): row for row in group}
+    for key, row in rows.items():
+        if 1 in row["best"]:
+            row["tied"] = [other for other in rows if other in close.get(key, ())]
+            for other in row["tied"]:
+                rows[other]["close"] = True
 
 
 def runs(campaign: Campaign) -> list:
@@ -101,6 +131,11 @@ def differences(campaign: Campaign, dataset: str, protocol: str) -> list:
     for name in ("recall", "other_recall", "difference", "low", "high"):
         table[name] *= 100
     return plain(table.to_dict("records"))
+
+
+def compared(campaign: Campaign, dataset: str, protocol: str) -> list:
+    """As `differences`; [] where the file cannot be used."""
+    return safely(f"{dataset}: differences between runs", differences, campaign, dataset, protocol) or []
 
 
 def conditions(campaign: Campaign, dataset: str, protocol: str) -> dict:
@@ -151,11 +186,10 @@ def setting(campaign: Campaign, dataset: str, protocol: str) -> dict:
     return plain({name: first[name] for name in ("queries", "without_positives", "database", "radius", "unit")})
 
 
-def safely(make, *arguments):
+def safely(what: str, make, campaign: Campaign, *arguments):
     """What a part of the page is made of, or None where the files that it is made from cannot be used: a gap."""
-    campaign, *rest = arguments
     try:
-        return make(*arguments)
+        return make(campaign, *arguments)
     except (BadInput, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        campaign.lacks(f"{make.__name__} {' '.join(map(str, rest))}".strip(), f"{type(error).__name__}: {error}")
+        campaign.lacks(what, f"{type(error).__name__}: {error}")
         return None

@@ -18,12 +18,15 @@ def variants():
 
 
 def campaign_params():
-    """What the page must know of the configuration, as plain data."""
+    """What the page must know of the configuration, as plain data; `execution` changes no number, so no page either."""
     asked = zip(networks(), identities(), strict=True)
+    given = workflow.config_settings.config.items()
     return {
         "networks": [[*network, identity] for network, identity in asked],
         "judged": {name: [asdict(protocol) for protocol in dataset(name).protocols] for name in cfg.datasets},
-        "configfile": os.path.relpath(workflow.configfiles[-1]) if workflow.configfiles else "",
+        "asked": {key: value for key, value in config.items() if key != "execution"},
+        "configfiles": [os.path.relpath(path) for path in workflow.configfiles],
+        "overrides": [f"{key}={value}" for key, value in given if key != "execution"],
     }
 
 

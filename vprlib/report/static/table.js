@@ -37,16 +37,29 @@ for (const table of all("table[data-sortable]")) {
   });
 }
 
+/** The words of some text, of letters and digits: `tiny_sfrs, 256-D` has four. */
+const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+
+/** A test of elements: whether each word that is typed begins one of the words below `selector`. */
+function finder(elements, selector) {
+  const texts = (one) => all(selector, one).flatMap((part) => [...part.childNodes].map((node) => node.textContent));
+  const known = new Map(elements.map((one) => [one, wordsOf(texts(one).join(" "))]));
+  return (typed) => {
+    const wanted = wordsOf(typed);
+    return (one) => wanted.every((word) => known.get(one).some((other) => other.startsWith(word)));
+  };
+}
+
 for (const form of all("form[data-filters]")) {
   const rows = [...find(`#${form.getAttribute("data-filters")}`).tBodies[0].rows];
-  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const search = finder(rows, "th, td:not(.num, .source), td.source small"); // recalls and links are no names
   const apply = () => {
     const { text, ...exact } = Object.fromEntries(new FormData(form));
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = search(text);
     let shown = 0;
     for (const row of rows) {
       const fits = Object.entries(exact).every(([name, value]) => !value || row.dataset[name] === value);
-      row.hidden = !(fits && words.every((word) => texts.get(row).includes(word)));
+      row.hidden = !(fits && found(row));
       shown += !row.hidden;
     }
     find("output", form).textContent = `${whole(shown)} of ${whole(rows.length)} rows`;
@@ -56,7 +69,11 @@ for (const form of all("form[data-filters]")) {
   apply();
 }
 
+const origins = all("details.origin");
+const searchOrigins = finder(origins, ":scope > summary, :scope > .command, td, tbody th, :scope > .note");
 find("#find-source")?.addEventListener("input", (event) => {
-  const wanted = event.target.value.toLowerCase();
-  for (const one of all("details.origin")) one.hidden = !one.textContent.toLowerCase().includes(wanted);
+  const found = searchOrigins(event.target.value);
+  for (const one of origins) one.hidden = !found(one);
+  for (const title of all("#provenance h3")) title.hidden = !origins.some((one) => !one.hidden && one.dataset.of === title.textContent);
+  find("#found-sources").textContent = `${whole(origins.filter((one) => !one.hidden).length)} of ${whole(origins.length)} evaluations`;
 });
