@@ -1,6 +1,7 @@
 """Figures of what varies, of errors, projections and visual words; the tables for papers."""
 
 import re
+import time
 
 import numpy as np
 import pandas as pd
@@ -171,6 +172,52 @@ def test_projection_has_the_photos_of_places_apart(tmp_path, places):
     middle = np.array([points.mean(0) for points in clumps[::2]])
     apart = np.hypot(*(middle[:, None] - middle[None]).T) + np.eye(10) * 1e9
     assert max(own) < apart.min()
+
+
+def slow_sample(query, database, positives, radius):
+    """The definition: places of random queries whose photos, and whose queries that share them, are in no other one."""
+    rng, places, photos, asked = np.random.default_rng(0), [], set(), set()
+    where = query[["east", "north"]].to_numpy()
+    for q in rng.permutation(len(query)):
+        own = set(positives[q])
+        distance = np.hypot(*(where - where[q]).T)
+        near = [o for o in range(len(query)) if (o == q or distance[o] <= radius) and own & set(positives[o])]
+        if len(own) < 2 or own & photos or asked & set(near) or len(places) == projection.PLACES:
+            continue
+        photos, asked = photos | own, asked | set(near)
+        chosen = np.sort(rng.permutation(positives[q])[: projection.PHOTOS])
+        places.append((np.array([q, *(o for o in near if o != q)])[: projection.QUERIES], chosen))
+    return places
+
+
+def test_sampled_places_are_those_of_the_definition():
+    rng = np.random.default_rng(1)
+    for count, radius in ((300, 4.0), (300, 30.0), (7, 1.0), (1, 1.0)):
+        query, photos = (pd.DataFrame(rng.uniform(0, 100, (n, 2)), columns=["east", "north"]) for n in (count, 400))
+        positives = METRES.positives(query, photos) if count == 300 else [np.arange(n % 4) for n in range(count)]
+        some = projection.sample(query, photos, positives, radius)
+        expected = slow_sample(query, photos, positives, radius)
+        assert len(some) == len(expected)
+        for one, other in zip(some, expected, strict=True):
+            np.testing.assert_array_equal(one[0], other[0])
+            np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_sampling_of_many_queries_takes_no_longer_than_looking_at_each():
+    count, own = 200_000, np.arange(3)
+    query = pd.DataFrame({"east": 100.0 * np.arange(count), "north": 0.0})
+    start = time.process_time()
+    places = projection.sample(query, query[:3], [own] * count, 10)
+    assert len(places) == 1
+    assert time.process_time() - start < 10, "a look at all queries for each of them takes minutes"
+
+
+def test_places_without_coordinates_are_their_queries_own():
+    nowhere = pd.DataFrame({"east": [np.nan] * 4, "north": np.nan})
+    positives = [np.array([0, 1]), np.array([2, 3]), np.array([0, 1]), np.array([3])]
+    places = projection.sample(nowhere, nowhere, positives, 5)
+    assert sorted(list(photos) for _, photos in places) == [[0, 1], [2, 3]]
+    assert all(len(queries) == 1 for queries, _ in places)
 
 
 def test_pca_is_that_of_the_definition(places):

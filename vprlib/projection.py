@@ -42,18 +42,22 @@ def sample(query, database, positives, radius: float, *, seed: int = 0) -> list:
     Returns:
         At most PLACES pairs (query rows, database rows), each row in one place only.
     """
-    rng, places, used, taken = (
-        np.random.default_rng(seed),
-        [],
-        np.zeros(len(database), bool),
-        np.zeros(len(query), bool),
-    )
+    from scipy.spatial import cKDTree
+
+    rng, places = np.random.default_rng(seed), []
+    used, taken, mine = (np.zeros(size, bool) for size in (len(database), len(query), len(database)))
     where_Q2 = query[["east", "north"]].to_numpy(float)
+    known = np.flatnonzero(np.isfinite(where_Q2).all(1))
+    tree = cKDTree(where_Q2[known])
     for q in rng.permutation(len(query)):
         own = np.asarray(positives[q])
-        near = np.flatnonzero((np.hypot(*(where_Q2 - where_Q2[q]).T) <= radius) | (np.arange(len(query)) == q))
-        near = near[[bool(np.isin(positives[other], own).any()) for other in near]]
-        if len(own) < 2 or used[own].any() or taken[near].any():
+        if len(own) < 2 or taken[q] or used[own].any():
+            continue
+        around = known[tree.query_ball_point(where_Q2[q], radius)] if np.isfinite(where_Q2[q]).all() else []
+        mine[own] = True
+        near = np.array([other for other in sorted({q, *around}) if mine[positives[other]].any()])
+        mine[own] = False
+        if taken[near].any():
             continue
         used[own], taken[near] = True, True
         near = near[np.argsort(near != q, kind="stable")]
@@ -102,7 +106,8 @@ def projection(out, *, places: list, queries_QD, database_ND, title: str, reach:
     sizes = [(len(queries), len(photos)) for queries, photos in places]
     queries, photos = (sum(column) for column in zip(*sizes, strict=True)) if places else (0, 0)
     counts = f"{len(places)} random places of {reach}: {queries} queries (hollow), {photos} database photos (filled)"
-    head = "\n".join(wrapped(line, COLUMN) for line in (title, counts))
+    said = "A hue and a marker are one place's: a network that tells the places apart has its photos together."
+    head = "\n".join(wrapped(line, COLUMN) for line in (title, f"{counts}. {said}"))
     with figure(out, COLUMN, 5.4 + LINE * (lines_of(head) + 1)) as fig:
         fig.suptitle(head)
         axes = fig.subplots(len(METHODS))
