@@ -49,21 +49,27 @@ def photos(folder: Path, name: str, counts: dict, rng, text: str = "") -> Path:
     return folder / f"{name}.csv"
 
 
-def ranking(path: Path, images: Path, protocol, skill: float, rng, depth: int = 100):
-    """Write a ranking whose first hit is at rank 1 for about a share `skill` of the queries."""
+DIMS = {"raw": 2048, "whitened": 256}  # of the kinds of descriptors
+
+
+def ranking(path: Path, images: Path, protocol, skill: float, rng, kinds: tuple, depth: int = 100):
+    """Write a ranking of each kind, whose first hit is at rank 1 for about a share `skill` of the queries."""
     table = pd.read_csv(images)
     query, database = (table[(table.split == "test") & (table.role == role)] for role in ("query", "database"))
     right = protocol.positives(query.reset_index(drop=True), database.reset_index(drop=True))
     depth = min(depth, len(database))
-    found = rng.integers(0, len(database), (len(query), depth))
-    for row, positives in enumerate(right):
-        place = 0 if rng.random() < skill else rng.geometric(0.06)
-        if len(positives) and place < depth:
-            found[row, place] = rng.choice(positives)
-    score = -np.sort(-rng.random((len(query), depth)).astype(np.float32), axis=1)
+    arrays = {}
+    for kind in kinds:
+        found = rng.integers(0, len(database), (len(query), depth))
+        for row, positives in enumerate(right):
+            place = 0 if rng.random() < skill else rng.geometric(0.06)
+            if len(positives) and place < depth:
+                found[row, place] = rng.choice(positives)
+        score = -np.sort(-rng.random((len(query), depth)).astype(np.float32), axis=1)
+        named = {"ranking": found, "score": score, "dim": np.array(DIMS[kind])}
+        arrays |= {f"all/{kind}/{name}": values for name, values in named.items()}
     model = {"epoch": 3, "train": {"best_by": 5}, "sources": {"weights": "0" * 64}}
     attributes = {"checkpoint": "1" * 64, "index": "flat", "model": json.dumps(model)}
-    arrays = {"all/whitened/ranking": found, "all/whitened/score": score, "all/whitened/dim": np.array(256)}
     files.write_h5(path, arrays, attributes)
 
 
@@ -76,7 +82,8 @@ def history(path: Path, rng, epochs: int = 5, val: bool = True):
 def evaluate(campaign: Campaign, dataset: str, network: Network, skill: float, rng):
     """Write the ranking of a network on a dataset, its recalls and answers."""
     images, folder = campaign.results / dataset / "images.csv", campaign.evaluation(dataset, network)
-    ranking(folder / "ranking.h5", images, campaign.protocols[dataset][0], skill, rng)
+    kinds = campaign.config.runs[network.run].extract.descriptors
+    ranking(folder / "ranking.h5", images, campaign.protocols[dataset][0], skill, rng, kinds)
     asked = {"images": images, "ks": KS, "config": network.identity, "by": ["light"]}
     path = folder / "ranking.h5"
     chosen = {"checkpoint": "best", "train_set": dataset, "training": images}
@@ -114,6 +121,9 @@ def made(
     checked=True,
     text="",
     frames=(),
+    kinds=("whitened",),
+    seeds=None,
+    stricter=None,
 ) -> Campaign:
     """Make a campaign in a folder; every run is judged on every dataset.
 
@@ -122,6 +132,9 @@ def made(
         checked: with `verify`, which is slow.
         text: a part of the photos' names, of a condition's value and of the protocols' names.
         frames: datasets whose positions are frames, not metres.
+        kinds: of descriptors, that every run has.
+        seeds: how many a run has, where it is not one.
+        stricter: dataset -> a smaller radius (metres) of a second protocol.
     """
     rng = np.random.default_rng(0)
     (folder / "data").mkdir(parents=True)
@@ -133,7 +146,7 @@ def made(
     asked = {
         "datasets": names,
         "custom": {name: {"csv": str(path), "radius_m": 25, "protocol": f"own{text}"} for name, path in csvs.items()},
-        "base": {"train_set": names[0]},
+        "base": {"train_set": names[0], "extract": {"descriptors": list(kinds)}},
         "runs": {run: {"train": {"margin": 0.1 + number / 100}} for number, run in enumerate(runs)},
         "evaluate": {"ks": list(KS), "by": {name: ["light"] for name in names}},
     }
@@ -141,10 +154,13 @@ def made(
     protocols = {name: list(datasets.find(name, cfg).protocols) for name in names}
     for name in frames:
         protocols[name] = [replace(protocol, unit="frames") for protocol in protocols[name]]
+    for name, radius in (stricter or {}).items():
+        protocols[name].append(replace(protocols[name][0], name=f"{radius} m", radius=radius))
+    networks = [(run, seed) for run in runs for seed in range((seeds or {}).get(run, 1))]
     campaign = Campaign(
         config=cfg,
         asked=asked,
-        networks=[Network(run, 0, 0, cfg.runs[run].identity(0)) for run in runs],
+        networks=[Network(run, seed, 0, cfg.runs[run].identity(0)) for run, seed in networks],
         protocols=protocols,
         configfiles=("config.yaml",),
         results=folder / "results",
@@ -156,8 +172,8 @@ def made(
         if checked:
             place = {"images": campaign.results / name / "images.csv", "dataset": dataset, "name": name}
             verify(campaign.results / name / "verification.json", **place, hamming=4, threads=2)
-        for number, network in enumerate(campaign.networks):
-            evaluate(campaign, name, network, 0.3 + 0.5 * number / len(runs), rng)
+        for network in campaign.networks:
+            evaluate(campaign, name, network, 0.3 + 0.5 * runs.index(network.run) / len(runs), rng)
         details(campaign, name)
     for network in campaign.networks:
         history(campaign.model(network) / "history.csv", rng)
