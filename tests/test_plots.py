@@ -296,7 +296,9 @@ def test_what_does_not_fit_abreast_gets_a_second_row_of_panels(tmp_path):
 def test_training_shows_the_histories(tmp_path):
     histories = {f"a seed {seed} gen {gen}": history(3 + gen) for seed in range(2) for gen in range(2)}
     histories |= {"untrained seed 0 gen 0": history(0), "no_val seed 0 gen 0": history(4, val=False)}
-    (first, again), fig = written(tmp_path, lambda out: plots.training(out, histories))
+    (first, again), fig = written(
+        tmp_path, lambda out: plots.training(out, histories, ["published", "a", "untrained", "no_val"])
+    )
     assert first == again
     labels = ["loss", "violating\nnegatives (%)", "val recall@1 (%)", "val recall@5 (%)", "learning rate"]
     grid = np.array(fig.axes).reshape(len(labels), 2)
@@ -307,6 +309,7 @@ def test_training_shows_the_histories(tmp_path):
     level = data_lines(grid[2, 0])["untrained"]
     np.testing.assert_allclose(level.get_ydata(), 100 * history(0)["val_recall@1"][0])
     assert level.get_linestyle() == "--"
+    assert [line.get_color() for line in (loss, level)] == [style.look(1)["color"], style.look(2)["color"]]
     legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == ["a", "untrained", "no_val (no val split)"]
     assert [ax.get_ylabel() for ax in grid[:, 0]] == labels
@@ -315,14 +318,14 @@ def test_training_shows_the_histories(tmp_path):
 
 def test_the_soft_loss_has_a_panel_where_there_is_one(tmp_path):
     taught = history(3).assign(loss_soft=[np.nan, 3, 2, 1])
-    fig = plots.training(tmp_path / "a.svg", {"sfrs seed 0 gen 0": history(1), "sfrs seed 0 gen 1": taught})
+    fig = plots.training(tmp_path / "a.svg", {"sfrs seed 0 gen 0": history(1), "sfrs seed 0 gen 1": taught}, ["sfrs"])
     grid = np.array(fig.axes).reshape(6, 2)
     np.testing.assert_array_equal(grid[1, 1].lines[0].get_ydata(), taught.loss_soft)
     assert grid[1, 0].texts[0].get_text() == "no values"
 
 
 def test_training_says_where_nothing_was_measured(tmp_path):
-    fig = plots.training(tmp_path / "a.svg", {"vlad seed 0 gen 0": history(0, val=False)})
+    fig = plots.training(tmp_path / "a.svg", {"vlad seed 0 gen 0": history(0, val=False)}, ["vlad"])
     assert [ax.texts[0].get_text() for ax in fig.axes] == ["no values"] * 5
 
 

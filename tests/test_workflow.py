@@ -245,6 +245,10 @@ def test_a_new_run_and_a_new_seed_do_only_what_is_missing(done):
     assert not {"pretrain", "trunk"} & set(counts)
 
 
+def test_the_page_shows_the_configuration_of_now(done):
+    assert planned(done, config={"roots": {"tokyo247": "elsewhere"}}) == {"report": 1, "all": 1}
+
+
 def test_execution_settings_rerun_nothing(done):
     assert planned(done, config={"execution": {"batch": 3, "checkpoint_minutes": 1, "search": "device"}}) == {}
 

@@ -219,14 +219,19 @@ def bars(ax, rows, marks: dict, places: dict, first: int):
     ax.grid(visible=False, axis="y")
 
 
-def training(out, histories: dict):
-    """Draw losses, val recalls and learning rate over the epochs from tables of `train` by `<run> seed <n> gen <n>`."""
+def training(out, histories: dict, runs: list):
+    """Draw losses, val recalls and learning rate over the epochs from tables of `train` by `<run> seed <n> gen <n>`.
+
+    Args:
+        runs: all runs of the campaign in their order, which gives each its hue.
+    """
     names = [re.fullmatch(r"(.+) seed \d+ gen (\d+)", label).groups() for label in histories]
-    runs = list(dict.fromkeys(run for run, _ in names))
     gens = sorted({int(gen) for _, gen in names})
     panels = trained_columns(histories.values())
     handles = {}
-    with figure(out, max(COLUMN, 0.6 + 1.6 * len(gens)), 1.3 * len(panels) + LINE * (len(runs) + 3)) as fig:
+    with figure(
+        out, max(COLUMN, 0.6 + 1.6 * len(gens)), 1.3 * len(panels) + LINE * (len({run for run, _ in names}) + 3)
+    ) as fig:
         grid = fig.subplots(len(panels), len(gens), squeeze=False, sharex="col", sharey="row")
         for (run, gen), table in zip(names, histories.values(), strict=True):
             style = look(runs.index(run)) | ({"linestyle": (0, DASHES[1]), "marker": ""} if len(table) == 1 else {})

@@ -106,7 +106,7 @@ def projection(out, *, places: list, queries_QD, database_ND, title: str, reach:
     sizes = [(len(queries), len(photos)) for queries, photos in places]
     queries, photos = (sum(column) for column in zip(*sizes, strict=True)) if places else (0, 0)
     counts = f"{len(places)} random places of {reach}: {queries} queries (hollow), {photos} database photos (filled)"
-    said = "A hue and a marker are one place's: a network that tells the places apart has its photos together."
+    said = "Each place has a hue and marker of its own; a network that tells places apart has each one together."
     head = "\n".join(wrapped(line, COLUMN) for line in (title, f"{counts}. {said}"))
     with figure(out, COLUMN, 5.4 + LINE * (lines_of(head) + 1)) as fig:
         fig.suptitle(head)

@@ -67,6 +67,7 @@ rule training:
         "logs/training.log",
     params:
         labels=tree("{run} seed {seed} gen {gen}", cfg.trained),
+        runs=list(cfg.runs),
     script:
         "../scripts/training.py"
 
