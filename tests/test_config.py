@@ -133,6 +133,12 @@ BAD = {
     "unknown storage": (changed(sizes={"dims": [8], "storage": ["int4"]}), "sizes.storage.0", "'int4'", "int8"),
     "more dimensions than are fitted": (changed(sizes={"dims": [8192]}), "sizes.dims", "8192", "whiten.dim", "4096"),
     "sizes of an unknown run": (changed(sizes={"dims": [8], "runs": ["c"]}), "sizes.runs", "'c'", "known: a"),
+    "sizes of a run with raw descriptors": (
+        overlay(two_runs(extract={"descriptors": ["raw"]}), {"sizes": {"dims": [8], "runs": ["a", "b"]}}),
+        "sizes.runs",
+        "'b'",
+        "whitened",
+    ),
     "sizes of raw descriptors": (
         overlay(changed(sizes={"dims": [8]}), {"base": {"extract": {"descriptors": ["raw"]}}}),
         "sizes.dims",

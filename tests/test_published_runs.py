@@ -90,16 +90,19 @@ def test_a_dry_run_names_the_files_that_are_not_where_the_configuration_says(tmp
     config = {"datasets": ["city", "walk", "list", "tokyo247", "pitts30k", "nordland"], "custom": custom}
     config |= {"roots": {"pitts30k": "pitts", "nordland": "made/by/download"}}
     config |= {"runs": {"own": own, "lost": lost, "mine": mine}}
-    faults = [
-        "runs.lost.checkpoint.file: lost.pth",
-        "runs.lost.checkpoint.pca: lost.h5",
-        "runs.mine.backbone.file: w.pth",
-    ]
-    faults += ["custom.list.csv: list.csv", "roots.pitts30k: pitts"]
-    said = "; also: ".join(f"{fault}: no such file or folder" for fault in faults)
-    status, text = snakemake(tmp_path, "-n", "all", config=config)
-    assert status
-    assert text.splitlines()[-1] == f"error: config: {said} (and 1 more)"
+    for target, fault in (
+        ("results/models/lost/seed0/gen0/published.safetensors", "runs.lost.checkpoint.file: lost.pth"),
+        ("results/models/lost/seed0/gen0/pca.h5", "runs.lost.checkpoint.pca: lost.h5"),
+        ("results/models/mine/seed0/gen0/best.safetensors", "backbone.file: w.pth"),
+        ("results/list/images.csv", "custom.list.csv: list.csv"),
+        ("results/pitts30k/images.csv", "roots.pitts30k: pitts"),
+    ):
+        status, text = snakemake(tmp_path, "-n", target, config=config)
+        assert status
+        assert text.splitlines()[-1] == f"error: config: {fault}: no such file or folder"
+        assert "Traceback" not in text
+    for free in (["results/tokyo247/images.csv"], ["--list-rules"], ["--unlock", "results/list/images.csv"]):
+        assert snakemake(tmp_path, "-n", *free, config=config)[0] == 0, "what needs none of these goes on"
     for number, place in enumerate("aabb"):
         photo(tmp_path / f"walk/{place}/{number}.jpg", seed=number)
     config = {"datasets": ["walk"], "custom": custom, "runs": {"own": own}}

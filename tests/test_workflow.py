@@ -302,6 +302,12 @@ def test_gpu_rules_are_sent_to_the_gpu_partition():
     assert {rule for rule, partition in sent.items() if partition == "cpu"} == sent.keys() - wanted
 
 
+def test_the_cluster_s_profile_names_rules_that_there_are():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert not slurm_check.unknown_rules(profile)
+    assert slurm_check.unknown_rules(profile | {"set-threads": {"trian": 1}}) == ["set-threads: there is no rule trian"]
+
+
 def test_search_asks_for_a_gpu_where_it_is_told_to(tmp_path):
     for told, gpus in (({}, 0), ({"search": "device"}, 1), ({"search": "device", "device": "cpu"}, 0)):
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(TINY | {"execution": told}))

@@ -64,7 +64,10 @@ def mapped(part, maps: dict, draw, found: dict):
 
 
 def pairs(found: dict) -> list:
-    """PAIRS of photos that look the same, at most: (a photo, another one, what they share), identical files first."""
+    """PAIRS of photos that look the same, at most: (a photo, another one, what they share).
+
+    One pair of identical files, then those that look the same, then more identical ones.
+    """
     same = [(one, other, "the same file") for one, other, *_ in found["duplicates"]]
     near = []
     for one, other, bits, far in found["near_duplicates"]["listed"]:
@@ -80,7 +83,7 @@ def named(path: str) -> str:
 
 def looking_alike(part, alike: list):
     """Pairs of photos side by side, with their names."""
-    part.suptitle("The first pairs of those that verification.json lists:", x=0.01, ha="left")
+    part.suptitle("Some pairs of those that verification.json lists:", x=0.01, ha="left")
     for number, ax in enumerate(part.subplots(1, 2 * PAIRS)):
         ax.set_axis_off()
         if number // 2 < len(alike):

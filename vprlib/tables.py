@@ -5,7 +5,7 @@ import pandas as pd
 from vprlib.compare import last_generations
 from vprlib.lines import labelled, published_names
 
-FIRST, ALSO = 3, 20  # the smallest k that were measured, and one that many papers give
+KS, FEW = (1, 5, 10, 20), 3  # those that papers give; of others, if none of these was measured, so many
 ROW, GROUP, VALUES = ["origin", "label", "seeds"], ["dataset", "protocol", "queries"], ["recall", "low", "high"]
 NOTE = (
     "Recall in %, the mean where there are several seeds. Largest of our runs bold, second underlined: by chance, too; "
@@ -27,16 +27,16 @@ def wide(table):
 
     Returns:
         A table with the index (origin, label, seeds; 0 where nobody says) and the columns (dataset, protocol, queries,
-        k, value) where value is `recall`, `low` or `high`, for the FIRST k that were measured, and ALSO. Of the
-        published ones only what was measured with one of our protocols: two protocols share no column. NaN where there
-        is no number.
+        k, value) where value is `recall`, `low` or `high`, for k of KS or, if none of these was measured, the FEW
+        smallest. Of the published ones only what was measured with one of our protocols: two protocols share no column.
+        NaN where there is no number.
     """
     ours = last_generations(labelled(table[table.origin == "ours"]))
     theirs = table[table.origin == "published"].drop(columns="queries").merge(ours[GROUP].drop_duplicates())
     theirs = theirs.assign(label=published_names(theirs), seeds=0).dropna(axis=1, how="all")
     rows = pd.concat([ours, theirs], ignore_index=True)
     ks = sorted(ours.k.unique())
-    rows = rows[rows.k.isin([*ks[:FIRST], ALSO]) & rows.k.isin(ks)]
+    rows = rows[rows.k.isin([k for k in ks if k in KS] or ks[:FEW])]
     percents = rows[[*ROW, *GROUP, "k"]].join(rows[VALUES].astype(float) * 100)
     percents = percents.pivot_table(index=ROW, columns=[*GROUP, "k"], values=VALUES, dropna=False)
     percents = percents.reorder_levels([1, 2, 3, 4, 0], axis=1)

@@ -188,6 +188,10 @@ class Config(Section):
         for name in self.sizes.runs:
             if name not in self.runs:
                 raise ValueError(f"sizes.runs: unknown run {name!r}; {registry.suggestion(name, self.runs)}")
+            if "whitened" not in self.runs[name].extract.descriptors:
+                raise ValueError(
+                    f"sizes.runs: {name!r} has no whitened descriptors; add them to its extract.descriptors"
+                )
         for name in set(self.sized) & set(self.trained):
             if max(self.sizes.dims) > self.runs[name].whiten.dim:
                 raise ValueError(

@@ -83,9 +83,30 @@ def raw_files(w):
     begun = any(
         (declared.root / name).exists() for name in ("downloads.json", *(f"{r.name}.part" for r in declared.remotes))
     )
+    check_own(w.dataset, declared, paths, indexed)
     if declared.remotes and (manifest or (not indexed and (begun or len(there) < len(paths)))):
         return f"results/{w.dataset}/download.json"
     return list(dict.fromkeys(paths + there)) if indexed else there
+
+
+def check_own(name, declared, paths, indexed):
+    """Stop, also a dry run, at a dataset of the user's own that is not where the configuration says."""
+    own = cfg.custom.get(name)
+    if own and not indexed:
+        is_there(f"custom.{name}.{'csv' if own.csv else 'folder'}", paths[0])
+    elif name in cfg.roots and not declared.remotes and not indexed:  # a download makes its folder
+        is_there(f"roots.{name}", cfg.roots[name])
+
+
+def is_there(key, path):
+    """Whether a file is there that a key of the configuration names; if not, the main process says so and stops.
+
+    It is asked for what a planned job reads, and for nothing else: what is there can be finished without the others.
+    """
+    found = os.path.exists(path)
+    if not found and workflow.is_main_process and "--unlock" not in sys.argv:
+        sys.exit(f"error: config: {key}: {path}: no such file or folder")
+    return found
 
 
 def made_from(*names, clustered=False):
@@ -170,7 +191,7 @@ def recipe(w):
 def own_weights(w):
     """The file that `backbone.file` names."""
     made = f"results/weights/{w.backbone}/{w.weights}.safetensors"
-    return named_input(cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file, made)
+    return named_input("backbone.file", cfg.sharing(backbone=w.backbone, weights=w.weights).backbone.file, made)
 
 
 def published(*names):
@@ -180,13 +201,17 @@ def published(*names):
 
 def named_file(key, made):
     """Input function: a file that a key of `checkpoint` names."""
-    return lambda w: named_input(getattr(cfg.runs[w.run].checkpoint, key), made.format(**w))
+
+    def find(w):
+        return named_input(f"runs.{w.run}.checkpoint.{key}", getattr(cfg.runs[w.run].checkpoint, key), made.format(**w))
+
+    return find
 
 
-def named_input(named, made):
-    """What a job reads of a file that the configuration names: nothing if it names none, or a missing one, which
-    `lacking` tells. Once `made` is there, a file that is gone (a disk not mounted) does not make it again."""
-    return [named] if named and (os.path.exists(named) or os.path.exists(made)) else []
+def named_input(key, named, made):
+    """What a job reads of a file that a key of the configuration names: nothing if it names none. Once `made` is there,
+    a file that is gone (a disk not mounted) does not make it again."""
+    return [named] if named and (os.path.exists(made) or is_there(key, named)) else []
 
 
 def evaluated_checkpoint(w):
