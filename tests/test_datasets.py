@@ -179,9 +179,13 @@ def test_a_missing_file_comes_with_how_to_get_it(tmp_path, refused):
 
 def test_datasets_are_found_by_name_and_moved_by_roots(tmp_path):
     own(tmp_path, *GOOD)
-    raw = {"datasets": ["mine"], "custom": {"mine": {"csv": str(tmp_path / "own.csv"), "radius_m": 7}}}
+    raw = {
+        "datasets": ["mine"],
+        "custom": {"mine": {"csv": str(tmp_path / "own.csv"), "radius_m": 7, "unit": "frames"}},
+    }
     config = parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"tokyo247": "/elsewhere"}})
     assert find("mine", config).radius_m == 7
+    assert find("mine", config).protocols[0].reach == "7 frames"
     assert len(find("mine", config).table()) == 3
     assert str(find("tokyo247", config).root) == "/elsewhere"
     with pytest.raises(BadInput, match=r"roots\.city: it is rendered into data/city"):

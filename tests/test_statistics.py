@@ -30,6 +30,7 @@ def test_wilson_agrees_with_scipy(successes, trials):
     assert wilson(successes, trials) == pytest.approx(
         proportion.proportion_confint(successes, trials, method="wilson"), abs=1e-7
     )
+    assert 0 <= wilson(successes, trials)[0] <= wilson(successes, trials)[1] <= 1
 
 
 @pytest.mark.parametrize(("only", "other"), [(0, 0), (0, 5), (5, 0), (3, 3), (46, 47), (53, 12), (400, 600)])

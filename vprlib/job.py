@@ -30,7 +30,8 @@ def job(snakemake):
         format="%(message)s",
         handlers=[logging.FileHandler(snakemake.log[0]), logging.StreamHandler()],
     )
-    logging.getLogger("faiss").setLevel(logging.WARNING)
+    for name in ("faiss", "fontTools"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)  # for faiss, and for `device`
     subject = " ".join(f"{name} {value}" for name, value in snakemake.wildcards.items())
     try:

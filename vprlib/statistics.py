@@ -11,7 +11,8 @@ def wilson(successes, trials: int, z: float = Z95) -> tuple:
     share = np.asarray(successes) / trials
     centre = share + z**2 / (2 * trials)
     half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return (centre - half) / (1 + z**2 / trials), (centre + half) / (1 + z**2 / trials)
+    low, high = (centre - half) / (1 + z**2 / trials), (centre + half) / (1 + z**2 / trials)
+    return np.maximum(low, 0), np.minimum(high, 1)  # rounding leads beyond them
 
 
 def bootstrap_difference(only_one: int, only_other: int, queries: int, *, seed: int = 0, draws: int = DRAWS) -> tuple:

@@ -44,8 +44,10 @@ def assignments(checkpoint, paths: list) -> tuple:
     """The photos as the network sees them, (B, 3, H, W) uint8, and their soft assignments, (B, K, h, w) float32.
 
     Raises:
-        BadInput: the network's aggregator has no words.
+        BadInput: there is no photo, or the network's aggregator has no words.
     """
+    if not paths:
+        raise BadInput("words: the test split has no query; it can be described, but not evaluated")
     model, _ = load_checkpoint(checkpoint)
     if not hasattr(model.aggregator, "assign"):
         raise BadInput(f"{checkpoint}: its aggregator has no visual words; only NetVLAD's photos can be drawn by them")

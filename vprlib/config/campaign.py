@@ -59,6 +59,7 @@ class Custom(Section):
     csv: str | None = None
     folder: str | None = Field(None, description="photos with GPS in their EXIF, with UTM in their names, or by place")
     radius_m: PositiveFloat = Field(25, description="a hit lies at most this far, in the unit of east and north")
+    unit: Literal["m", "frames"] = Field("m", description="of the positions: metres (UTM), or numbers of frames")
     views_per_place: PositiveInt | None = Field(None, description="count only the first image of each place as found")
     framing: Literal["fixed", "shorter", "crop", "five_mean", "five_nearest"] = Field(
         "fixed", description="how query photos of another shape are fitted to the network's size"

@@ -21,7 +21,8 @@ def find(name: str, config) -> Dataset:
     """
     if name in config.custom:
         own = config.custom[name]
-        judged = Protocol(own.protocol, radius=own.radius_m, views_per_place=own.views_per_place, framing=own.framing)
+        shared = {"unit": own.unit, "views_per_place": own.views_per_place, "framing": own.framing}
+        judged = Protocol(own.protocol, radius=own.radius_m, **shared)
         kind, path = ("csvfile", own.csv) if own.csv else ("folder", own.folder)
         dataset = import_module(f"vprlib.datasets.{kind}").dataset(Path(path), judged)
     else:

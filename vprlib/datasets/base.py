@@ -89,7 +89,9 @@ class Dataset:
         table = self.index(self.root)
         for column in COLUMNS:
             if column not in table and column not in OPTIONAL:
-                raise BadInput(f"{self.root / self.files[0]}: has no column {column!r}")
+                raise BadInput(
+                    f"{self.root / self.files[0]}: has no column {column!r}; it has {', '.join(map(repr, table))}"
+                )
         table = table.reindex(columns=[*COLUMNS, *(column for column in table if column not in COLUMNS)])
         if table.path.isna().any():
             row = 1 + int(table.path.isna().to_numpy().argmax())
