@@ -8,7 +8,7 @@ from vprlib import registry
 from vprlib.datasets.base import Protocol
 from vprlib.evaluate import Asked, hits
 from vprlib.geometry import utm
-from vprlib.report import answers
+from vprlib.report import answers, page
 from vprlib.report.right import Right
 
 
@@ -80,6 +80,19 @@ def test_scores_are_whole_thousandths_again_when_their_falls_are_summed():
     for scores in (score_Q5, np.abs(score_Q5[score_Q5[:, -1] > 0])):
         fall = answers.falls(scores).astype(float)
         np.testing.assert_allclose((2 * fall[0] - fall.cumsum(0)) / 1000, scores.T, atol=6e-4)
+
+
+def test_no_answer_takes_more_bytes_than_are_reckoned_with(question):
+    query = question.query.assign(path="b.png", time="")
+    many, queries = 1 << 17, len(query)
+    database = pd.DataFrame({"path": "a.png", "east": np.arange(many, dtype=float), "north": 0.0})
+    numbers, scores = np.full((queries, 5), many - 1), np.tile(np.float32([0.5, -0.5, 0.4, 0.3, 0.2]), (queries, 1))
+    ones, asked = np.ones(queries, np.uint8), np.ones(queries, bool)
+    one = answers.Answers("a", "a", 0, 0, True, ones, ones, numbers, scores, asked)
+    found = answers.Explored(query, database, [one], {0: numbers[:, 0]}, 0, "")
+    arrays = answers.arrays(found, np.arange(many))
+    own = ("rank0", "hit0", "top0", "asked0", "score0", "right0")
+    assert sum(arrays[name].nbytes for name in own) == page.ANSWER_BYTES * queries
 
 
 @pytest.mark.parametrize(("name", "city"), [("pitts30k", (40.4406, -79.9959)), ("tokyo247", (35.6595, 139.7005))])

@@ -147,6 +147,22 @@ def test_the_last_whitened_generation_without_re_ranking_is_solid():
     assert all(numbers[label.replace(",", ", gen 3,", 1)] == number for label, number in last.items())
 
 
+def test_only_the_last_of_five_generations_is_solid():
+    numbers = lines.numbered(lines.summarise(recalls(gens=5, forms=("whitened",))))
+    solid = [label for label, number in numbers.items() if style.look(*number)["linestyle"] == "-"]
+    assert solid == ["vlad, gen 4, whitened 256-D", "netvlad, gen 4, whitened 256-D"]
+    assert all(lines.marks(run, variant)["dash"] for run in range(9) for variant in range(1, 64))
+
+
+def test_a_run_of_raw_descriptors_beside_one_of_both_kinds_is_solid():
+    both, raw = recalls(runs=("both",), gens=2), recalls(runs=("raw",), gens=2, forms=("raw",))
+    numbers = lines.numbered(lines.summarise(pd.concat([both, raw])))
+    assert numbers["raw, gen 1, raw 256-D"] == (1, 0)
+    assert numbers["both, gen 1, whitened 256-D"] == (0, 0)
+    assert numbers["both, gen 1, raw 256-D"] == (0, 1)
+    assert len(set(numbers.values())) == len(numbers) == 6
+
+
 def test_seeds_become_their_mean_and_range():
     table = recalls(runs=("a",), seeds=3, forms=("raw",), ks=(1,))
     row = lines.summarise(table).iloc[0]

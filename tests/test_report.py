@@ -103,6 +103,18 @@ def test_runs_that_the_paired_test_does_not_tell_from_the_best_are_marked():
     assert [one["best"] for one in group] == [[], [1], [], []]
     assert group[1]["tied"] == [("a", 0, "raw", "none")]
     assert [one.get("close", False) for one in group] == [True, False, False, False]
+    assert [one["compared"] for one in group] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("k", "compared", "says"), [(1, True, False), (1, False, True), (5, False, False)])
+def test_a_largest_recall_that_was_never_tested_is_said_to_be_so(whole, monkeypatch, tmp_path, k, compared, says):
+    _, rows = tables.comparison(whole)
+    rows = [row | {"best": [k], "compared": compared, "close": k == 1} for row in rows]
+    monkeypatch.setattr(tables, "comparison", lambda _: ([k], rows))
+    build(tmp_path / "page.html", whole)
+    text = (tmp_path / "page.html").read_text()
+    assert ("<small>not compared by the paired test</small>" in text) == says
+    assert ("one seed that does not tell them apart is enough" in text) == (k == 1)
 
 
 def test_published_rows_stand_beside_ours(whole):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tarfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
@@ -106,6 +107,7 @@ def dark(campaign, page, browser):
     tab, said = opened(browser, campaign.results / "report.html", scheme="dark")
     seen(tab, "#dataset-town figure[data-chart=recalls]")
     tab.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn]")
+    tab.said = said
     yield tab
     assert not [one for one in said if not one.startswith("asked blob:")]
     tab.close()
@@ -129,6 +131,60 @@ def test_a_chart_saved_from_the_dark_page_is_dark_on_white_with_its_names(dark, 
         assert "recall@N" in text
     while dark.locator("#dataset-town figure[data-chart=recalls] .legend").count():
         dark.wait_for_timeout(50)
+
+
+def test_a_zoom_stays_as_a_chart_is_saved_and_lines_are_chosen(dark, tmp_path):
+    figure = dark.locator("#dataset-town figure[data-chart=recalls]")
+    ticks = figure.locator(".xtick text")
+    everything = ticks.all_text_contents()
+    figure.locator(".modebar-btn[data-title='Zoom in']").click(force=True)
+    zoomed = ticks.all_text_contents()
+    assert 0 < len(zoomed) < len(everything)
+    with dark.expect_download() as download:
+        figure.locator(".modebar-btn[data-title='Save as SVG']").click(force=True)
+    download.value.save_as(tmp_path / "saved.svg")
+    saved = ElementTree.parse(tmp_path / "saved.svg").iterfind(".//{*}g[@class='xtick']/{*}text")
+    assert ["".join(one.itertext()) for one in saved] == zoomed
+    box = dark.locator("#dataset-town .toggles input").first
+    for drawn in (1, 2):
+        box.click()
+        dark.wait_for_selector(f"#dataset-town figure[data-chart=recalls][data-drawn='{drawn}']")
+        assert ticks.all_text_contents() == zoomed
+    assert figure.locator(".legend").count() == 0
+    figure.locator(".modebar-btn[data-title='Reset axes']").click(force=True)
+    assert ticks.all_text_contents() == everything
+
+
+def test_a_chart_that_cannot_be_saved_leaves_the_page_as_it_was(dark):
+    """The library is told to fail; what the page says of it is the one line that is expected."""
+    dark.evaluate("() => { window.kept = Plotly.downloadImage; Plotly.downloadImage = () => Promise.reject('none') }")
+    figure = dark.locator("#dataset-town figure[data-chart=recalls]")
+    with dark.expect_event("pageerror"):
+        figure.locator(".modebar-btn[data-title='Save as PNG']").click(force=True)
+    dark.evaluate("() => { Plotly.downloadImage = window.kept }")
+    figure.locator(".legend").wait_for(state="detached")
+    strokes = figure.locator(".js-line").evaluate_all("all => all.map(one => getComputedStyle(one).stroke)")
+    assert "rgb(47, 143, 216)" in strokes
+    dark.said.remove("error: none")
+
+
+def test_the_map_is_saved_as_it_is_zoomed_with_its_dataset_and_network(dark, tmp_path):
+    seen(dark, "#map-figure")
+    dark.wait_for_selector("#map-figure[data-drawn=town]")
+    range_of = "() => document.querySelector('#map-figure .plot')._fullLayout.xaxis.range"
+    before = dark.evaluate(range_of)
+    dark.locator("#map-filters").get_by_role("button", name="Zoom in").click()
+    dark.wait_for_function(f"({range_of})()[0] > {before[0]}")
+    with dark.expect_download() as download:
+        dark.locator("#map-figure .modebar-btn[data-title='Save as SVG']").click(force=True)
+    assert download.value.suggested_filename == "town-map.svg"
+    download.value.save_as(tmp_path / "saved.svg")
+    words = "".join(ElementTree.parse(tmp_path / "saved.svg").getroot().itertext())
+    network = dark.locator("#map-filters [name=system] option:checked").inner_text()
+    assert f"town{network}" in words
+    dark.locator("#map-figure .gtitle").wait_for(state="detached")
+    left, right = dark.evaluate(range_of)  # a metre is as long on both axes, so another margin moves them a little
+    assert before[0] < left < right < before[1]
 
 
 def test_printing_the_dark_page_is_dark_on_white(dark):
@@ -331,6 +387,19 @@ def test_nothing_is_wider_than_a_phone(page):
     page.wait_for_function("innerWidth === 390")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+def test_a_phone_turned_sideways_has_all_filters_of_the_failures(campaign, page, browser):
+    tab, said = opened(browser, campaign.results / "report.html", width=390, height=844)
+    order = seen(tab, "#explorer-filters").locator("[name=order]")
+    assert not order.is_visible()
+    tab.set_viewport_size({"width": 844, "height": 390})
+    order.wait_for(state="visible")
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.locator(".more > summary").wait_for(state="visible")
+    assert order.is_visible(), "what was open stays so"
+    assert said == []
+    tab.close()
 
 
 @pytest.fixture(scope="module")

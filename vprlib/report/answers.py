@@ -76,12 +76,13 @@ def explored(campaign: Campaign, dataset: str, most: int) -> Explored | None:
         try:
             if number not in questions:
                 questions[number] = asked(images, protocol)
-                right[number] = Right(questions[number])
             judged = answered(questions[number], images=images, ranking=path, protocol=protocol)
         except (BadInput, OSError, KeyError) as error:
             campaign.lacks(f"{dataset}: answers of {network}", str(error))
             continue
         hit_QK = hits(judged.rankings[kind], judged.positives)
+        if number not in right:
+            right[number] = Right(questions[number])
         right[number].seen(judged.rankings[kind], hit_QK)
         found.append(of_ranking(campaign, network, kind, rerank, number, judged, hit_QK, questions[number]))
     if not found:

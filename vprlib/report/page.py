@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 STYLES = ("base.css", "parts.css")
 SCRIPTS = ("base.js", "table.js", "charts.js", "answers.js", "explorer.js", "detail.js", "map.js", "main.js")
 ANSWERS_SHARE = 0.55  # of the page's bytes, that answers may take before they are deflated
-ANSWER_BYTES = 5 * (4 + 2) + 3  # of one query by one network, at most
+ANSWER_BYTES = answers.TOP * (4 + 4) + 3 + 4  # of one query by one network, at most: `answers.arrays`, with `right`
 
 
 def build(out, campaign: Campaign, *, images: str = "inline", megabytes: float = 30, complete: bool = True) -> int:

@@ -30,7 +30,8 @@ def comparison(campaign: Campaign) -> tuple:
         recalls = {int(one.k): percents(one) for one in part.itertuples()}
         ours = row["origin"] == "ours"
         about = {"seeds": plain(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
-        about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": [], "tied": [], "close": False}
+        about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": [], "tied": []}
+        about |= {"close": False, "compared": False}
         about["sources"] = of_row(campaign, row) if ours else []
         rows.append({name: None if pd.isna(value) else value for name, value in row.items()} | about)
     for (dataset, protocol), group in grouped(rows).items():
@@ -76,18 +77,20 @@ def mark_best(group: list, ks: list):
 def mark_tied(group: list, pairs: list):
     """Name, in each row with the largest recall@1, the runs that the paired test does not tell from it, and mark those.
 
+    A row that is in no pair is not `compared`.
+
     Args:
         group: our rows of a dataset and protocol.
         pairs: what `differences` returns; runs are compared at their last generation by the same kind of descriptor.
     """
     close = {}
     for pair in pairs:
-        if pair["p_holm"] >= ALPHA:  # of one seed is enough
-            one, other = ((pair[name], pair[gen], pair["descriptor"], pair["rerank"]) for name, gen in SIDES)
-            close.setdefault(one, set()).add(other)
-            close.setdefault(other, set()).add(one)
+        one, other = ((pair[name], pair[gen], pair["descriptor"], pair["rerank"]) for name, gen in SIDES)
+        for key, its in ((one, other), (other, one)):
+            close.setdefault(key, set()).update({its} if pair["p_holm"] >= ALPHA else ())  # of one seed is enough
     rows = {(row["run"], row["gen"], row["descriptor"], row["rerank"]): row for row in group}
     for key, row in rows.items():
+        row["compared"] = key in close
         if 1 in row["best"]:
             row["tied"] = [other for other in rows if other in close.get(key, ())]
             for other in row["tied"]:

@@ -13,27 +13,31 @@ const OPTIONS = {
   modeBarButtonsToRemove: UNWANTED,
 };
 
-/** The options of a chart, with the buttons that save it. */
+/** The options of a chart, with the buttons that save it: the same ones always, for with others plotly forgets a zoom. */
 function options(made) {
+  if (OPTIONS.modeBarButtonsToAdd) return OPTIONS;
   const button = ([format, icon]) => {
     const click = (plot) => save(made, plot, format);
     return { name: `save ${format}`, title: `Save as ${format.toUpperCase()}`, icon: made.Icons[icon], click };
   };
-  return { ...OPTIONS, modeBarButtonsToAdd: Object.entries(FORMATS).map(button) };
+  return Object.assign(OPTIONS, { modeBarButtonsToAdd: Object.entries(FORMATS).map(button) });
 }
 
 /** Save a chart as a file, on white with its title and its lines' names, whatever the page's theme. */
 async function save(made, plot, format) {
   const figure = plot.closest("figure");
-  const again = (saved) => (drawn.has(figure) ? draw(figure, saved) : drawMap());
+  const again = (saved) => (drawn.has(figure) ? draw(figure, saved) : drawMap(saved));
   printed = true;
-  await again(true);
-  const filename = [figure.dataset.dataset, figure.dataset.chart ?? "map"].filter(Boolean).join("-");
-  const lines = drawn.has(figure) ? 1 + all(".legend .traces", plot).length : 0;
-  const size = { width: Math.max(plot.clientWidth, 560), height: plot.clientHeight + 20 * lines };
-  await made.downloadImage(plot, { format, filename, ...size, scale: format === "png" ? 2 : 1 });
-  printed = false;
-  await again(false);
+  try {
+    await again(true);
+    const filename = [figure.dataset.dataset, figure.dataset.chart ?? "map"].filter(Boolean).join("-");
+    const lines = 1 + all(".legend .traces", plot).length;
+    const size = { width: Math.max(plot.clientWidth, 560), height: plot.clientHeight + 20 * lines };
+    await made.downloadImage(plot, { format, filename, ...size, scale: format === "png" ? 2 : 1 });
+  } finally {
+    printed = false;
+    await again(false);
+  }
 }
 
 /** What all charts look like in the theme of now. */
@@ -116,7 +120,7 @@ async function draw(figure, saved = false) {
     annotations.push({ ...middle, text: "no line is chosen", font: { color: style("--muted") } });
   }
   const yaxis = { title: { text: chart.y, standoff: 6 }, rangemode: chart.y.includes("%") ? "tozero" : "normal" };
-  const more = { xaxis, yaxis, shapes, annotations, hovermode: "closest" };
+  const more = { xaxis, yaxis, shapes, annotations, hovermode: "closest", uirevision: "zoomed" }; // kept as it is drawn again
   if (saved) Object.assign(more, named(figure, traced));
   const made = await plotly();
   await made.react(find(".plot", figure), traced, layout(more), options(made));
@@ -131,9 +135,14 @@ function named(figure, traced) {
     names.add(trace.name);
   }
   const [title, about] = find("figcaption", figure).childNodes;
-  const text = [title, about].filter(Boolean).map((one) => escaped(one.textContent)).join("<br>");
+  return titled([title, about].filter(Boolean).map((one) => one.textContent));
+}
+
+/** The layout of what is saved: a title, of a line or two, and the legend beneath. */
+function titled(texts, left = 52) {
   const legend = { x: 0, y: 0.01, yref: "container", yanchor: "bottom" };
-  return { showlegend: true, legend, title: { text, x: 0, xref: "paper", font: { size: 13 } }, margin: { l: 52, r: 14, t: 64, b: 44 } };
+  const title = { text: texts.map(escaped).join("<br>"), x: 0, xref: "paper", font: { size: 13 } };
+  return { showlegend: true, legend, title, margin: { l: left, r: 14, t: 64, b: 44 } };
 }
 
 // the markers of data.looks.markers as paths about 0, 0

@@ -186,7 +186,9 @@ function openProtocol() {
 function startExplorer() {
   if (!form()) return;
   const applySoon = eachFrame(applyFilters);
-  find(".more", form()).open = !window.matchMedia("(max-width: 600px)").matches;
+  const [more, narrow] = [find(".more", form()), window.matchMedia("(max-width: 600px)")];
+  more.open = !narrow.matches;
+  narrow.addEventListener("change", () => (more.open ||= !narrow.matches)); // wide, it has nothing to open it with
   form().addEventListener("input", (event) => {
     if (event.target.name === "dataset") openDataset();
     else if (event.target.name === "protocol") openProtocol();

@@ -44,7 +44,8 @@ function sceneTrace(answers) {
   return { type: "scatter", mode: "markers", name: `database (${count})`, x, y, marker, hoverinfo: "skip" };
 }
 
-async function drawMap() {
+/** Draw the map; one that is saved has its title, the dataset and the network, in it. */
+async function drawMap(saved = false) {
   const answers = mapped.answers;
   if (!answers) return; // they are being unpacked; `openMap` draws then
   const system = Number(mapForm().elements.system.value);
@@ -78,6 +79,7 @@ async function drawMap() {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     margin: { l: 76, r: 14, t: 56, b: 48 },
     uirevision: answers.name,
+    ...(saved ? titled([answers.name, systemName(answers.name, answers.systems[system])], 76) : {}),
   });
   const plot = find("#map-figure .plot");
   const made = await plotly();
@@ -86,17 +88,30 @@ async function drawMap() {
   plot.on("plotly_click", ({ points }) => {
     if (points[0].customdata !== undefined) showQuery(answers.name, points[0].customdata, system);
   });
-  find("#map-figure").dataset.drawn = answers.name;
+  Object.assign(find("#map-figure").dataset, { drawn: answers.name, dataset: answers.name });
 }
 
 /** Zoom by a factor about a point, given as shares of the axes; all: back to all queries. */
 async function zoomMap(factor, [right, up] = [0.5, 0.5]) {
   const plot = find("#map-figure .plot");
   const made = await plotly();
-  if (factor === "all") return made.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true });
-  const about = ([low, high], share) => [low, high].map((end) => low + share * (high - low) + (end - low - share * (high - low)) * factor);
-  const { xaxis, yaxis } = plot._fullLayout;
-  return made.relayout(plot, { "xaxis.range": about(xaxis.range, right), "yaxis.range": about(yaxis.range, up) });
+  if (factor === "all") return zoomed(made, plot, { "xaxis.autorange": true, "yaxis.autorange": true });
+  const axes = {};
+  for (const [axis, share] of [["xaxis", right], ["yaxis", up]]) {
+    const [low, high] = plot._fullLayout[axis].range;
+    const about = low + share * (high - low);
+    [low, high].forEach((end, i) => (axes[`${axis}.range[${i}]`] = about + (end - about) * factor));
+  }
+  return zoomed(made, plot, axes);
+}
+
+/** Change axes as plotly's own buttons do, which `uirevision` keeps as the map is drawn again. */
+function zoomed(made, plot, axes) {
+  const look = plot._fullLayout;
+  look._guiEditing = true;
+  const done = made.relayout(plot, axes);
+  look._guiEditing = false;
+  return done;
 }
 
 function onWheel(event) {
