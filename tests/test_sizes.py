@@ -73,6 +73,9 @@ def test_the_plot_has_a_row_a_run_a_column_a_cost_a_line_a_storage_and_the_front
     drawn = [pareto(tmp_path / name, table) for name in ("1.svg", "2.svg")]
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
     assert [ax.get_title("left") for ax in drawn[0].axes] == ["a", "", "", "b", "", ""]
+    for ax in (drawn[0].axes[3], drawn[0].axes[5]):
+        low, high = ax.get_xlim()
+        assert sum(low <= tick <= high for tick in ax.get_xticks()) >= 2, "one tick tells no scale"
     labels = [ax.get_xlabel() for ax in drawn[0].axes[3:]]
     assert labels == ["bytes per image", "dimensions", "milliseconds per query"]
     for ax, cost in zip(drawn[0].axes, ("bytes", "dim", "search_ms"), strict=False):

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vprlib import files
 from vprlib.config import Sizes
@@ -131,5 +131,7 @@ def over_cost(ax, rows, cost: str, storages: list):
         line = rows[rows.storage == storage].sort_values("dim")
         ax.plot(line[cost], line.recall * 100, label=FORMS[storage], **look(number))
     ax.set_xscale("log", base=4 if cost == "dim" else 10)
+    if cost != "dim" and rows[cost].max() < 50 * rows[cost].min():  # few powers of ten, maybe one, to read it by
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
