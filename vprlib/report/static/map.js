@@ -1,7 +1,7 @@
 // The map of a dataset's queries, by how far the first answer of a network is. Axes are UTM; no tiles are needed.
 
 const LINES_AT_FIRST = 200; // with more wrong queries, their lines are drawn only if they are asked for
-const mapped = { answers: null, lines: null }; // lines: whether they were asked for, null until then
+const mapped = { answers: null, lines: null, view: null }; // lines: whether they were asked for, null until then; view: ranges zoomed to
 const mapForm = () => find("#map-filters");
 
 /** Queries by how wrong their first answer is: right, near, far. */
@@ -70,9 +70,10 @@ async function drawMap(saved = false) {
     });
   }
   const axis = { tickformat: ",.0f", nticks: 6 };
+  const view = mapped.view?.of === answers.name ? mapped.view : {};
   const look = layout({
-    xaxis: { ...axis, title: { text: `east, m (${answers.utm})` } },
-    yaxis: { ...axis, title: { text: `north, m (${answers.utm})`, standoff: 6 }, scaleanchor: "x" },
+    xaxis: { ...axis, range: view.x, title: { text: `east, m (${answers.utm})` } },
+    yaxis: { ...axis, range: view.y, title: { text: `north, m (${answers.utm})`, standoff: 6 }, scaleanchor: "x" },
     dragmode: "pan",
     hovermode: "closest",
     showlegend: true,
@@ -95,23 +96,13 @@ async function drawMap(saved = false) {
 async function zoomMap(factor, [right, up] = [0.5, 0.5]) {
   const plot = find("#map-figure .plot");
   const made = await plotly();
-  if (factor === "all") return zoomed(made, plot, { "xaxis.autorange": true, "yaxis.autorange": true });
-  const axes = {};
-  for (const [axis, share] of [["xaxis", right], ["yaxis", up]]) {
-    const [low, high] = plot._fullLayout[axis].range;
-    const about = low + share * (high - low);
-    [low, high].forEach((end, i) => (axes[`${axis}.range[${i}]`] = about + (end - about) * factor));
-  }
-  return zoomed(made, plot, axes);
-}
-
-/** Change axes as plotly's own buttons do, which `uirevision` keeps as the map is drawn again. */
-function zoomed(made, plot, axes) {
-  const look = plot._fullLayout;
-  look._guiEditing = true;
-  const done = made.relayout(plot, axes);
-  look._guiEditing = false;
-  return done;
+  mapped.view = null; // what the map is drawn with again
+  if (factor === "all") return made.relayout(plot, { "xaxis.autorange": true, "yaxis.autorange": true });
+  const about = ([low, high], share) => [low, high].map((end) => low + share * (high - low) + (end - low - share * (high - low)) * factor);
+  const { xaxis, yaxis } = plot._fullLayout;
+  const [x, y] = [about(xaxis.range, right), about(yaxis.range, up)];
+  mapped.view = { of: mapped.answers.name, x, y };
+  return made.relayout(plot, { "xaxis.range": x, "yaxis.range": y });
 }
 
 function onWheel(event) {
