@@ -155,6 +155,6 @@ def test_places_without_coordinates_have_no_metres_in_any_picture(tmp_path, room
 
 def test_positions_of_a_map_are_not_taken_for_places():
     frames = pd.DataFrame({"east": [0.0, 4.0], "north": 0.0})
-    assert not folder.placeless(frames)
-    assert not folder.placeless(pd.DataFrame({"east": [1e6, 2e6], "north": [5.0, 0.0]}))
-    assert folder.placeless(pd.DataFrame({"east": [0.0, folder.APART, 7 * folder.APART], "north": 0.0}))
+    assert not folder.placeless(frames, "m")
+    assert not folder.placeless(pd.DataFrame({"east": [1e6, 2e6], "north": [5.0, 0.0]}), "m")
+    assert folder.placeless(pd.DataFrame({"east": [0.0, folder.APART, 7 * folder.APART], "north": 0.0}), "m")

@@ -39,7 +39,7 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     parts = {"": np.arange(len(query))} if within is None else query.reset_index(drop=True).groupby(within).indices
     large = sorted(parts, key=lambda name: -len(parts[name]))[:MOST]
     columns, width = (ABREAST, PAGE) if len(large) > 1 else (1, COLUMN)
-    nowhere = unit == "m" and placeless(found.database)
+    nowhere = placeless(found.database, unit)
     flat = not np.ptp(np.append(near_N2[:, 1], taken_Q2[:, 1]))
     wrong = np.flatnonzero((first_Q >= 0) & ~right_Q)
     drawn = np.sort(np.random.default_rng(seed).choice(wrong, min(LINES, len(wrong)), replace=False))

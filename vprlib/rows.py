@@ -91,7 +91,7 @@ def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
     x_ND = np.ascontiguousarray(x_ND)
     if x_ND.dtype != np.float32:
         held_ND = memory(x_ND.shape)
-        held_ND[:] = x_ND
+        converted(x_ND, 0, held_ND)
         x_ND = held_ND
     sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask
     bad = first + np.flatnonzero(~np.isfinite(sums_N))

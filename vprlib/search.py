@@ -109,11 +109,11 @@ def scores(query_QD, database_ND, ranking_QK, block: int) -> np.ndarray:
     score_QK = np.empty(ranking_QK.shape, np.float32)
     with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
         for start, rows in blocks(database_ND, "the database", block):
+            whole = len(rows) == len(database_ND)
 
-            def score(first, start=start, rows=rows):
+            def score(first, start=start, rows=rows, whole=whole):
                 for query, query_D in enumerate(query_QD[first : first + TOGETHER], first):
                     place = ranking_QK[query] - start
-                    whole = len(rows) == len(database_ND)
                     inside = slice(None) if whole else np.flatnonzero((place >= 0) & (place < len(rows)))
                     score_QK[query, inside] = products(query_D, rows, place[inside])
 

@@ -66,7 +66,7 @@ def sheet(out, title: str, groups, columns: int):
 
 def telling(table, unit: str):
     """How a distance between photos of a table is told: in its unit, or of places without coordinates in words."""
-    if unit == "m" and placeless(table):
+    if placeless(table, unit):
         return lambda far: OTHER if far else SAME
     return lambda far: f"{far:,.{int(unit == 'm')}f} {unit}"
 

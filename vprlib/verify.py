@@ -69,7 +69,7 @@ def verify(out, *, images, dataset: Dataset, name: str, hamming: int, threads: i
         "radius": dataset.radius_m,
         "unit": dataset.protocols[0].unit,
         "within": dataset.protocols[0].within,
-        "placeless": dataset.protocols[0].unit == "m" and placeless(table),
+        "placeless": placeless(table, dataset.protocols[0].unit),
         "counts": counts,
         "declared": declared,
         "sizes": [[size, int(count)] for size, count in sorted(sizes.items(), key=lambda one: (-one[1], one[0]))],

@@ -66,9 +66,9 @@ def index(root: Path):
     return table.assign(path=names, split=[split for split, _, _ in parts], role=[role for _, role, _ in parts])
 
 
-def placeless(table) -> bool:
-    """Whether a table's positions are those of places without coordinates, as `index` makes them up."""
-    return bool((table.north == 0).all() and (table.east % APART == 0).all())
+def placeless(table, unit: str) -> bool:
+    """Whether positions, in a protocol's unit, are those of places without coordinates, as `index` makes them up."""
+    return unit == "m" and bool((table.north == 0).all() and (table.east % APART == 0).all())
 
 
 def _sort(folders: tuple) -> tuple:

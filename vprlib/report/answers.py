@@ -220,4 +220,4 @@ def positions(found: Explored, unit: str) -> str:
     """What the coordinates are: `map`, `frames` of a traverse, or `places` that only a folder told apart."""
     if unit != "m":
         return "frames"
-    return "places" if placeless(found.query) else "map"
+    return "places" if placeless(found.query, unit) else "map"
