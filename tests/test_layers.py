@@ -19,6 +19,7 @@ LAYERS = [
     {"plots"},
     {"sheets", "maps", "variants", "tables", "errors", "projection", "report"},
     {"parallel", "nodes"},
+    {"shares"},
     {"rows"},
     {"neighbours", "search"},
     {"mining", "images", "backbones", "aggregators", "losses", "rerank", "storage", "index"},

@@ -254,7 +254,7 @@ def test_a_city_is_read_by_block(described, monkeypatch):
         expected = nearest_crop(wanted["raw"][:], file["raw"][:], 9, *parts)
         monkeypatch.setattr(Rows, "__getitem__", measured)
         found = nearest_crop(wanted["raw"], file["raw"], 9, *parts, rank=partial(nearest, block=7))
-    assert max(sizes) == 7
+    assert max(sizes) <= 7
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -326,7 +326,8 @@ def find(index, query_QD, database_ND, k: int) -> tuple:
     score = np.full((len(query_QD), k), -np.inf, np.float32)
     for query, found in enumerate(found_QC):
         some = np.sort(found[found >= 0])  # in the file's order, and of equal scores the lower index first
-        product = products(query_QD[query], gathered(stored, some), np.arange(len(some)))
+        pairs = np.zeros(len(some), np.int64), np.arange(len(some))
+        product = products(query_QD[query : query + 1], gathered(stored, some), *pairs)
         best = np.argsort(-product, kind="stable")[:k]
         ranking[query, : len(best)], score[query, : len(best)] = some[best], product[best]
     return ranking, score

@@ -5,9 +5,10 @@ import mmap
 import numpy as np
 
 from vprlib.files import BadInput
+from vprlib.shares import in_shares
 
 BLOCK = 1 << 25  # values held as float32: 128 MB
-PIECE = 1 << 21  # values that are read at once to be converted: they are still in the cache then
+PIECE = 1 << 20  # values that are read at once to be converted: they are still in the cache then
 
 
 class Rows:
@@ -50,8 +51,8 @@ def mapped(x_ND):
     return x_ND if offset is None else np.memmap(x_ND.file.filename, x_ND.dtype, "r", offset, x_ND.shape)
 
 
-def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):
-    """Yield (start, rows) from row `first` on: float32, `size` rows at once, by default 128 MB of them.
+def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0, last: int | None = None):
+    """Yield (start, rows) from row `first` on, before `last`: float32, `size` rows at once, by default 128 MB of them.
 
     Rows are good until the next are asked for, which are converted into the same memory.
 
@@ -59,12 +60,13 @@ def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):
         BadInput: as `finite`.
     """
     size, held = size or max(1, BLOCK // x_ND.shape[1]), None
-    for start in range(first, len(x_ND), size):
+    last = len(x_ND) if last is None else last
+    for start in range(first, last, size):
         if x_ND.dtype == np.float32:
-            rows = x_ND[start : start + size]
+            rows = x_ND[start : min(start + size, last)]
         else:
-            held = memory((min(size, len(x_ND) - start), *x_ND.shape[1:])) if held is None else held
-            rows = held[: len(x_ND) - start]
+            held = memory((min(size, last - start), *x_ND.shape[1:])) if held is None else held
+            rows = held[: last - start]
             converted(x_ND, start, rows)
         yield start, finite(rows, whose, start)
 
@@ -72,14 +74,20 @@ def blocks(x_ND, whose: str, size: int | None = None, *, first: int = 0):
 def converted(x_ND, first: int, out_MD):
     """Read rows from number `first` on into `out_MD`, a little at once."""
     step = max(1, PIECE // out_MD.shape[1])
-    for start in range(0, len(out_MD), step):
-        part = out_MD[start : start + step]
-        part[:] = x_ND[first + start : first + start + len(part)]
+
+    def convert(one, other):
+        for start in range(one, other, step):
+            end = min(start + step, other)
+            out_MD[start:end] = x_ND[first + start : first + end]
+
+    in_shares(convert, len(out_MD))
 
 
 def memory(shape: tuple) -> np.ndarray:
     """A float32 array of our own: numpy asks for huge pages, and waiting for them takes longer than converting."""
-    return np.frombuffer(mmap.mmap(-1, max(1, 4 * int(np.prod(shape)))), np.float32, int(np.prod(shape))).reshape(shape)
+    count = int(np.prod(shape))
+    pages = mmap.mmap(-1, max(1, 4 * count), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, np.float32, count).reshape(shape)
 
 
 def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
@@ -93,7 +101,9 @@ def finite(x_ND, whose: str, first: int = 0) -> np.ndarray:
         held_ND = memory(x_ND.shape)
         converted(x_ND, 0, held_ND)
         x_ND = held_ND
-    sums_N = x_ND @ np.ones(x_ND.shape[1], np.float32)  # one pass at memory speed, and no (N, D) mask
+    sums_N, ones_D = np.empty(len(x_ND), np.float32), np.ones(x_ND.shape[1], np.float32)
+    # one pass at memory speed, and no (N, D) mask
+    in_shares(lambda one, other: np.matmul(x_ND[one:other], ones_D, out=sums_N[one:other]), len(x_ND))
     bad = first + np.flatnonzero(~np.isfinite(sums_N))
     if len(bad):
         named = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours, on a CPU by faiss or on a GPU, and the rankings of whole files.
+"""Exact nearest neighbours, on a CPU or a GPU, and the rankings of whole files.
 
 Matrix products sum in an order that depends on the processor, the library and even on where a row lies in a block, so
 their last digits differ. They choose candidates only; scores are dot products in float64, rounded to float32. Of
@@ -7,7 +7,6 @@ in one block or many, in one job or many.
 """
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import numpy as np
@@ -15,13 +14,15 @@ import numpy as np
 from vprlib import files
 from vprlib.datasets.base import EVERYWHERE, read_table, select
 from vprlib.files import BadInput
-from vprlib.rows import BLOCK, Rows, blocks, finite
+from vprlib.rows import BLOCK, Rows, blocks
+from vprlib.shares import in_shares
 
-QUERIES = 1024  # ranked at once
+QUERIES, ROWS = 1024, 1024  # multiplied at once by a thread: 4 MB of products
+TURN = 1 << 22  # values of queries held as float32 by a thread at most: 16 MB
 SPARE = 8  # candidates above k
 ERROR = 4e-6  # of a float32 product of unit rows, with room to spare
 PRODUCTS = 1 << 26  # float32 values held at once on a device: 256 MB
-TOGETHER, GATHERED = 64, 1 << 15  # queries, and values, that a thread scores at once: these fit into its cache
+GATHERED = 1 << 19  # values that a thread scores at once
 
 
 def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=None) -> tuple:
@@ -33,7 +34,7 @@ def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=N
             if they are more than that.
         k: at most N are returned.
         block: rows; by default 128 MB of them.
-        device: of torch, to choose candidates there; by default faiss does it on the CPU.
+        device: of torch, to choose candidates there; by default on the CPU, by as many threads as faiss may use.
 
     Returns:
         (ranking_QK int64, score_QK float32), K = min(k, N); of equal scores the lower index comes first.
@@ -48,88 +49,99 @@ def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=N
     count, width = database_ND.shape
     block, k = block or max(1, BLOCK // width), min(k, count)
     if count <= block:
-        database_ND = finite(database_ND[:], "the database")
-    place, top = on_device(device) if device else (lambda rows: rows, top_of_faiss)
-    ranking, rough = shortlist(query_QD, database_ND, min(k + SPARE, count), block, place, top)
-    score = scores(query_QD, database_ND, ranking, block)
-    order = np.lexsort((ranking, -score))[:, :k]
-    last, lowest = np.take_along_axis(score, order, 1)[:, -1:], rough[:, -1:]
-    ranking, score = np.take_along_axis(ranking, order, 1), np.take_along_axis(score, order, 1)
-    # a row that was left out may belong to these if the last candidate's product is not clearly below the k-th score
-    unsure = np.flatnonzero(lowest > last - ERROR) if rough.shape[1] < count else []
+        _, database_ND = next(blocks(database_ND, "the database", block))
+    ranking, rough = shortlist(query_QD, database_ND, min(k + SPARE, count), block, device)
+    ranking, score = scored(query_QD, database_ND, ranking, block)
+    ranking, score = ranking[:, :k], score[:, :k]
+    # a row that was left out may belong to these if the least candidate's product is not clearly below the k-th score
+    unsure = np.flatnonzero(rough.min(1) > score[:, -1] - ERROR) if rough.shape[1] < count and len(rough) else []
     if len(unsure):
         ranking[unsure], score[unsure] = by_sorting(query_QD[unsure], database_ND, k, block)
     return ranking, score
 
 
-def shortlist(query_QD, database_ND, deep: int, block: int, place, top) -> tuple:
-    """(ranking, product), (Q, deep): the rows with the largest float32 products, in falling order."""
-    ranking = np.empty((len(query_QD), 0), np.int64)
-    score = np.empty((len(query_QD), 0), np.float32)
+def shortlist(query_QD, database_ND, deep: int, block: int, device=None) -> tuple:
+    """(ranking, product), (Q, deep), in no order: the rows with the largest float32 products with each query."""
+    ranking = np.full((len(query_QD), deep), -1)
+    product = np.full((len(query_QD), deep), -np.inf, np.float32)
     for start, rows in blocks(database_ND, "the database", block):
-        held, placed = (ranking, score), place(rows)
-        ranking, score = (np.empty((len(query_QD), min(deep, start + len(rows))), x.dtype) for x in held)
-        for first, query in blocks(query_QD, "the queries", QUERIES):
-            some = slice(first, first + len(query))
-            more, index = top(query, placed, min(deep, len(rows)))
-            parts = [(held[0][some], held[1][some]), (index + start, more)]
-            ranking[some], score[some] = merge_rankings(parts if start else parts[1:], deep)
-    return ranking, score
+        improve = on_device(rows, start, device) if device else on_cpu(rows, start)
+
+        def search(first, last, improve=improve):
+            turns = max(1, -(-(last - first) // min(QUERIES, max(1, TURN // query_QD.shape[1]))))
+            size = max(1, -(-(last - first) // turns))
+            for query, query_BD in blocks(query_QD, "the queries", size, first=first, last=last):
+                some = slice(query, query + len(query_BD))
+                improve(query_BD, ranking[some], product[some])
+
+        in_shares(search, len(query_QD), 1 if device else None)
+    return ranking, product
 
 
-def top_of_faiss(query_QD, rows_ND, k: int) -> tuple:
-    """(products, indices) of the k rows with the largest products with each query, in falling order."""
+def on_cpu(rows_ND, start: int):
+    """What keeps the largest products of queries with these rows, and those before: in heaps, by faiss."""
     import faiss
 
-    # faiss' own threshold (queries x D) sends small batches down a path 10 times slower than its matrix product
-    faiss.cvar.distance_compute_blas_threshold = 20
-    faiss.cvar.distance_compute_blas_database_bs = 4096
-    return faiss.knn(query_QD, rows_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
+    def improve(query_QD, ranking_QK, product_QK):
+        heaps = faiss.float_minheap_array_t()
+        heaps.nh, heaps.k = product_QK.shape
+        heaps.ids, heaps.val = faiss.swig_ptr(ranking_QK), faiss.swig_ptr(product_QK)
+        held = np.empty(len(query_QD) * min(ROWS, len(rows_ND)), np.float32)
+        for first in range(0, len(rows_ND), ROWS):
+            some = rows_ND[first : first + ROWS]
+            product_QN = held[: len(query_QD) * len(some)].reshape(len(query_QD), len(some))
+            np.matmul(query_QD, some.T, out=product_QN)
+            heaps.addn(len(some), faiss.swig_ptr(product_QN), start + first)
+
+    return improve
 
 
-def on_device(device) -> tuple:
-    """What puts rows on a torch device, and what does `top_of_faiss`' work there, with 256 MB of products at once."""
+def on_device(rows_ND, start: int, device):
+    """As `on_cpu`, on a torch device, with 256 MB of products at once."""
     import torch
 
-    def place(rows_ND):
-        return torch.from_numpy(rows_ND).to(device)
+    placed = torch.from_numpy(rows_ND).to(device)
 
-    def top(query_QD, rows_ND, k: int) -> tuple:
-        parts = place(query_QD).split(max(1, PRODUCTS // len(rows_ND)))
-        found = [torch.topk(part @ rows_ND.T, k) for part in parts]
-        return tuple(torch.cat(column).cpu().numpy() for column in zip(*found, strict=True))
+    def improve(query_QD, ranking_QK, product_QK):
+        parts = torch.from_numpy(query_QD).to(device).split(max(1, PRODUCTS // len(placed)))
+        found = [torch.topk(part @ placed.T, min(ranking_QK.shape[1], len(placed))) for part in parts]
+        more, index = (torch.cat(column).cpu().numpy() for column in zip(*found, strict=True))
+        held = (ranking_QK.copy(), product_QK.copy())
+        ranking_QK[:], product_QK[:] = merge_rankings([held, (index + start, more)], ranking_QK.shape[1])
 
-    return place, top
+    return improve
 
 
-def scores(query_QD, database_ND, ranking_QK, block: int) -> np.ndarray:
-    """The dot products of queries with the rows of their rankings, (Q, K) float32."""
-    import faiss
-
+def scored(query_QD, database_ND, ranking_QK, block: int) -> tuple:
+    """(ranking, score), (Q, K): the same rows by falling dot product with their query, then rising index."""
+    ranking_QK = np.sort(ranking_QK, axis=1)
     score_QK = np.empty(ranking_QK.shape, np.float32)
-    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
-        for start, rows in blocks(database_ND, "the database", block):
-            whole = len(rows) == len(database_ND)
+    for start, rows in blocks(database_ND, "the database", block):
 
-            def score(first, start=start, rows=rows, whole=whole):
-                for query, query_D in enumerate(query_QD[first : first + TOGETHER], first):
-                    place = ranking_QK[query] - start
-                    inside = slice(None) if whole else np.flatnonzero((place >= 0) & (place < len(rows)))
-                    score_QK[query, inside] = products(query_D, rows, place[inside])
+        def score(first, last, start=start, rows=rows):
+            near_QK, query_BD = ranking_QK[first:last], query_QD[first:last]
+            inside_QK = (near_QK >= start) & (near_QK < start + len(rows))
+            pairs = inside_QK.nonzero()[0], near_QK[inside_QK] - start
+            score_QK[first:last][inside_QK] = products(query_BD, rows, *pairs)
 
-            for _ in pool.map(score, range(0, len(query_QD), TOGETHER)):
-                pass
-    return score_QK
+        in_shares(score, len(query_QD))
+    order = np.argsort(-score_QK, axis=1, kind="stable")
+    return np.take_along_axis(ranking_QK, order, 1), np.take_along_axis(score_QK, order, 1)
 
 
-def products(query_D, rows_ND, some) -> np.ndarray:
-    """The dot products of a query with some rows, (n,) float32, by the precision that the module's text tells of."""
-    query_D, size = np.asarray(query_D, np.float64), max(1, GATHERED // len(query_D))
-    if len(some) <= size:
-        return (rows_ND[some].astype(np.float64) @ query_D).astype(np.float32)
-    parts = [some[start : start + size] for start in range(0, len(some), size)]
-    found = [np.asarray(rows_ND[part], np.float32).astype(np.float64) @ query_D for part in parts]
-    return np.concatenate([np.empty(0), *found]).astype(np.float32)
+def products(query_QD, rows_ND, query_P, row_P) -> np.ndarray:
+    """The dot products of pairs, in the order of their queries, (P,) float32, as precise as the module's text says."""
+    product_P, size = np.empty(len(row_P), np.float32), max(1, GATHERED // rows_ND.shape[1])
+    held = np.empty((size, rows_ND.shape[1]))
+    for start in range(0, len(row_P), size):
+        part = slice(start, start + size)
+        row_MD = held[: len(row_P[part])]
+        row_MD[:] = rows_ND[row_P[part]]
+        runs = np.flatnonzero(np.diff(query_P[part], prepend=-1, append=-1))
+        for first, last in itertools.pairwise(runs):
+            query_D = query_QD[query_P[start + first]].astype(np.float64)
+            product_P[start + first : start + last] = row_MD[first:last] @ query_D
+    return product_P
 
 
 def by_sorting(query_QD, database_ND, k: int, block: int) -> tuple:

@@ -15,9 +15,9 @@ PIECE = 8  # values that one code of PQ stands for
 
 
 class Float32:
-    """The values as they are."""
+    """The values as they are. Rows are decoded as float32, whatever the kind of their codes."""
 
-    name, kind = "float32", np.float32
+    name, kind, dtype = "float32", np.float32, np.dtype(np.float32)
 
     def __init__(self, x_ND):
         self.code = np.asarray(x_ND, self.kind)
