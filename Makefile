@@ -6,7 +6,7 @@ PYTHON ?= python3
 .PHONY: demo test test-slurm test-all lint format bench lock clean
 
 # small jobs: one thread each, as many at once as there are cores; their numbers then do not depend on that number
-SMALL = --resources gpu=100 --set-threads train=1 extract=1 search=1 whiten=1
+SMALL = --resources gpu=100 --set-threads verify=1 train=1 extract=1 search=1 whiten=1 sizes=1
 
 demo: .venv/ready ## the main job on the embedded city: minutes on a laptop's CPU
 	snakemake --profile profiles/local all --configfile config/city.yaml $(SMALL)

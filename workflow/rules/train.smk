@@ -1,4 +1,7 @@
-"""From images to networks: initial weights, centroids, one generation of training, whitening."""
+"""From images to networks: initial weights, centroids, one generation of training, whitening.
+
+The generations of a run wait for each other, so they are the longest chain: what leads to them has a priority.
+"""
 
 
 rule weights:
@@ -40,6 +43,7 @@ rule trunk:
         "results/trunk/{train_set}/{backbone}/{weights}/{height}x{width}.h5",
     log:
         "logs/trunk/{train_set}/{backbone}/{weights}/{height}x{width}.log",
+    priority: 1
     threads: 8
     resources:
         gpu=1,
@@ -58,6 +62,7 @@ rule centroids:
         "results/centroids/{train_set}/{backbone}/{weights}/seed{seed}.h5",
     log:
         "logs/centroids/{train_set}/{backbone}/{weights}/seed{seed}.log",
+    priority: 1
     threads: 8
     resources:
         gpu=1,
@@ -82,6 +87,7 @@ rule train:
         "logs/train/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
         run=one_of(cfg.trained),
+    priority: 1
     threads: 8
     resources:
         **TRAINING_NODES,
