@@ -39,6 +39,43 @@ def test_equal_scores_come_by_index_in_one_block_or_many(queries, count, width, 
     np.testing.assert_array_equal(ranking, expected)
 
 
+@pytest.mark.parametrize("block", [None, 1, 2, 5])
+@pytest.mark.parametrize("seed", range(20))
+def test_equal_float32_rows_have_equal_scores_in_any_block(seed, block):
+    """Of values so different that sums in another order are others."""
+    rng, width = np.random.default_rng(seed), (16, 24, 64, 100)[seed % 4]
+    row = np.zeros(width, np.float32)
+    row[:2], row[2:7] = (1, 2.0**-24), 2.0**-54
+    database = np.repeat(rng.permutation(row)[None], 13, 0)
+    ranking, score = nearest(np.ones((1, width), np.float32), database, 13, block=block)
+    np.testing.assert_array_equal(ranking[0], np.arange(13))
+    assert len(set(score[0])) == 1
+
+
+@pytest.mark.parametrize(("width", "scale", "spread"), [(8448, 1, 1e-5), (4096, 1, 1e-5), (512, 100, 1e-6)])
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_that_hardly_differ_are_ranked_by_their_scores(width, scale, spread, seed):
+    """A float32 product of values of one sign is off by more than that of others, and of long rows by more still."""
+    rng = np.random.default_rng(seed)
+    centre = np.full(width, scale / np.sqrt(width))
+    database = (centre * (1 + rng.uniform(-spread, spread, (400, 1)))).astype(np.float32)
+    query = np.stack([centre] * 2).astype(np.float32)
+    _, score = nearest(query, database, 3)
+    np.testing.assert_array_equal(score, by_sorting(query, database, 3)[1].astype(np.float32))
+
+
+@pytest.mark.parametrize("rows", [range(3, 60), np.r_[3:40, 50:90]])
+def test_queries_may_be_rows_of_a_file(tmp_path, rows):
+    """Also where so many photos are alike that all scores are sorted."""
+    rng = np.random.default_rng(0)
+    query, database = rng.integers(-1, 2, (90, 8)).astype(np.float16), np.ones((70, 8), np.float16)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["query"] = query
+        found = nearest(Rows(file["query"], rows), database, 5)
+    for one, other in zip(found, nearest(query[rows], database, 5), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(0, 5), st.integers(1, 60), st.integers(1, 70), st.data())
 def test_merged_shards_are_the_unsharded_ranking(queries, count, k, data):

@@ -18,7 +18,7 @@ import numpy as np
 from vprlib import files
 from vprlib.files import BadInput
 from vprlib.rows import BLOCK, Rows, blocks, finite, gathered, mapped
-from vprlib.search import nearest, products
+from vprlib.search import gathering, nearest, products
 
 log = logging.getLogger(__name__)
 
@@ -321,13 +321,13 @@ def find(index, query_QD, database_ND, k: int) -> tuple:
         index.nprobe = min(index.nlist, max(8, index.nlist // PROBED))
     query_QD = finite(query_QD[:], "the queries")
     _, found_QC = index.search(query_QD, deep, **options)
-    stored = mapped(database_ND)
+    stored, held = mapped(database_ND), gathering(database_ND)
     ranking = np.full((len(query_QD), k), -1, np.int64)
     score = np.full((len(query_QD), k), -np.inf, np.float32)
     for query, found in enumerate(found_QC):
         some = np.sort(found[found >= 0])  # in the file's order, and of equal scores the lower index first
         pairs = np.zeros(len(some), np.int64), np.arange(len(some))
-        product = products(query_QD[query : query + 1], gathered(stored, some), *pairs)
+        product = products(query_QD[query : query + 1], gathered(stored, some), *pairs, held)
         best = np.argsort(-product, kind="stable")[:k]
         ranking[query, : len(best)], score[query, : len(best)] = some[best], product[best]
     return ranking, score

@@ -30,7 +30,7 @@ class Rows:
     def __getitem__(self, key) -> np.ndarray:
         """A slice of the rows, and of the columns if one is given."""
         rows, *columns = key if isinstance(key, tuple) else (key,)
-        rows = self.rows[rows]
+        rows = self.rows[rows] if isinstance(rows, slice) else np.asarray(self.rows)[rows]
         if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
             return self.x_ND[(slice(rows[0], rows[-1] + 1), *columns)]
         return gathered(self.x_ND, np.asarray(rows, np.int64))[(slice(None), *columns)]

@@ -18,11 +18,11 @@ from vprlib.rows import BLOCK, Rows, blocks
 from vprlib.shares import in_shares
 
 QUERIES, ROWS = 1024, 1024  # multiplied at once by a thread: 4 MB of products
-TURN = 1 << 22  # values of queries held as float32 by a thread at most: 16 MB
+TURN = 1 << 23  # values of queries held as float32 by all threads at most: 32 MB
 SPARE = 8  # candidates above k
-ERROR = 4e-6  # of a float32 product of unit rows, with room to spare
+ERROR = 2e-5  # of a float32 product, with room to spare, where the product of the lengths is 1; 7e-6 was seen
 PRODUCTS = 1 << 26  # float32 values held at once on a device: 256 MB
-GATHERED = 1 << 19  # values that a thread scores at once
+TOGETHER, GATHERED = 256, 1 << 19  # queries, and values of rows, that a thread scores at once
 
 
 def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=None) -> tuple:
@@ -54,7 +54,10 @@ def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=N
     ranking, score = scored(query_QD, database_ND, ranking, block)
     ranking, score = ranking[:, :k], score[:, :k]
     # a row that was left out may belong to these if the least candidate's product is not clearly below the k-th score
-    unsure = np.flatnonzero(rough.min(1) > score[:, -1] - ERROR) if rough.shape[1] < count and len(rough) else []
+    unsure = []
+    if k and len(rough) and rough.shape[1] < count:
+        last = score[:, -1].astype(np.float64)
+        unsure = np.flatnonzero(rough.min(1) > last - ERROR * np.maximum(1, np.abs(last)))
     if len(unsure):
         ranking[unsure], score[unsure] = by_sorting(query_QD[unsure], database_ND, k, block)
     return ranking, score
@@ -62,13 +65,16 @@ def nearest(query_QD, database_ND, k: int, *, block: int | None = None, device=N
 
 def shortlist(query_QD, database_ND, deep: int, block: int, device=None) -> tuple:
     """(ranking, product), (Q, deep), in no order: the rows with the largest float32 products with each query."""
+    import faiss
+
     ranking = np.full((len(query_QD), deep), -1)
     product = np.full((len(query_QD), deep), -np.inf, np.float32)
+    most = min(QUERIES, max(1, TURN // query_QD.shape[1] // faiss.omp_get_max_threads()))
     for start, rows in blocks(database_ND, "the database", block):
         improve = on_device(rows, start, device) if device else on_cpu(rows, start)
 
         def search(first, last, improve=improve):
-            turns = max(1, -(-(last - first) // min(QUERIES, max(1, TURN // query_QD.shape[1]))))
+            turns = max(1, -(-(last - first) // most))
             size = max(1, -(-(last - first) // turns))
             for query, query_BD in blocks(query_QD, "the queries", size, first=first, last=last):
                 some = slice(query, query + len(query_BD))
@@ -115,37 +121,47 @@ def on_device(rows_ND, start: int, device):
 def scored(query_QD, database_ND, ranking_QK, block: int) -> tuple:
     """(ranking, score), (Q, K): the same rows by falling dot product with their query, then rising index."""
     ranking_QK = np.sort(ranking_QK, axis=1)
-    score_QK = np.empty(ranking_QK.shape, np.float32)
+    score_QK = np.full(ranking_QK.shape, -np.inf, np.float32)
     for start, rows in blocks(database_ND, "the database", block):
 
         def score(first, last, start=start, rows=rows):
-            near_QK, query_BD = ranking_QK[first:last], query_QD[first:last]
-            inside_QK = (near_QK >= start) & (near_QK < start + len(rows))
-            pairs = inside_QK.nonzero()[0], near_QK[inside_QK] - start
-            score_QK[first:last][inside_QK] = products(query_BD, rows, *pairs)
+            held = gathering(rows)
+            for one in range(first, last, TOGETHER):
+                some = slice(one, min(one + TOGETHER, last))
+                inside_QK = (ranking_QK[some] >= start) & (ranking_QK[some] < start + len(rows))
+                pairs = inside_QK.nonzero()[0], ranking_QK[some][inside_QK] - start
+                score_QK[some][inside_QK] = products(query_QD[some], rows, *pairs, held)
 
         in_shares(score, len(query_QD))
     order = np.argsort(-score_QK, axis=1, kind="stable")
     return np.take_along_axis(ranking_QK, order, 1), np.take_along_axis(score_QK, order, 1)
 
 
-def products(query_QD, rows_ND, query_P, row_P) -> np.ndarray:
-    """The dot products of pairs, in the order of their queries, (P,) float32, as precise as the module's text says."""
-    product_P, size = np.empty(len(row_P), np.float32), max(1, GATHERED // rows_ND.shape[1])
-    held = np.empty((size, rows_ND.shape[1]))
-    for start in range(0, len(row_P), size):
-        part = slice(start, start + size)
-        row_MD = held[: len(row_P[part])]
+def products(query_QD, rows_ND, query_P, row_P, held_MD) -> np.ndarray:
+    """The dot products of pairs, in the order of their queries, (P,) float32, as precise as the module's text says.
+
+    They are sums in one order whatever the pairs: equal rows have equal products. `held_MD` is what `gathering` gives.
+    """
+    product_P = np.empty(len(row_P), np.float32)
+    for start in range(0, len(row_P), len(held_MD)):
+        part = slice(start, start + len(held_MD))
+        row_MD = held_MD[: len(row_P[part])]
         row_MD[:] = rows_ND[row_P[part]]
         runs = np.flatnonzero(np.diff(query_P[part], prepend=-1, append=-1))
         for first, last in itertools.pairwise(runs):
             query_D = query_QD[query_P[start + first]].astype(np.float64)
-            product_P[start + first : start + last] = row_MD[first:last] @ query_D
+            product_P[start + first : start + last] = np.vecdot(row_MD[first:last], query_D)
     return product_P
+
+
+def gathering(rows_ND) -> np.ndarray:
+    """Memory for some rows as float64, whose pages are touched once and not for each query."""
+    return np.empty((max(1, GATHERED // rows_ND.shape[1]), rows_ND.shape[1]))
 
 
 def by_sorting(query_QD, database_ND, k: int, block: int) -> tuple:
     """As `nearest`, by sorting all scores: of queries for which too many rows are alike to choose candidates."""
+    block = min(block, max(1, BLOCK // 8 // database_ND.shape[1]))
     parts, size = [], max(1, PRODUCTS // 16 // block)
     for first in range(0, len(query_QD), size):
         query, found = query_QD[first : first + size].astype(np.float64), None

@@ -7,8 +7,9 @@ helpers keep turning for a while when there is nothing for them to do: they woul
 import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
-state = threading.local()
+thread = threading.local()
 
 
 def in_shares(work, count: int, threads: int | None = None):
@@ -18,26 +19,40 @@ def in_shares(work, count: int, threads: int | None = None):
     """
     import faiss
 
-    threads = min(threads or faiss.omp_get_max_threads(), count)
-    if threads <= 1 or getattr(state, "shared", False):
+    if getattr(thread, "shares", False):
         work(0, count)
         return
-    ends = [count * number // threads for number in range(threads + 1)]
-    with blas().limit(limits=1), ThreadPoolExecutor(threads, "share", alone) as pool:
-        list(pool.map(work, ends[:-1], ends[1:]))
+    threads = min(threads or faiss.omp_get_max_threads(), count)
+    with one_thread_a_product():
+        if threads <= 1:
+            work(0, count)
+            return
+        ends = [count * number // threads for number in range(threads + 1)]
+        with ThreadPoolExecutor(threads, "share", alone) as pool:
+            list(pool.map(work, ends[:-1], ends[1:]))
 
 
 def alone():
-    """A thread that shares work has no helpers."""
+    """A thread that has a share has no helpers."""
     import faiss
 
-    state.shared = True
+    thread.shares = True
     faiss.omp_set_num_threads(1)
+
+
+def one_thread_a_product():
+    """A context. The number is the process's, so only the main thread changes it; others are slower beside it."""
+    return blas().limit(limits=1) if threading.current_thread() is threading.main_thread() else nullcontext()
 
 
 @functools.cache
 def blas():
-    """numpy's library of matrix products, whose threads can be limited."""
+    """The libraries of matrix products whose number of threads is the process's: numpy's.
+
+    faiss' own is by OpenMP, whose number each thread has for itself.
+    """
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    found = ThreadpoolController()
+    layers = {library["filepath"]: library.get("threading_layer", "openmp") for library in found.info()}
+    return found.select(filepath=[path for path, layer in layers.items() if layer != "openmp"])

@@ -15,7 +15,9 @@ from campaign import PARTITIONS
 from test_workflow import ENVIRONMENT, ROOT, TINY
 
 GPU_RULES = ("pretrain", "trunk", "centroids", "train", "whiten", "extract")
-THREADS = dict.fromkeys(("verify", "train", "whiten", "extract", "search", "search_shard", "sizes"), 1)  # as in `make demo`
+THREADS = dict.fromkeys(
+    ("verify", "train", "whiten", "extract", "search", "search_shard", "sizes"), 1
+)  # as in `make demo`
 THREADS |= dict.fromkeys(("render", "pretrain", "trunk", "centroids", "rerank"), 2)
 LARGEST_MB = 3000
 ARRAYS = ("extract", "search_shard")
