@@ -46,10 +46,11 @@ def test_equal_float32_rows_have_equal_scores_in_any_block(seed, block):
     rng, width = np.random.default_rng(seed), (16, 24, 64, 100)[seed % 4]
     row = np.zeros(width, np.float32)
     row[:2], row[2:7] = (1, 2.0**-24), 2.0**-54
-    database = np.repeat(rng.permutation(row)[None], 13, 0)
-    ranking, score = nearest(np.ones((1, width), np.float32), database, 13, block=block)
-    np.testing.assert_array_equal(ranking[0], np.arange(13))
-    assert len(set(score[0])) == 1
+    database = np.repeat(rng.permutation(row)[None], 40, 0)
+    for k in (13, 40):  # of more rows that are alike than are asked for, all scores are sorted
+        ranking, score = nearest(np.ones((1, width), np.float32), database, k, block=block)
+        np.testing.assert_array_equal(ranking[0], np.arange(k))
+        assert len(set(score[0])) == 1
 
 
 @pytest.mark.parametrize(("width", "scale", "spread"), [(8448, 1, 1e-5), (4096, 1, 1e-5), (512, 100, 1e-6)])
