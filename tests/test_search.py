@@ -65,6 +65,18 @@ def test_rows_that_hardly_differ_are_ranked_by_their_scores(width, scale, spread
     np.testing.assert_array_equal(score, by_sorting(query, database, 3)[1].astype(np.float32))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_long_rows_that_hardly_differ_are_ranked_by_their_scores(seed):
+    """The error of a float32 product grows with it."""
+    rng = np.random.default_rng(seed)
+    centre = rng.standard_normal(512)
+    centre *= 100 / np.linalg.norm(centre)
+    database = (centre + 1e-5 * rng.standard_normal((3000, 512))).astype(np.float32)
+    query = np.stack([centre] * 4).astype(np.float32)
+    scores = (query.astype(np.float64) @ database.astype(np.float64).T).astype(np.float32)
+    np.testing.assert_array_equal(nearest(query, database, 5)[0], np.argsort(-scores, 1, kind="stable")[:, :5])
+
+
 @pytest.mark.parametrize("rows", [range(3, 60), np.r_[3:40, 50:90]])
 def test_queries_may_be_rows_of_a_file(tmp_path, rows):
     """Also where so many photos are alike that all scores are sorted."""
