@@ -6,8 +6,8 @@ from dataclasses import asdict
 from snakemake.utils import min_version
 
 from vprlib import config as configuration
-from vprlib import datasets
-from vprlib.files import BadInput
+from vprlib.data import catalogue as datasets
+from vprlib.io.files import BadInput
 
 min_version("9.11")
 gc.set_threshold(200_000, 50, 1000)  # a DAG is millions of objects that stay: to look for garbage takes a seventh of it

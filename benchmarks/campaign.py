@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from vprlib import compare, config, datasets, files, judge
-from vprlib.evaluate import searched
-from vprlib.report.campaign import Campaign, Network
-from vprlib.verify import verify
+from vprlib import config
+from vprlib.data import catalogue as datasets
+from vprlib.data.checks.verify import verify
+from vprlib.evaluation import comparison as compare
+from vprlib.evaluation import recall_table as judge
+from vprlib.evaluation.recall import searched
+from vprlib.io import files
+from vprlib.report.artifacts import Campaign, Network
 
 KS = (1, 5, 10, 20)
 DISTINCT = 48  # photos; the others are links to them

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.measure import PeakMemory, Row, Times, lasts, race, unit_rows
 from vprlib.config import Evaluate, Rerank, Search
-from vprlib.evaluate import recall_at
-from vprlib.search import nearest
+from vprlib.evaluation.recall import recall_at
+from vprlib.retrieval.search import nearest
 
 CPU = torch.device("cpu")
 PITTS250K = 8280, 83_952
@@ -103,7 +103,7 @@ def million(full: bool):
 
 
 def indexed(folder, query_QD, database_ND, kinds: list, depth: int):
-    from vprlib import index
+    from vprlib.retrieval import ann_index as index
 
     size = "x".join(map(str, database_ND.shape)) + f", {len(query_QD)} queries, k={depth}"
     in_memory = database_ND[:].astype(np.float32)
@@ -145,7 +145,7 @@ def once(run) -> Times:
 def reranking(full: bool):
     """Pitts250k's size in 256 dimensions; limit: two products of all images with all."""
     from vprlib import registry
-    from vprlib.rerank.k_reciprocal import k_reciprocal
+    from vprlib.retrieval.rerank.k_reciprocal import k_reciprocal
 
     queries, count = PITTS250K
     rng, depth = np.random.default_rng(0), Search().depth

@@ -34,7 +34,7 @@ def write_photos(folder, count: int, height: int, width: int) -> list:
 
 def machine(full: bool):
     """The limits themselves: products in the shapes that are used below, copying, decoding."""
-    from vprlib.images import decode, framed
+    from vprlib.images.loader import decode, framed
 
     random = torch.Generator().manual_seed(0)
     shapes = {"conv5": (512, 4608, 1200), "search": (1024, 256, 8192), "whitening": (3000, 9830, 3000)}
@@ -58,7 +58,7 @@ def machine(full: bool):
 
 def netvlad(full: bool):
     """Against the bare products on operands as they lie in memory: two forward, four more backward."""
-    from vprlib.aggregators.netvlad import NetVLAD
+    from vprlib.models.aggregators.netvlad import NetVLAD
 
     torch.manual_seed(0)
     batch, channels, height, width, clusters = 4, 512, 30, 40, 64
@@ -112,10 +112,10 @@ def extract(full: bool):
 
 def extraction(image: Image, *, width: float, batch: int, photos: int, rounds: int):
     """`describe` on JPEG files against the bare backbone on a ready tensor."""
-    from vprlib.extract import describe
-    from vprlib.images import Photos, normalise
-    from vprlib.job import keep_freed_memory
-    from vprlib.model import build
+    from vprlib.images.loader import Photos, normalise
+    from vprlib.jobs.job import keep_freed_memory
+    from vprlib.models.network import build
+    from vprlib.retrieval.extract import describe
 
     if DEVICE.type == "cpu":
         keep_freed_memory()
@@ -144,8 +144,8 @@ def indexing(full: bool):
 
     from scipy.io import loadmat, savemat
 
-    from vprlib import files
-    from vprlib.datasets.pitts import PITTS250K
+    from vprlib.data.datasets.pittsburgh import PITTS250K
+    from vprlib.io import files
 
     rng, number = np.random.default_rng(0), iter(range(10**9))
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +181,7 @@ def search(full: bool):
 
 def mining(full: bool):
     """One refresh: as many queries as are mined at once, pool and negatives by default."""
-    from vprlib.mining import select_tuples
+    from vprlib.training.miners.hardest import select_tuples
 
     rng = np.random.default_rng(0)
     settings, count, width = Train(), 10_000, 4096
@@ -205,7 +205,7 @@ def whiten(full: bool):
     """Against the Gram matrix and its eigenvectors alone."""
     from scipy.linalg import eigh
 
-    from vprlib.whiten import fit
+    from vprlib.models.whitening import fit
 
     rng = np.random.default_rng(0)
     count, width, dim = (10_000, 32_768, 4096) if full else (3000, 9830, 1228)

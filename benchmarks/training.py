@@ -19,8 +19,8 @@ PITTS30K = {"queries": 7320, "database": 10_000, "refreshes": 8, "val": 17_608}
 @cache
 def network():
     """The published network, and one image's activations at its cut."""
-    from vprlib.job import keep_freed_memory
-    from vprlib.model import build
+    from vprlib.jobs.job import keep_freed_memory
+    from vprlib.models.network import build
 
     if DEVICE.type == "cpu":
         keep_freed_memory()
@@ -40,7 +40,7 @@ def photos(count: int):
 @torch.no_grad()
 def cached(count: int):
     """Activations as the trunk's cache holds them."""
-    from vprlib.model import activations
+    from vprlib.models.network import activations
 
     model = network()
     parts = [activations(model.backbone, part, model.image, DEVICE) for part in photos(count).split(4)]
@@ -49,8 +49,8 @@ def cached(count: int):
 
 def step(full: bool):
     """One SARE tuple from cached activations, against the matrix products that conv5 is: 3 + 3 + 2 a photo."""
-    from vprlib.model import activations
-    from vprlib.objective import Objective, Tuple
+    from vprlib.models.network import activations
+    from vprlib.training.objective import Objective, Tuple
 
     model, images = network(), 2 + SARE.negatives
     objective, own = Objective(model, None, SARE), [Tuple(0, 1, list(range(2, images)), [])]
@@ -86,7 +86,7 @@ class Stored:
 
 def describing(full: bool):
     """A photo that is mined, from its cached activations, against a whole pass of the network; more is better."""
-    from vprlib.extract import describe
+    from vprlib.retrieval.extract import describe
 
     model, batch = network(), 8
     whole, stored = Stored(photos(batch)), Stored(cached(batch))
@@ -107,7 +107,7 @@ def describing(full: bool):
 
 def regions(full: bool):
     """The memory of region descriptors and their gradients."""
-    from vprlib.aggregators.netvlad import NetVLAD, region_descriptors
+    from vprlib.models.aggregators.netvlad import NetVLAD, region_descriptors
 
     torch.manual_seed(0)
     layer = NetVLAD(512).to(DEVICE)
@@ -139,9 +139,9 @@ def sfrs(full: bool):
 @cache
 def sfrs_step() -> tuple:
     """(seconds, photos that passed a trunk) of one tuple with jitter and soft labels."""
-    from vprlib.images import jittered
-    from vprlib.model import activations, build
-    from vprlib.objective import Objective, Tuple
+    from vprlib.images.loader import jittered
+    from vprlib.models.network import activations, build
+    from vprlib.training.objective import Objective, Tuple
 
     settings = SARE.model_copy(update={"regions": True, "soft": Soft(weight=0.5), "jitter": PUBLISHED})
     model = network()
@@ -182,7 +182,7 @@ def neighbourhoods(full: bool):
 @cache
 def jaccard(width: int) -> tuple:
     """(product, k-reciprocal refresh, GB): times and peak memory at so many dimensions."""
-    from vprlib.mining import k_reciprocal_jaccard
+    from vprlib.training.miners.hardest import k_reciprocal_jaccard
 
     rng, soft = np.random.default_rng(0), Soft()
     places = unit_rows(rng, 500, width)
@@ -208,7 +208,7 @@ def projection(full: bool):
 
     Reading and decoding photos, which loader processes do beside, is not counted.
     """
-    from vprlib.extract import describe
+    from vprlib.retrieval.extract import describe
 
     model, count = network(), 8
     options = {"device": DEVICE, "batch": Execution().batch if DEVICE.type == "cuda" else count}

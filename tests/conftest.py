@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vprlib.files import BadInput
+from vprlib.io.files import BadInput
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vprlib import files
+from vprlib.compute.launch import launch
 from vprlib.config import Aggregator, Backbone, Image, Train, parse
-from vprlib.datasets.base import Protocol, read_table
-from vprlib.datasets.csvfile import dataset
-from vprlib.launch import launch
-from vprlib.model import build, write_weights
-from vprlib.train import Sources, train
-from vprlib.trunk import cache
+from vprlib.data.dataset import Protocol, read_table
+from vprlib.data.layouts.csv_table import dataset
+from vprlib.io import files
+from vprlib.models.feature_cache import cache
+from vprlib.models.network import build, write_weights
+from vprlib.training.train import Sources, train
 
 SECTIONS = {
     "image": Image(height=32, width=64),

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from vprlib import registry
-from vprlib.datasets.base import Protocol
-from vprlib.evaluate import Asked, hits
-from vprlib.geometry import utm
-from vprlib.report import answers, page
-from vprlib.report.right import Right
+from vprlib.data.dataset import Protocol
+from vprlib.data.geometry import utm
+from vprlib.evaluation.recall import Asked, hits
+from vprlib.report import page
+from vprlib.report import query_results as answers
+from vprlib.report.ground_truth import Right
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import torch
 from PIL import Image as Picture
 
 import vprlib
-from vprlib import files
 from vprlib.__main__ import main
 from vprlib.config import Aggregator, Backbone, Image
-from vprlib.model import build, save_checkpoint
-from vprlib.published import convert, export
-from vprlib.whiten import Whitening
+from vprlib.io import files
+from vprlib.models.network import build, save_checkpoint
+from vprlib.models.published_formats import convert, export
+from vprlib.models.whitening import Whitening
 
 
 @pytest.fixture

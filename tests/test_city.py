@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vprlib.datasets import city as city_module
-from vprlib.datasets import city_traffic, dbstruct
-from vprlib.datasets.city import HORIZON, City, Shot, build, jitter, render, street_points
-from vprlib.datasets.city_files import HIT_RADIUS, ORIGIN_STEP, SPLITS, VIEWS, write_city, write_city_night
+from vprlib.data.layouts import dbstruct
+from vprlib.data.synthetic import renderer as city_module
+from vprlib.data.synthetic import traffic as city_traffic
+from vprlib.data.synthetic.renderer import HORIZON, City, Shot, build, jitter, render, street_points
+from vprlib.data.synthetic.writer import HIT_RADIUS, ORIGIN_STEP, SPLITS, VIEWS, write_city, write_city_night
 
 HEIGHT, WIDTH = 96, 128
 FOCAL = WIDTH / 2 / np.tan(np.deg2rad(35.0))  # pixels at the default field of view

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vprlib import compare, statistics
-from vprlib.evaluate import recall_at
-from vprlib.geometry import within
-from vprlib.judge import read
+from vprlib.data.geometry import within
+from vprlib.evaluation import comparison as compare
+from vprlib.evaluation import statistics
+from vprlib.evaluation.recall import recall_at
+from vprlib.evaluation.recall_table import read
 from vprlib.registry import load
 
 COUNT = 60

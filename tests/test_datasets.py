@@ -6,13 +6,14 @@ import pytest
 from scipy.io import savemat
 
 from vprlib.config import parse
-from vprlib.datasets import dbstruct, find
-from vprlib.datasets.base import Dataset, Protocol
-from vprlib.datasets.csvfile import dataset
-from vprlib.datasets.pitts import PITTS30K
-from vprlib.datasets.tokyo import TOKYO247, panorama, tokyo
-from vprlib.files import BadInput
-from vprlib.geometry import within
+from vprlib.data.catalogue import find
+from vprlib.data.dataset import Dataset, Protocol
+from vprlib.data.datasets.pittsburgh import PITTS30K
+from vprlib.data.datasets.tokyo247 import TOKYO247, panorama, tokyo
+from vprlib.data.geometry import within
+from vprlib.data.layouts import dbstruct
+from vprlib.data.layouts.csv_table import dataset
+from vprlib.io.files import BadInput
 
 CSV = "path,split,role,east,north"
 GOOD = ["a.png,test,database,0,0", "b.png,test,database,100,0", "q.png,test,query,3,4"]

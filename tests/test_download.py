@@ -20,9 +20,10 @@ import requests
 from test_unpack import KINDS, make
 from web import Page, Site
 
-from vprlib import files, transfer
-from vprlib.download import Remote, download, fetch
-from vprlib.transfer import Failed, Patience, Session
+from vprlib.io import files
+from vprlib.io.download import http as transfer
+from vprlib.io.download.download import Remote, download, fetch
+from vprlib.io.download.http import Failed, Patience, Session
 
 BODY = random.Random(0).randbytes(1_000_003)
 SHA256, MD5 = hashlib.sha256(BODY).hexdigest(), hashlib.md5(BODY).hexdigest()
@@ -342,8 +343,8 @@ def test_too_little_room_is_one_line_before_any_byte(site, get, refused, tmp_pat
 
 FETCH = """
 import resource, signal, sys
-from vprlib.download import Remote, fetch
-from vprlib.files import BadInput
+from vprlib.io.download.download import Remote, fetch
+from vprlib.io.files import BadInput
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 url, folder, size, sha256 = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), -1))

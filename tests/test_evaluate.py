@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.evaluate import chance, hits, recall_at, suppress_views
+from vprlib.evaluation.recall import chance, hits, recall_at, suppress_views
 
 
 @st.composite

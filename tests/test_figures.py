@@ -11,13 +11,18 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 from test_plots import recalls, same_files
 
-from vprlib import errors, evaluate, projection, tables, variants, words
-from vprlib.compare import beside
 from vprlib.config import Aggregator, Backbone
 from vprlib.config import Image as ImageSection
-from vprlib.datasets.base import Protocol
-from vprlib.files import BadInput, write_h5
-from vprlib.model import build, save_checkpoint
+from vprlib.data.dataset import Protocol
+from vprlib.evaluation import paper_tables as tables
+from vprlib.evaluation import recall as evaluate
+from vprlib.evaluation.comparison import beside
+from vprlib.figures import breakdowns as variants
+from vprlib.figures import error_map as errors
+from vprlib.figures import projection
+from vprlib.figures import visual_words as words
+from vprlib.io.files import BadInput, write_h5
+from vprlib.models.network import build, save_checkpoint
 
 METRES = Protocol("10 m", radius=10)
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib import files
+from vprlib.io import files
 
 FULL_DISK = """
 import json, resource, signal, sys
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from vprlib import files
-from vprlib.model import write_weights
+from vprlib.models.network import write_weights
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 x = np.random.default_rng(0).random(20_000)
 writers = {

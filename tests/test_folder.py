@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from vprlib.config import parse
-from vprlib.datasets import find, folder
-from vprlib.datasets.base import Protocol
-from vprlib.geometry import utm
+from vprlib.data.catalogue import find
+from vprlib.data.dataset import Protocol
+from vprlib.data.geometry import utm
+from vprlib.data.layouts import photo_folder as folder
 
 OWN = Protocol("own", radius=25)
 

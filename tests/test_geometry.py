@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.geometry import utm, within
+from vprlib.data.geometry import utm, within
 
 # quarters of a metre around a UTM origin: every square of a distance is exact in float64
 points = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), max_size=30)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 
 from vprlib.config import Jitter
-from vprlib.images import Photos, batches, chunks, decode, framed, jittered, normalise, shape
+from vprlib.images.loader import Photos, batches, chunks, decode, framed, jittered, normalise, shape
 
 
 def channels_first(image):
@@ -80,7 +80,7 @@ def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, 
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    code = "import sys; from vprlib.files import BadInput; from vprlib.images import decode\n"
+    code = "import sys; from vprlib.io.files import BadInput; from vprlib.images.loader import decode\n"
     code += "try: decode(sys.argv[1])\nexcept BadInput as error: print(error)"
     done = subprocess.run(
         [sys.executable, "-c", code, path], cwd=repository, capture_output=True, text=True, check=False

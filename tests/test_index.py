@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from vprlib import index
-from vprlib.rows import Rows
-from vprlib.search import nearest
+from vprlib.retrieval import ann_index as index
+from vprlib.retrieval.descriptor_reader import Rows
+from vprlib.retrieval.search import nearest
 
 WIDTH, GB = 32, 1e9
 

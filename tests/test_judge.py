@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from vprlib import files
-from vprlib import judge as judging
-from vprlib.datasets.base import Protocol, read_table, select
-from vprlib.evaluate import Searched, chance, searched, suppress_views
-from vprlib.geometry import within
-from vprlib.judge import chosen_by, conditions, join, ratios
-from vprlib.search import search
+from vprlib.data.dataset import Protocol, read_table, select
+from vprlib.data.geometry import within
+from vprlib.evaluation import recall_table as judging
+from vprlib.evaluation.recall import Searched, chance, searched, suppress_views
+from vprlib.evaluation.recall_table import chosen_by, conditions, join, ratios
+from vprlib.io import files
+from vprlib.retrieval.search import search
 
 MODEL = {"epoch": 3, "train": {"margin": 0.3, "best_by": 5}}
 FOUR = Protocol("4 m", radius=4)

@@ -10,10 +10,12 @@ from scipy.io import savemat
 
 from vprlib import registry
 from vprlib.config import parse
-from vprlib.datasets import dbstruct, find, tokyotm
-from vprlib.datasets.base import select
-from vprlib.datasets.pitts import PITTS250K
-from vprlib.datasets.tokyotm import TOKYOTM
+from vprlib.data.catalogue import find
+from vprlib.data.dataset import select
+from vprlib.data.datasets import tokyotm
+from vprlib.data.datasets.pittsburgh import PITTS250K
+from vprlib.data.datasets.tokyotm import TOKYOTM
+from vprlib.data.layouts import dbstruct
 
 FOLDERS = {"database": "images", "query": "queries"}
 HALF = np.arange(6.0).reshape(2, 3)

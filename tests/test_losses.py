@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vprlib.config import Train
-from vprlib.losses.sare import sare_ind, sare_joint
-from vprlib.losses.sfrs import hard_loss, soft_loss
-from vprlib.losses.triplet import triplet
+from vprlib.training.losses.sare import sare_ind, sare_joint
+from vprlib.training.losses.sfrs import hard_loss, soft_loss
+from vprlib.training.losses.triplet import triplet
 
 
 def unit(*shape, seed):

@@ -5,12 +5,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vprlib import errors, maps, sheets
-from vprlib.datasets import folder
-from vprlib.datasets.base import ROLES, SPLITS, Dataset, Protocol, read_table, select
-from vprlib.evaluate import Searched
-from vprlib.files import write_csv
-from vprlib.verify import positives, verify
+from vprlib.data.checks.verify import positives, verify
+from vprlib.data.dataset import ROLES, SPLITS, Dataset, Protocol, read_table, select
+from vprlib.data.layouts import photo_folder as folder
+from vprlib.evaluation.recall import Searched
+from vprlib.figures import dataset_map as maps
+from vprlib.figures import error_map as errors
+from vprlib.figures import photo_sheets as sheets
+from vprlib.io.files import write_csv
 
 
 def drawn(tmp_path, table, protocols, alike=()):

@@ -10,15 +10,16 @@ from scipy.io import savemat
 from test_layouts import cells, stamped, write_v73
 from test_trees import write_msls
 
-from vprlib import files, registry
-from vprlib.datasets import tokyotm
-from vprlib.datasets.base import read_table, select
-from vprlib.datasets.msls import VAL
-from vprlib.datasets.nordland import LIST
-from vprlib.evaluate import searched
-from vprlib.judge import answers, judge
-from vprlib.search import search
-from vprlib.verify import verify
+from vprlib import registry
+from vprlib.data.checks.verify import verify
+from vprlib.data.dataset import read_table, select
+from vprlib.data.datasets import tokyotm
+from vprlib.data.datasets.msls import VAL
+from vprlib.data.datasets.nordland import LIST
+from vprlib.evaluation.recall import searched
+from vprlib.evaluation.recall_table import answers, judge
+from vprlib.io import files
+from vprlib.retrieval.search import search
 
 
 def write_struct(path, database, queries, utm_database, utm_queries, version=5):

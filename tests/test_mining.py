@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.mining import difficult_positives, draw, select_tuples
+from vprlib.training.miners.hardest import difficult_positives, draw, select_tuples
 
 
 @st.composite

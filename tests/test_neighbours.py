@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from vprlib.mining import k_reciprocal_jaccard
-from vprlib.neighbours import top
+from vprlib.retrieval.k_reciprocal_graph import top
+from vprlib.training.miners.hardest import k_reciprocal_jaccard
 
 
 def unit(rng, count, width, spread=1.0):
@@ -94,7 +94,7 @@ def test_no_square_matrix_of_floats_is_held():
     """A (M, M) float32 matrix of these would be 400 MB; the bound is 4 MB beside what grows with M."""
     code = (
         "import numpy as np, resource\n"
-        "from vprlib.mining import k_reciprocal_jaccard\n"
+        "from vprlib.training.miners.hardest import k_reciprocal_jaccard\n"
         "x = np.random.default_rng(0).standard_normal((10_000, 16)).astype(np.float32)\n"
         "x /= np.linalg.norm(x, axis=1, keepdims=True)\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -10,10 +10,11 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from vprlib import registry, weights
-from vprlib.aggregators.netvlad import NetVLAD, region_descriptors, region_residuals
+from vprlib import registry
 from vprlib.config import Aggregator, Backbone, Image
-from vprlib.model import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
+from vprlib.models import weights
+from vprlib.models.aggregators.netvlad import NetVLAD, region_descriptors, region_residuals
+from vprlib.models.network import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
 
 SMALL = Backbone(options={"width": 1 / 16})
 WORDS = Aggregator(clusters=4)

@@ -4,12 +4,12 @@ import mini
 import pytest
 import torch
 
-from vprlib.aggregators.netvlad import region_descriptors
 from vprlib.config import Train
-from vprlib.losses.sare import sare_ind
-from vprlib.losses.sfrs import hard_loss, soft_loss
-from vprlib.model import activations
-from vprlib.objective import Objective, Tuple
+from vprlib.models.aggregators.netvlad import region_descriptors
+from vprlib.models.network import activations
+from vprlib.training.losses.sare import sare_ind
+from vprlib.training.losses.sfrs import hard_loss, soft_loss
+from vprlib.training.objective import Objective, Tuple
 
 SFRS = Train(**mini.SOFT)
 

@@ -6,9 +6,13 @@ import pytest
 from matplotlib.colors import same_color
 from PIL import Image
 
-from vprlib import evaluate, lines, plots, sheets, style
-from vprlib.datasets.base import Protocol
-from vprlib.files import write_h5
+from vprlib.data.dataset import Protocol
+from vprlib.evaluation import recall as evaluate
+from vprlib.figures import marks as lines
+from vprlib.figures import photo_sheets as sheets
+from vprlib.figures import recall_curves as plots
+from vprlib.figures import style
+from vprlib.io.files import write_h5
 
 
 def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("raw", "whitened"), ks=(1, 5, 10)):

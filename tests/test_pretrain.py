@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from vprlib.config import Backbone, Image, Pretrain
-from vprlib.model import build_backbone, check_state, load_weights
-from vprlib.pretrain import folded, info_nce, pairs, pretrain, with_batch_norm
+from vprlib.models.network import build_backbone, check_state, load_weights
 from vprlib.registry import FAMILIES
+from vprlib.training.pretrain import folded, info_nce, pairs, pretrain, with_batch_norm
 
 
 @pytest.mark.parametrize("name", [name.replace("*", "test_resnet") for name in FAMILIES["backbone"]])

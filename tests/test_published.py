@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vprlib import files, published, train, weights
 from vprlib.config import Aggregator, Backbone, Image, Train
-from vprlib.extract import whitening_of
-from vprlib.model import build, load_checkpoint, save_checkpoint
-from vprlib.whiten import Whitening
+from vprlib.io import files
+from vprlib.models import published_formats as published
+from vprlib.models import weights
+from vprlib.models.network import build, load_checkpoint, save_checkpoint
+from vprlib.models.whitening import Whitening
+from vprlib.retrieval.extract import whitening_of
+from vprlib.training import train
 
 VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG_POOLINGS = (4, 9, 16, 23)

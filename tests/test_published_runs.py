@@ -15,7 +15,7 @@ from test_workflow import TINY, planned, snakemake
 from web import Page, Site
 
 import vprlib
-from vprlib import files
+from vprlib.io import files
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vprlib.config import Train
-from vprlib.geometry import within
-from vprlib.refresh import mine
+from vprlib.data.geometry import within
+from vprlib.training.miners.tuple_mining import mine
 
 
 class Scene:

@@ -17,12 +17,21 @@ from PIL import Image
 from test_plots import recalls
 
 from benchmarks.campaign import made
-from vprlib import files, ledger, plots, style
-from vprlib.compare import last_generations
-from vprlib.datasets.base import Protocol, read_table, select
-from vprlib.datasets.folder import APART
-from vprlib.lines import DASHES, HUES, MARKERS, summarise
-from vprlib.report import answers, charts, packing, photos, sources, stages, tables
+from vprlib.data.dataset import Protocol, read_table, select
+from vprlib.data.layouts.photo_folder import APART
+from vprlib.evaluation.comparison import last_generations
+from vprlib.figures import recall_curves as plots
+from vprlib.figures import style
+from vprlib.figures.marks import DASHES, HUES, MARKERS, summarise
+from vprlib.io import files
+from vprlib.jobs import resource_usage as ledger
+from vprlib.report import charts
+from vprlib.report import cost as stages
+from vprlib.report import encoding as packing
+from vprlib.report import page_tables as tables
+from vprlib.report import provenance as sources
+from vprlib.report import query_results as answers
+from vprlib.report import thumbnails as photos
 from vprlib.report.page import build
 
 RUNS, TOWNS = ["plain", "better"], ["town", "drive"]

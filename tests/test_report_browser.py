@@ -13,11 +13,11 @@ from PIL import Image
 
 from benchmarks.campaign import made
 from benchmarks.chromium import chromium, installed, opened
-from vprlib import files
-from vprlib.datasets.base import read_table, select
-from vprlib.datasets.folder import APART
-from vprlib.files import write_csv
-from vprlib.report.campaign import Network
+from vprlib.data.dataset import read_table, select
+from vprlib.data.layouts.photo_folder import APART
+from vprlib.io import files
+from vprlib.io.files import write_csv
+from vprlib.report.artifacts import Network
 from vprlib.report.page import build
 
 pytestmark = pytest.mark.skipif(not installed(), reason="no chromium on this machine; tests/install_browser.sh gets it")

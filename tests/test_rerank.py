@@ -8,10 +8,10 @@ from test_neighbours import by_definition, unit
 
 from vprlib import registry
 from vprlib.config import Rerank
-from vprlib.neighbours import Joined
-from vprlib.rerank.k_reciprocal import k_reciprocal
-from vprlib.rerank.query_expansion import alpha_qe
-from vprlib.search import nearest
+from vprlib.retrieval.k_reciprocal_graph import Joined
+from vprlib.retrieval.rerank.k_reciprocal import k_reciprocal
+from vprlib.retrieval.rerank.query_expansion import alpha_qe
+from vprlib.retrieval.search import nearest
 
 
 def expanded_by_loops(query, database, neighbours, alpha):
@@ -35,7 +35,7 @@ def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, m
     ranking, score = alpha_qe(query, database, 20, settings=settings)
     np.testing.assert_array_equal(ranking, np.argsort(-scores, axis=1, kind="stable")[:, :20])
     np.testing.assert_allclose(score, np.take_along_axis(scores, ranking, 1), atol=1e-6)
-    monkeypatch.setattr("vprlib.rows.BLOCK", 8 * 7)  # from a file, 7 rows at a time
+    monkeypatch.setattr("vprlib.retrieval.descriptor_reader.BLOCK", 8 * 7)  # from a file, 7 rows at a time
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["query"], file["database"] = query, database
         blocked, _ = alpha_qe(file["query"], file["database"], 20, settings=settings)
@@ -47,7 +47,7 @@ def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, m
 @pytest.mark.parametrize("memory", [1 << 17, 1 << 11], ids=["held", "read by block"])
 def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, memory, monkeypatch):
     """The definition orders equal distances by the descriptors, then the index; so few are beyond reach at k < N."""
-    monkeypatch.setattr("vprlib.rerank.k_reciprocal.ROWS", 4)
+    monkeypatch.setattr("vprlib.retrieval.rerank.k_reciprocal.ROWS", 4)
     for seed in range(2):
         rng = np.random.default_rng(seed)
         query, database = unit(rng, 15, 8), unit(rng, 60, 8)

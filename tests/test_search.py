@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib import files
 from vprlib.config import parse
-from vprlib.job import search_device
-from vprlib.rows import Rows, gathered
-from vprlib.search import join, merge_rankings, nearest, nearest_crop, search
+from vprlib.io import files
+from vprlib.jobs.job import search_device
+from vprlib.retrieval.descriptor_reader import Rows, gathered
+from vprlib.retrieval.search import join, merge_rankings, nearest, nearest_crop, search
 
 
 def by_sorting(query, database, k):

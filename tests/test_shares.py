@@ -5,8 +5,8 @@ import faiss
 import numpy as np
 import pytest
 
-from vprlib.search import nearest
-from vprlib.shares import blas, in_shares
+from vprlib.compute.threads import blas, in_shares
+from vprlib.retrieval.search import nearest
 
 
 def used() -> list:

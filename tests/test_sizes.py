@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vprlib import files
 from vprlib.config import Sizes
-from vprlib.datasets.base import Protocol
-from vprlib.sizes import measure, pareto
-from vprlib.storage import STORAGES
+from vprlib.data.dataset import Protocol
+from vprlib.io import files
+from vprlib.retrieval.compression import STORAGES
+from vprlib.retrieval.descriptor_sizes import measure, pareto
 
 PROTOCOL = Protocol("10 m", radius=10)
 

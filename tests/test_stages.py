@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from vprlib import cluster, trunk
 from vprlib.config import Aggregator, Backbone, Centroids, Image, Whiten
-from vprlib.extract import describe, extract, whiten
-from vprlib.images import Photos
-from vprlib.merge import merge
-from vprlib.model import build, save_checkpoint, write_weights
+from vprlib.images.loader import Photos
+from vprlib.models import feature_cache as trunk
+from vprlib.models.network import build, save_checkpoint, write_weights
+from vprlib.retrieval.extract import describe, extract, whiten
+from vprlib.retrieval.merge_shards import merge
+from vprlib.training import centroids as cluster
 
 IMAGE = Image(height=32, width=48)
 BACKBONE = Backbone(weights="own", file="own.pth", options={"width": 0.0625})

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from statsmodels.stats import contingency_tables, multitest, proportion
 
-from vprlib.statistics import (
+from vprlib.evaluation.statistics import (
     average_precision,
     bootstrap_difference,
     error_quantiles,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vprlib.storage import STORAGES, leading
-from vprlib.whiten import fit
+from vprlib.models.whitening import fit
+from vprlib.retrieval.compression import STORAGES, leading
 
 rng = np.random.default_rng(0)
 

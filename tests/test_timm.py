@@ -8,11 +8,11 @@ import pytest
 import timm
 import torch
 
-from vprlib import weights
 from vprlib.config import Aggregator, Backbone, Image, parse
-from vprlib.datasets.base import read_table
-from vprlib.model import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
-from vprlib.trunk import cache
+from vprlib.data.dataset import read_table
+from vprlib.models import weights
+from vprlib.models.feature_cache import cache
+from vprlib.models.network import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 MODELS = [
@@ -135,7 +135,7 @@ def test_a_timm_backbone_has_a_path_of_one_part():
 
 def test_weights_of_timm_that_cannot_be_downloaded_are_one_line(repository, tmp_path):
     code = (
-        "import sys; from vprlib.config import Backbone; from vprlib.weights import fetch\n"
+        "import sys; from vprlib.config import Backbone; from vprlib.models.weights import fetch\n"
         "try: fetch(sys.argv[1], Backbone(name='timm/test_vit.r160_in1k'))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

@@ -14,10 +14,10 @@ import pytest
 import torch
 from mini import OUTPUTS, SETTINGS, SOFT, run
 
-from vprlib import files
 from vprlib.config import Train
-from vprlib.model import load_checkpoint, write_weights
-from vprlib.objective import pick
+from vprlib.io import files
+from vprlib.models.network import load_checkpoint, write_weights
+from vprlib.training.objective import pick
 
 GENTLE = {"learning_rate": 0.005}  # at 0.05 this network turns a last digit into a fourth one within epochs
 

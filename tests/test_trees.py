@@ -5,11 +5,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from vprlib.datasets.at_sets import SF_XL_SMALL, ST_LUCIA, SVOX
-from vprlib.datasets.atnames import parse as fields
-from vprlib.datasets.gardens_point import GARDENS_POINT
-from vprlib.datasets.msls import MSLS, MSLS_VAL, TRAIN, VAL
-from vprlib.datasets.nordland import LIST, NORDLAND, nordland
+from vprlib.data.datasets.gardens_point import GARDENS_POINT
+from vprlib.data.datasets.msls import MSLS, MSLS_VAL, TRAIN, VAL
+from vprlib.data.datasets.nordland import LIST, NORDLAND, nordland
+from vprlib.data.datasets.utm_named_sets import SF_XL_SMALL, ST_LUCIA, SVOX
+from vprlib.data.layouts.utm_names import parse as fields
 
 
 def touch(root, *names):

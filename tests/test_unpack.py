@@ -15,8 +15,9 @@ import zipfile
 
 import pytest
 
-from vprlib import files, unpack
-from vprlib.unpack import unpack as unpack_archive
+from vprlib.io import files
+from vprlib.io.download import unpack
+from vprlib.io.download.unpack import unpack as unpack_archive
 
 KINDS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
 SQUEEZE = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -261,7 +262,7 @@ def test_too_little_room_is_refused(tmp_path, rejected, monkeypatch, kind):
 UNPACK = """
 import resource, signal, sys, time
 from vprlib import unpack
-from vprlib.files import BadInput
+from vprlib.io.files import BadInput
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 archive, folder, size, slow = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), -1))

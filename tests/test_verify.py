@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vprlib import duplicates, looked
-from vprlib.datasets.base import SPLITS, Dataset, Protocol
-from vprlib.datasets.csvfile import dataset
-from vprlib.files import write_csv
-from vprlib.verify import BINS, histogram, positives, verify
+from vprlib.data.checks import near_duplicates as duplicates
+from vprlib.data.checks import photo_scan as looked
+from vprlib.data.checks.verify import BINS, histogram, positives, verify
+from vprlib.data.dataset import SPLITS, Dataset, Protocol
+from vprlib.data.layouts.csv_table import dataset
+from vprlib.io.files import write_csv
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def first_digest(line):
     return line.split(b'"')[3][:4]
 
 
-LOOK = "import sys; from vprlib.looked import look_at; look_at(sys.argv[2:], kept=sys.argv[1], threads=2, desc='')"
+LOOK = "import sys; from vprlib.data.checks.photo_scan import look_at; look_at(sys.argv[2:], kept=sys.argv[1], threads=2, desc='')"
 
 
 def test_a_killed_look_goes_on_where_it_was(tmp_path, photo, repository):

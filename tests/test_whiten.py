@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vprlib.whiten import Whitening, fit
+from vprlib.models.whitening import Whitening, fit
 
 
 def descriptors(count, width, seed=0):

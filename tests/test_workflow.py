@@ -11,16 +11,17 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import check_cluster
 import psutil
 import pytest
 import yaml
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
-from vprlib import files, registry
+from vprlib import registry
 from vprlib.config import parse
-from vprlib.report import stages
-from vprlib.report.campaign import Campaign, Network
-from workflow import slurm_check
+from vprlib.io import files
+from vprlib.report import cost as stages
+from vprlib.report.artifacts import Campaign, Network
 
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
@@ -293,9 +294,9 @@ def test_gpu_rules_are_sent_to_the_gpu_partition():
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     wanted = {block.split(":")[0] for block in rules.split("\nrule ")[1:] if "gpu=" in block}
     partitions = read_partition_file(ROOT / "profiles/slurm/partitions.yaml")
-    jobs = slurm_check.planned(ROOT / "profiles/slurm", ROOT / "tests/tiny.yaml")
+    jobs = check_cluster.planned(ROOT / "profiles/slurm", ROOT / "tests/tiny.yaml")
     sent = {
-        rule: slurm_check.chosen(SimpleNamespace(name=rule, threads=threads, resources=resources), partitions)
+        rule: check_cluster.chosen(SimpleNamespace(name=rule, threads=threads, resources=resources), partitions)
         for rule, (threads, resources) in jobs.items()
     }
     assert {rule for rule, partition in sent.items() if partition == "gpu"} == wanted
@@ -304,14 +305,16 @@ def test_gpu_rules_are_sent_to_the_gpu_partition():
 
 def test_the_cluster_s_profile_names_rules_that_there_are():
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    assert not slurm_check.unknown_rules(profile)
-    assert slurm_check.unknown_rules(profile | {"set-threads": {"trian": 1}}) == ["set-threads: there is no rule trian"]
+    assert not check_cluster.unknown_rules(profile)
+    assert check_cluster.unknown_rules(profile | {"set-threads": {"trian": 1}}) == [
+        "set-threads: there is no rule trian"
+    ]
 
 
 def test_search_asks_for_a_gpu_where_it_is_told_to(tmp_path):
     for told, gpus in (({}, 0), ({"search": "device"}, 1), ({"search": "device", "device": "cpu"}, 0)):
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(TINY | {"execution": told}))
-        jobs = slurm_check.planned(ROOT / "profiles/slurm", tmp_path / "config.yaml")
+        jobs = check_cluster.planned(ROOT / "profiles/slurm", tmp_path / "config.yaml")
         assert jobs["search"][1].get("gpu", 0) == gpus
 
 

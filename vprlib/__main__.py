@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vprlib.files import BadInput
+from vprlib.io.files import BadInput
 
 
 def main(arguments=None) -> int:
@@ -58,7 +58,7 @@ def describe(options):
 
 
 def export(options):
-    from vprlib import published
+    from vprlib.models import published_formats as published
 
     published.export(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
     print(f"{options.out}: {options.format}")

@@ -7,17 +7,19 @@ import h5py
 import numpy as np
 import torch
 
-from vprlib import extract, files, model
-from vprlib.datasets.base import photos_under
-from vprlib.images import Photos
-from vprlib.published import convert
+from vprlib.data.dataset import photos_under
+from vprlib.images.loader import Photos
+from vprlib.io import files
+from vprlib.models import network as model
+from vprlib.models.published_formats import convert
+from vprlib.retrieval import extract
 
 
 def describe(checkpoint, images, *, whitening=None, device: str = "auto", batch: int = 16) -> np.ndarray:
     """Describe photos by a checkpoint of ours, or one that another project published.
 
     Args:
-        checkpoint: the file of a trained network, of any format of `vprlib.published`.
+        checkpoint: the file of a trained network, of any format of `vprlib.models.published_formats`.
         images: a path, or a sequence of them; each photo is resized to the size that the network was made for.
         whitening: the PCA file to whiten by: `pca.h5` of a checkpoint of ours, or the one published beside another's.
             A published file with a PCA layer of its own is whitened by that.

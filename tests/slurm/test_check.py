@@ -1,4 +1,4 @@
-"""`workflow/slurm_check.py` against a real SLURM: one line for each thing that would not fit."""
+"""`profiles/slurm/check_cluster.py` against a real SLURM: one line for each thing that would not fit."""
 
 import copy
 import subprocess
@@ -60,7 +60,7 @@ def check(slurm, folder, changes=()):
         part[key] = value
     for name, content in {**files, "tiny.yaml": TINY}.items():
         (folder / name).write_text(yaml.safe_dump(content))
-    command = [sys.executable, ROOT / "workflow/slurm_check.py", "--profile", folder]
+    command = [sys.executable, ROOT / "profiles/slurm/check_cluster.py", "--profile", folder]
     command += ["--configfile", folder / "tiny.yaml"]
     done = subprocess.run(command, env=slurm.environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert not done.stderr, done.stderr

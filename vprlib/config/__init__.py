@@ -3,7 +3,8 @@
 This package is imported whenever the Snakefile is parsed, so it imports neither torch nor pandas.
 """
 
-from vprlib.config.campaign import (
+from vprlib.config.base import together
+from vprlib.config.experiment import (
     City,
     Config,
     Custom,
@@ -31,7 +32,6 @@ from vprlib.config.recipe import (
     Whiten,
     overlay,
 )
-from vprlib.config.section import together
 
 __all__ = [
     "Aggregator",

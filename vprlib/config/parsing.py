@@ -2,10 +2,10 @@
 
 from pydantic import ValidationError
 
-from vprlib.config.campaign import Config
+from vprlib.config.base import Section, explain, together
+from vprlib.config.experiment import Config
 from vprlib.config.recipe import Run, overlay
-from vprlib.config.section import Section, explain, together
-from vprlib.files import BadInput
+from vprlib.io.files import BadInput
 
 
 def parse(raw: dict) -> Config:

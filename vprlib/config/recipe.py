@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from vprlib.config.section import Name, Section, distinct, explain, known, together, written
-from vprlib.files import BadInput, fingerprint
+from vprlib.config.base import Name, Section, distinct, explain, known, together, written
+from vprlib.io.files import BadInput, fingerprint
 
 
 class Image(Section):

@@ -7,10 +7,10 @@ A chart is a dict: `title`, `x` and `y` (axis titles), `log` (whether x is), and
 
 import pandas as pd
 
-from vprlib.judge import ALL
-from vprlib.lines import CONFIDENCE, labelled, marks, numbered, spread, summarise, trained_columns
-from vprlib.report.campaign import Campaign
-from vprlib.report.packing import plain
+from vprlib.evaluation.recall_table import ALL
+from vprlib.figures.marks import CONFIDENCE, labelled, marks, numbered, spread, summarise, trained_columns
+from vprlib.report.artifacts import Campaign
+from vprlib.report.encoding import plain
 
 
 def of_dataset(campaign: Campaign, dataset: str, protocol: str) -> dict:

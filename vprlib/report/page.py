@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from vprlib import files
-from vprlib.datasets.base import Protocol
-from vprlib.lines import DASHES, HUES, MARKERS
-from vprlib.report import answers, charts, photos, sources, stages, tables
-from vprlib.report.campaign import Campaign
-from vprlib.report.packing import block, deflated, plain
+from vprlib.data.dataset import Protocol
+from vprlib.figures.marks import DASHES, HUES, MARKERS
+from vprlib.io import files
+from vprlib.report import charts
+from vprlib.report import cost as stages
+from vprlib.report import page_tables as tables
+from vprlib.report import provenance as sources
+from vprlib.report import query_results as answers
+from vprlib.report import thumbnails as photos
+from vprlib.report.artifacts import Campaign
+from vprlib.report.encoding import block, deflated, plain
 
 log = logging.getLogger(__name__)
 

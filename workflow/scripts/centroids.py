@@ -1,7 +1,7 @@
-from vprlib.cluster import centroids
 from vprlib.config import Aggregator, Backbone, Centroids, Image
-from vprlib.datasets.base import read_table
-from vprlib.job import device, job
+from vprlib.data.dataset import read_table
+from vprlib.jobs.job import device, job
+from vprlib.training.centroids import centroids
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,6 +1,6 @@
 from vprlib.config import Checkpoint
-from vprlib.job import job
-from vprlib.published import have, import_checkpoint
+from vprlib.jobs.job import job
+from vprlib.models.published_formats import have, import_checkpoint
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,8 +1,9 @@
-from vprlib import files, tables
-from vprlib.compare import beside
-from vprlib.job import job
-from vprlib.judge import read
-from vprlib.plots import comparison
+from vprlib.evaluation import paper_tables as tables
+from vprlib.evaluation.comparison import beside
+from vprlib.evaluation.recall_table import read
+from vprlib.figures.recall_curves import comparison
+from vprlib.io import files
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,7 +1,7 @@
-from vprlib.datasets import find
-from vprlib.datasets.base import read_table
-from vprlib.job import job
-from vprlib.sheets import coco, contact
+from vprlib.data.catalogue import find
+from vprlib.data.dataset import read_table
+from vprlib.figures.photo_sheets import coco, contact
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,7 +1,7 @@
-from vprlib.job import job
-from vprlib.judge import read
-from vprlib.plots import curves
-from vprlib.variants import conditions, generations, seeds
+from vprlib.evaluation.recall_table import read
+from vprlib.figures.breakdowns import conditions, generations, seeds
+from vprlib.figures.recall_curves import curves
+from vprlib.jobs.job import job
 
 FIGURES = {"recalls": curves, "generations": generations, "seeds": seeds, "conditions": conditions}
 

@@ -1,6 +1,7 @@
-from vprlib import compare, files
-from vprlib.job import job
-from vprlib.judge import join
+from vprlib.evaluation import comparison as compare
+from vprlib.evaluation.recall_table import join
+from vprlib.io import files
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

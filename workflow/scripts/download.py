@@ -1,7 +1,7 @@
-from vprlib.datasets import find
-from vprlib.download import download
-from vprlib.files import BadInput
-from vprlib.job import job
+from vprlib.data.catalogue import find
+from vprlib.io.download.download import download
+from vprlib.io.files import BadInput
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -2,11 +2,11 @@ from itertools import product
 
 import pandas as pd
 
-from vprlib import files
-from vprlib.datasets.base import Protocol
-from vprlib.evaluate import searched
-from vprlib.job import job
-from vprlib.judge import answers, judge
+from vprlib.data.dataset import Protocol
+from vprlib.evaluation.recall import searched
+from vprlib.evaluation.recall_table import answers, judge
+from vprlib.io import files
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

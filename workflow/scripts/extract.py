@@ -1,6 +1,6 @@
-from vprlib.datasets.base import read_table
-from vprlib.extract import extract
-from vprlib.job import device, job
+from vprlib.data.dataset import read_table
+from vprlib.jobs.job import device, job
+from vprlib.retrieval.extract import extract
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,8 +1,8 @@
-from vprlib.datasets.base import Protocol
-from vprlib.errors import errors
-from vprlib.evaluate import searched
-from vprlib.job import job
-from vprlib.sheets import gallery
+from vprlib.data.dataset import Protocol
+from vprlib.evaluation.recall import searched
+from vprlib.figures.error_map import errors
+from vprlib.figures.photo_sheets import gallery
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,6 +1,6 @@
-from vprlib import files
-from vprlib.datasets import find
-from vprlib.job import job
+from vprlib.data.catalogue import find
+from vprlib.io import files
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as config:

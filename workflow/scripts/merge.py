@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from vprlib.job import job
-from vprlib.merge import merge
+from vprlib.jobs.job import job
+from vprlib.retrieval.merge_shards import merge
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,5 +1,5 @@
-from vprlib.job import job
-from vprlib.sizes import pareto, read
+from vprlib.jobs.job import job
+from vprlib.retrieval.descriptor_sizes import pareto, read
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,6 +1,6 @@
 from vprlib.config import Backbone, Image, Pretrain
-from vprlib.job import device, job
-from vprlib.pretrain import pretrain
+from vprlib.jobs.job import device, job
+from vprlib.training.pretrain import pretrain
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,6 +1,6 @@
-from vprlib.datasets.base import Protocol, read_table
-from vprlib.job import job
-from vprlib.projection import project
+from vprlib.data.dataset import Protocol, read_table
+from vprlib.figures.projection import project
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

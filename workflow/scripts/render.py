@@ -1,5 +1,5 @@
-from vprlib.datasets import find
-from vprlib.job import job
+from vprlib.data.catalogue import find
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,5 +1,5 @@
-from vprlib.job import job
-from vprlib.report import campaign
+from vprlib.jobs.job import job
+from vprlib.report import artifacts as campaign
 from vprlib.report.page import build
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@ from functools import partial
 
 from vprlib import registry
 from vprlib.config import Rerank
-from vprlib.job import job
-from vprlib.search import search
+from vprlib.jobs.job import job
+from vprlib.retrieval.search import search
 
 if __name__ == "__main__":
     with job(snakemake):

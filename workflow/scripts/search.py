@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from vprlib.index import ranker
-from vprlib.job import job, search_device
-from vprlib.search import search
+from vprlib.jobs.job import job, search_device
+from vprlib.retrieval.ann_index import ranker
+from vprlib.retrieval.search import search
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,5 +1,5 @@
-from vprlib.job import job
-from vprlib.search import join
+from vprlib.jobs.job import job
+from vprlib.retrieval.search import join
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,10 +1,10 @@
 import pandas as pd
 
-from vprlib import files
 from vprlib.config import Sizes
-from vprlib.datasets.base import Protocol
-from vprlib.job import job
-from vprlib.sizes import measure
+from vprlib.data.dataset import Protocol
+from vprlib.io import files
+from vprlib.jobs.job import job
+from vprlib.retrieval.descriptor_sizes import measure
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from vprlib import files
-from vprlib.job import job
-from vprlib.sizes import read
+from vprlib.io import files
+from vprlib.jobs.job import job
+from vprlib.retrieval.descriptor_sizes import read
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,6 +1,6 @@
-from vprlib import plots
-from vprlib.job import job
-from vprlib.judge import read
+from vprlib.evaluation.recall_table import read
+from vprlib.figures import recall_curves as plots
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

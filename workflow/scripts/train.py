@@ -1,10 +1,10 @@
 from pathlib import Path
 
+from vprlib.compute.launch import launch
 from vprlib.config import Aggregator, Backbone, Image, Train
-from vprlib.datasets import find
-from vprlib.job import job
-from vprlib.launch import launch
-from vprlib.train import Sources, train
+from vprlib.data.catalogue import find
+from vprlib.jobs.job import job
+from vprlib.training.train import Sources, train
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,7 +1,7 @@
 import pandas as pd
 
-from vprlib.job import job
-from vprlib.plots import training
+from vprlib.figures.recall_curves import training
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -1,7 +1,7 @@
 from vprlib.config import Backbone, Image
-from vprlib.datasets.base import read_table
-from vprlib.job import device, job
-from vprlib.trunk import cache
+from vprlib.data.dataset import read_table
+from vprlib.jobs.job import device, job
+from vprlib.models.feature_cache import cache
 
 if __name__ == "__main__":
     with job(snakemake) as config:

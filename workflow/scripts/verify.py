@@ -1,8 +1,8 @@
-from vprlib import maps
-from vprlib.datasets import find
-from vprlib.datasets.base import read_table
-from vprlib.job import job
-from vprlib.verify import verify
+from vprlib.data.catalogue import find
+from vprlib.data.checks.verify import verify
+from vprlib.data.dataset import read_table
+from vprlib.figures import dataset_map as maps
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake) as config:

@@ -1,6 +1,6 @@
 from vprlib.config import Backbone
-from vprlib.job import job
-from vprlib.weights import fetch
+from vprlib.jobs.job import job
+from vprlib.models.weights import fetch
 
 if __name__ == "__main__":
     with job(snakemake) as config:

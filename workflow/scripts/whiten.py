@@ -1,7 +1,7 @@
 from vprlib.config import Whiten
-from vprlib.datasets.base import read_table
-from vprlib.extract import whiten
-from vprlib.job import device, job
+from vprlib.data.dataset import read_table
+from vprlib.jobs.job import device, job
+from vprlib.retrieval.extract import whiten
 
 if __name__ == "__main__":
     with job(snakemake) as config:

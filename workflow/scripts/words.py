@@ -1,8 +1,8 @@
 import torch
 
-from vprlib.datasets.base import Protocol, read_table
-from vprlib.job import job
-from vprlib.words import seen
+from vprlib.data.dataset import Protocol, read_table
+from vprlib.figures.visual_words import seen
+from vprlib.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake):

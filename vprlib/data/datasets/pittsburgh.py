@@ -1,0 +1,61 @@
+"""Pittsburgh 30k and 250k (Torii et al., "Visual place recognition with repetitive structures", CVPR 2013).
+
+Splits by Arandjelovic et al., NetVLAD (CVPR 2016). Both share one folder: the numbered folders of database images, the
+queries under `queries_real`, the splits under `datasets`.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from vprlib.data.dataset import Dataset, Protocol
+from vprlib.data.layouts import dbstruct
+
+
+def panorama(names: list) -> list:
+    """The number of the panorama that an image was cut from: `000/000829_pitch1_yaw1.jpg` -> `000829`."""
+    return [name.rpartition("/")[2].partition("_")[0] for name in names]
+
+
+def pittsburgh(size: str, counts: dict) -> Dataset:
+    splits = {split: f"datasets/{size}_{split}.mat" for split in ("train", "val", "test")}
+    return Dataset(
+        index=partial(dbstruct.index, splits=splits, folders={"database": "", "query": "queries_real"}, place=panorama),
+        files=tuple(splits.values()),
+        root=Path("data/pittsburgh"),
+        protocols=(Protocol("25 m", radius=25),),
+        access=(
+            "Pittsburgh is given on request: ask its authors through the NetVLAD project page "
+            "(www.di.ens.fr/willow/research/netvlad); put the folders 000 to 010 and queries_real and the splits' "
+            f"datasets/{size}_*.mat into data/pittsburgh, or name another folder under `roots: {{{size}: ...}}`"
+        ),
+        counts=counts,
+        zone="17N",
+        page="https://www.di.ens.fr/willow/research/netvlad",
+        licence="for research, on request; its images are Google Street View's",
+        citation="Torii, Sivic, Pajdla, Okutomi: Visual Place Recognition with Repetitive Structures, CVPR 2013; "
+        "splits: Arandjelovic et al., NetVLAD, CVPR 2016",
+    )
+
+
+PITTS30K = pittsburgh(
+    "pitts30k",
+    {
+        ("train", "database"): 10_000,
+        ("train", "query"): 7_416,
+        ("val", "database"): 10_000,
+        ("val", "query"): 7_608,
+        ("test", "database"): 10_000,
+        ("test", "query"): 6_816,
+    },
+)
+PITTS250K = pittsburgh(
+    "pitts250k",
+    {
+        ("train", "database"): 91_464,
+        ("train", "query"): 7_824,
+        ("val", "database"): 78_648,
+        ("val", "query"): 7_608,
+        ("test", "database"): 83_952,
+        ("test", "query"): 8_280,
+    },
+)

@@ -1,0 +1,42 @@
+"""A dataset of one's own: a CSV with a row an image.
+
+Columns: path (relative to the CSV's folder, or absolute), split (train, val, test), role (database, query), east and
+north (metres, or any unit that the radius is in); optional place, heading (degrees clockwise from north), time. Any
+other column is a condition of the photos (weather, season), by which recalls may be told apart.
+"""
+
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+from vprlib.data.dataset import COLUMNS, Dataset, Protocol
+from vprlib.io.files import BadInput
+
+
+def dataset(csv: Path, protocol: Protocol) -> Dataset:
+    return Dataset(
+        index=partial(index, name=csv.name),
+        files=(csv.name,),
+        root=csv.parent,
+        protocols=(protocol,),
+        access="Write this CSV: the columns path, split, role, east, north, and if known place, heading, time",
+    )
+
+
+def index(root: Path, name: str):
+    """Read the CSV.
+
+    Raises:
+        BadInput: if it cannot be parsed, or has a column that looks like a misspelt one of those above.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(root / name, dtype={"path": str, "split": str, "role": str, "place": str, "time": str})
+    except (ValueError, pd.errors.ParserError) as error:
+        raise BadInput(f"{root / name}: cannot be read as CSV ({error})") from error
+    for column in table.columns:
+        meant = get_close_matches(column.lower(), COLUMNS, n=1, cutoff=0.75)
+        if column not in COLUMNS and meant:
+            raise BadInput(f"{root / name}: column {column!r}: is {meant[0]!r} meant? Rename it")
+    return table

@@ -1,0 +1,289 @@
+"""The embedded city seen by a pinhole camera, by day and by night.
+
+An image column is a ray in the plan; where it enters a block gives its facade, and (metres along the facade, height)
+give a pixel's material. The optical axis is horizontal.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from vprlib.data.synthetic import city_layout as plan
+from vprlib.data.synthetic.city_layout import CELL, FACE_SPAN, MATERIALS, City, build, street_points
+from vprlib.data.synthetic.traffic import CATEGORIES, draw_sprites, seen, traffic_around
+
+__all__ = ["CATEGORIES", "City", "Shot", "build", "jitter", "render", "street_points"]
+
+HORIZON = 0.62  # of the image height: a vertical lens shift that shows more facade than street
+SUPERSAMPLING = 2  # rays per pixel and axis
+HOUSE_DEPTH = 12.0  # metres of side wall behind a facade
+NORMALS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # of a block's south, east, north and west face
+VISIBILITY = 250.0  # metres over which haze takes all but 1/e of the contrast
+# fmt: off
+# Linear reflectances, and the radiance of the light at full day, late afternoon, dusk, night and deep night.
+GROUND_PAINT = np.array([(.12, .12, .13), (.08, .08, .09), (.60, .60, .55),
+                         (.27, .25, .23), (.40, .40, .40), (.10, .16, .06)])
+AMBIENT = np.array([(.50, .55, .62), (.40, .38, .38), (.17, .16, .21), (.045, .05, .075), (.016, .018, .03)])
+SUN = np.array([(.85, .80, .70), (.75, .55, .30), (.25, .10, .04), (0, 0, 0), (0, 0, 0)])
+ZENITH = np.array([(.22, .42, .80), (.24, .36, .60), (.10, .12, .28), (.015, .02, .06), (.004, .005, .012)])
+HAZE = np.array([(.72, .80, .88), (.85, .68, .46), (.60, .27, .13), (.08, .055, .06), (.03, .022, .02)])
+LAMP = np.array([(0, 0, 0), (.06, .04, .03), (.50, .36, .21), (.90, .65, .38), (1., .72, .42)])
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photograph: where, when and how.
+
+    Lengths in metres; `heading` clockwise from north and the horizontal `fov` in degrees; `light` in [0, 1] from full
+    day over dusk (0.5) to deep night; `exposure` and `cast` (red, green, blue) multiply linear radiance.
+    """
+
+    east: float
+    north: float
+    heading: float
+    light: float
+    fov: float = 70.0
+    camera_height: float = 2.0
+    exposure: float = 1.0
+    cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+def jitter(shot: Shot, rng: np.random.Generator, *, metres: float = 1.5, degrees: float = 12.0) -> Shot:
+    """Return the view from up to `metres` and `degrees` away, with another exposure and colour cast.
+
+    The facades are at least 7.2 m from a centre line, so a shot near the centre line stays within its street.
+    """
+    radius, bearing = metres * np.sqrt(rng.random()), rng.uniform(0.0, 2 * np.pi)
+    return replace(
+        shot,
+        east=shot.east + float(radius * np.sin(bearing)),
+        north=shot.north + float(radius * np.cos(bearing)),
+        heading=(shot.heading + float(rng.uniform(-degrees, degrees))) % 360.0,
+        exposure=float(np.exp(rng.normal(0.0, 0.15))),
+        cast=tuple(np.exp(rng.normal(0.0, 0.05, 3)).tolist()),
+    )
+
+
+def render(
+    city: City, shot: Shot, rng: np.random.Generator, *, height: int = 96, width: int = 128
+) -> tuple[np.ndarray, list[dict]]:
+    """Take one photograph.
+
+    Args:
+        rng: draws what differs from shot to shot: traffic, some lit windows, clouds and sensor noise.
+        height, width: pixels of the image.
+
+    Returns:
+        The image, (height, width, 3) uint8 RGB, and a box for each car or pedestrian seen: `bbox`, [x, y, width,
+        height] of its visible part in pixels, and `category`, car or person.
+
+    Raises:
+        ValueError: if the camera stands inside a block.
+    """
+    traffic_rng, window_rng, sky_rng, noise_rng = rng.spawn(4)
+    view = _View(city, shot, height * SUPERSAMPLING, width * SUPERSAMPLING)
+    surfaces = _surfaces(view)
+    skyline, base = _paint_facades(view, surfaces, window_rng)
+    _paint_sky(view, skyline, sky_rng)
+    _paint_ground(view, base)
+    traffic = traffic_around(view, traffic_rng)
+    draw_sprites(view, traffic, surfaces[0].depth)
+    planes = view.planes.reshape(3, height, SUPERSAMPLING, width, SUPERSAMPLING)
+    radiance = sum(planes[:, :, i, :, j] for i, j in np.ndindex(SUPERSAMPLING, SUPERSAMPLING)).transpose(1, 2, 0)
+    radiance = radiance * (np.array(shot.cast, np.float32) * np.float32(shot.exposure / SUPERSAMPLING**2))
+    noise = noise_rng.standard_normal(radiance.shape, np.float32) * np.float32(2.0 + 6.0 * view.lamp[0])
+    image = 255.0 * np.sqrt(radiance) + noise
+    return np.ascontiguousarray(image.clip(0, 255), np.uint8), seen(view.owner, traffic, SUPERSAMPLING)
+
+
+class Surface(NamedTuple):
+    """What the columns see at one depth order; all (C,)."""
+
+    depth: np.ndarray  # metres along the optical axis
+    house: np.ndarray  # index of the facade
+    s: np.ndarray  # metres from the facade's left edge
+    face: np.ndarray  # 0 to 3, index into NORMALS
+    blank: np.ndarray  # whether it is a side wall without windows
+    height: np.ndarray  # metres, 0 where there is nothing
+
+
+class _View:
+    """One frame of R rows and C columns: the rays, the light, and what is drawn so far."""
+
+    def __init__(self, city, shot, rows, columns):
+        self.city, self.camera_height = city, shot.camera_height
+        self.origin, heading = np.array([shot.east, shot.north]), np.deg2rad(shot.heading)
+        self.forward = np.array([np.sin(heading), np.cos(heading)])
+        self.right = np.array([np.cos(heading), -np.sin(heading)])
+        self.focal = columns / 2 / np.tan(np.deg2rad(shot.fov) / 2)
+        lateral = (np.arange(columns) + 0.5 - columns / 2) / self.focal
+        # (2, C) plan directions of unit depth; the offset keeps them off the axes, where a slab has no entry.
+        self.rays = self.forward[:, None] + self.right[:, None] * lateral + 1e-9
+        self.slopes = ((np.arange(rows) + 0.5 - HORIZON * rows) / self.focal).astype(np.float32)[:, None]  # (R, 1) down
+        self.ambient, self.sun, self.zenith, self.haze, self.lamp = (
+            np.array([np.interp(shot.light, np.linspace(0.0, 1.0, 5), channel) for channel in table.T], np.float32)
+            for table in (AMBIENT, SUN, ZENITH, HAZE, LAMP)
+        )
+        azimuth = np.deg2rad(150.0 + 240.0 * min(shot.light, 0.5))  # the sun goes down in the west
+        self.sunward = np.array([np.sin(azimuth), np.cos(azimuth)])
+        self.planes = np.zeros((3, rows, columns), np.float32)  # of linear radiance
+        self.radiance = self.planes.transpose(1, 2, 0)  # the same memory
+        self.owner = np.full((rows, columns), -1, np.int16)  # index of the sprite that a pixel shows
+
+    def enter(self, boxes, columns=slice(None)):
+        """Depths (B, C) where the rays enter and leave boxes (B, 4) west, south, east, north, and the entry's axis."""
+        low, high = ((boxes[:, side, None] - self.origin[:, None]) / self.rays[:, columns] for side in ([0, 1], [2, 3]))
+        near, far = np.minimum(low, high), np.maximum(low, high)
+        return near.max(axis=1), far.min(axis=1), near.argmax(axis=1)
+
+
+def _surfaces(view) -> list[Surface]:
+    """What each column can see, front to back: the facades of the three nearest blocks, and behind the first facade
+    the side wall of its neighbour, should that be the taller one."""
+    city, columns = view.city, np.arange(view.rays.shape[1])
+    near, far, axis = view.enter(city.blocks)
+    near = np.where((far > near) & (far > 0), near, np.inf)
+    if near.min() < 0:
+        raise ValueError(f"the camera at {view.origin} stands inside a block")
+    surfaces = []
+    for block in np.argsort(near, axis=0)[:3]:
+        hit = np.isfinite(near[block, columns])
+        depth = np.where(hit, near[block, columns], 1e6)
+        face = np.where(axis[block, columns] == 0, np.where(view.rays[0] > 0, 3, 1), np.where(view.rays[1] > 0, 0, 2))
+        x, y = view.origin[:, None] + view.rays * depth
+        west, south, east, north = city.blocks[block].T
+        u = np.choose(face, [x - west, y - south, east - x, north - y]) + (4 * block + face) * FACE_SPAN
+        house = np.where(hit, np.searchsorted(city.edges, u, side="right") - 1, 0)
+        height = np.where(hit, city.looks["height"][house], 0.0)
+        surfaces.append(Surface(depth, house, u - city.edges[house], face, np.zeros_like(hit), height))
+
+    depth, house, s, face, _, height = surfaces[0]
+    along = np.choose(face, [view.rays[0], view.rays[1], -view.rays[0], -view.rays[1]])  # du per metre of depth
+    gap = np.where(along > 0, city.looks["width"][house] - s, s) / np.maximum(np.abs(along), 1e-9)
+    inside = gap * np.abs(np.where(face % 2, view.rays[0], view.rays[1]))
+    neighbour = np.clip(house + np.where(along > 0, 1, -1), 0, len(city.edges) - 1)
+    exists = (
+        (height > 0) & (inside < HOUSE_DEPTH) & (city.edges[neighbour] // FACE_SPAN == city.edges[house] // FACE_SPAN)
+    )
+    side = np.where(along > 0, face - 1, face + 1) % 4
+    height = np.where(exists, city.looks["height"][neighbour], 0.0)
+    surfaces.insert(1, Surface(depth + gap, neighbour, inside, side, exists, height))
+    return surfaces
+
+
+def _materials(look, s, v, window_lit, pixel):
+    """Material (R, C) of the facades' points `s` (C,) along and `v` (R, C) up; `pixel` (C,) is a ray's width there."""
+    bay, storey = (s - 0.5) / look["bay"], (v - look["ground"]) / look["storey"]
+    column, floor = np.floor(bay), np.floor(storey)
+    aside, above = np.abs(bay - column - 0.5), np.abs(storey - floor - 0.5)
+    crest, upper = v > look["height"] - 0.7, storey >= 0
+    windows = upper & ~crest & ((bay >= 0) & (bay < look["columns"]))
+    frame = windows & (aside < look["pane_width"] / 2) & (above < look["pane_height"] / 2)
+    glazed = (aside < look["pane_width"] / 2 - 0.12 / look["bay"]) & (aside > look["mullion"] / 2)
+    pane = frame & glazed & (above < look["pane_height"] / 2 - 0.04)
+    lit = window_lit[np.arange(len(s)), floor.astype(np.intp).clip(0, 9), column.astype(np.intp).clip(0, 9)]
+    material = np.where(
+        crest | (upper & (storey - floor < 0.1) & (look["course"] > 0)), np.uint8(plan.TRIM), np.uint8(plan.WALL)
+    )
+    material[frame] = plan.FRAME
+    np.copyto(material, np.where(lit, np.uint8(plan.LIT), np.uint8(plan.PANE)), where=pane)
+    material[windows & (pixel > 0.45 * look["bay"])] = plan.BLUR  # too narrow to tell the windows apart
+
+    def lettered(letter, background):
+        bit = look["letters"][np.arange(len(s)), letter.astype(np.intp).clip(0, 23)]
+        return np.where(bit & background, np.uint8(plan.LETTER), np.uint8(plan.SIGN))
+
+    street = ~upper & (look["height"] > 3.0)
+    shop = street & ((look["shop"] > 0) & (np.abs(s - look["width"] / 2) < look["width"] / 2 - 0.3))
+    material[shop & (v > 0.5) & (v < 2.7) & (np.abs(s % 2.2 - 1.1) < 1.0)] = plan.SHOP
+    cloth = np.where(s % look["stripe"] < look["stripe"] / 2, np.uint8(plan.AWNING), np.uint8(plan.STRIPE))
+    np.copyto(material, cloth, where=shop & (v > 2.9 - look["awning"]) & (v < 2.9))
+    band = np.abs(v - (look["ground"] + 2.75) / 2) < 0.3
+    sign = lettered(s / look["width"] * 24, band)
+    np.copyto(material, sign, where=shop & (v > 2.9) & (v < look["ground"] - 0.15))
+    material[street & (np.abs(s - look["door"]) < 0.6) & (v < 2.4)] = plan.DOOR
+    off = np.abs(s - look["blade"])
+    np.copyto(material, lettered(v * 2, off < 0.4), where=(off < 0.6) & (np.abs(v - 7.0) < 2.6) & ~crest)
+    return material
+
+
+def _paint_facades(view, surfaces, rng):
+    """Paint the surfaces front to back; return the slopes (C,) of the skyline and of the nearest facade's base."""
+    looks = view.city.looks
+    shine = np.maximum(np.array(NORMALS) @ view.sunward, 0.0)[:, None]
+    sunlit = (view.ambient + view.sun * shine).astype(np.float32).T
+    paint, glow = looks["paint"].reshape(-1, 3).T, looks["glow"].reshape(-1, 3).T
+    tonight = np.frombuffer(rng.bytes(looks["lit"].size), np.uint8).reshape(looks["lit"].shape) < 18
+    skyline = base = (view.camera_height / surfaces[0].depth).astype(np.float32)
+    for surface in surfaces:
+        top = ((view.camera_height - surface.height) / surface.depth).astype(np.float32)
+        top[surface.height == 0] = np.inf
+        seen = np.flatnonzero(top < skyline)
+        if not len(seen):
+            continue
+        rows = slice(*np.searchsorted(view.slopes[:, 0], [top[seen].min(), skyline[seen].max()]))
+        slopes = view.slopes[rows]
+        visible = (slopes >= top[seen]) & (slopes < skyline[seen])
+        row, column = np.nonzero(visible)
+        skyline = np.minimum(skyline, top)
+        depth, s, house, face = (getattr(surface, name)[seen] for name in ("depth", "s", "house", "face"))
+        depth, s = depth.astype(np.float32), s.astype(np.float32)
+        v = view.camera_height - depth * slopes
+        look = {name: values[house] for name, values in looks.items() if name not in ("paint", "glow", "lit")}
+        pixel = depth / (view.focal * np.abs(np.where(face % 2, view.rays[0, seen], view.rays[1, seen])))
+        material = _materials(look, s, v, looks["lit"][house] ^ tonight[house], pixel)
+        material[:, surface.blank[seen]] = plan.WALL
+
+        code = house.take(column) * MATERIALS + material[visible]
+        light = sunlit.take(face[column], axis=1)  # (3, pixels), as all light and colour below
+        if view.lamp[0]:
+            reach = 0.22 * np.exp(-np.square((v - 3.0) / 4.5)) * (0.65 + 0.35 * np.cos(0.5 * s))
+            light += reach[visible] * view.lamp[:, None]
+        scale = look["roughness"]
+        grain = view.city.grain[(v * 2 * scale).astype(np.intp) & 63, (s * scale + house * 7).astype(np.intp) & 63]
+        light *= np.where(material <= plan.BLUR, grain, np.float32(1.0))[visible]
+        light *= paint.take(code, axis=1)
+        if view.lamp[0]:
+            light += view.lamp[0] * glow.take(code, axis=1)
+        pixels = (row + rows.start) * view.rays.shape[1] + seen[column]
+        view.planes.reshape(3, -1)[:, pixels] = _haze(view, light, depth[column])
+    return skyline, base
+
+
+def _haze(view, colour, depth):
+    """Fade colours (3, P) at depths (P,) into the haze, in place."""
+    veil = np.float32(0.8) * view.haze[:, None]
+    colour -= veil
+    colour *= np.exp(depth * np.float32(-1 / VISIBILITY))
+    colour += veil
+    return colour
+
+
+def _paint_sky(view, skyline, rng):
+    rows = np.count_nonzero(view.slopes < 0)
+    rise = np.sqrt(np.clip(-view.slopes[:rows], 0.0, 1.0))
+    bearing = np.arctan2(*view.rays).astype(np.float32)
+    a, b, c = rng.uniform(0.0, 2 * np.pi, 3).astype(np.float32)
+    cloud = np.sin(3 * bearing + a) * np.sin(9 * rise + b) + np.sin(7 * bearing + 5 * rise + c)
+    row, column = np.nonzero(view.slopes[:rows] < skyline)
+    gradient = view.haze[:, None] + (view.zenith - view.haze)[:, None] * rise[:, 0]
+    view.planes[:, row, column] = gradient[:, row] * (1.0 + 0.12 * cloud[row, column])
+
+
+def _paint_ground(view, base):
+    row, column = np.nonzero(view.slopes >= np.maximum(base, 1e-4))
+    depth = (view.camera_height / view.slopes[:, 0])[row]
+    x, y = (view.origin.astype(np.float32)[:, None] + depth * view.rays.astype(np.float32)[:, column]) / CELL
+    i, j = x.astype(np.int32), y.astype(np.int32)
+    ground, grain = view.city.ground, view.city.grain
+    inside = (x > 0) & (y > 0) & (i < ground.shape[1]) & (j < ground.shape[0])
+    material = np.where(inside, ground[np.where(inside, j, 0), np.where(inside, i, 0)], plan.GRASS)
+    light = np.repeat((view.ambient + 0.6 * view.sun)[:, None], len(row), axis=1)
+    if view.lamp[0]:
+        pools = np.cos(x * np.float32(2 * np.pi * CELL / 25)) * np.cos(y * np.float32(2 * np.pi * CELL / 25))
+        light += (0.18 + 0.12 * pools) * view.lamp[:, None]
+    light *= 0.5 + 0.5 * grain[(j // 3) & 63, (i // 3) & 63]
+    light *= GROUND_PAINT.astype(np.float32).T.take(material, axis=1)
+    view.planes[:, row, column] = _haze(view, light, depth)

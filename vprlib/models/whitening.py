@@ -1,0 +1,147 @@
+"""PCA whitening by the Gram matrix and a float64 eigendecomposition.
+
+Source: Jegou and Chum, "Negative evidences and co-occurences in image retrieval" (ECCV 2012), as used by NetVLAD and
+OpenIBL. The files have the published layout: `U` (D, dim), `lams` (dim,), `mu` (D, 1), `Utmu` (dim, 1); the same
+projection is published as a linear layer, W = (U / sqrt(lams))^T with the offset -Utmu / sqrt(lams).
+Departs from OpenIBL's `pca.py`: the eigenproblem is solved in float64 (whitening error 1e-6 instead of 1e-3), and the
+signs of the eigenvectors are fixed, so the same descriptors always give the same file.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vprlib.io import files
+
+BLOCK = 1024
+FLOOR = 1e-9  # of an eigenvalue, before its square root divides
+LAYOUT = ("U", "lams", "mu", "Utmu")
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """x -> L2-normalised (U / sqrt(lams))^T (x - mu)."""
+
+    U: np.ndarray  # (D, dim) float32, orthonormal columns, largest eigenvalue first
+    lams: np.ndarray  # (dim,) float32
+    mu: np.ndarray  # (D, 1) float32
+    Utmu: np.ndarray  # (dim, 1) float32, U^T mu
+
+    @property
+    def dim(self) -> int:
+        return self.U.shape[1]
+
+    def apply(self, x_ND) -> np.ndarray:
+        """Whiten (N, D) descriptors; returns (N, dim) float32 with unit rows."""
+        y = self.project(x_ND)
+        return y / np.maximum(np.linalg.norm(y, axis=1, keepdims=True), 1e-12)
+
+    def project(self, x_ND) -> np.ndarray:
+        """The whitened (N, dim) float32 rows before their normalisation: unit covariance on the fitted data.
+
+        What is left when the mean is taken off may be a hundredth of the descriptor, and is then divided by the roots
+        of small eigenvalues: a float32 product is 2e-6 off where unit rows are 1e-1, so it is computed in float64.
+        """
+        x_ND = np.asarray(x_ND, np.float32)
+        if x_ND.shape[1] != len(self.U):
+            raise files.BadInput(f"the whitening was fitted on {len(self.U)}-D descriptors, these have {x_ND.shape[1]}")
+        y_NM = product(x_ND, self.U)
+        y_NM -= self.Utmu.T
+        y_NM /= self.scale
+        return y_NM.astype(np.float32)
+
+    @property
+    def scale(self) -> np.ndarray:
+        return np.sqrt(np.maximum(self.lams, FLOOR))
+
+    def layer(self) -> tuple:
+        """The projection as a linear layer: weight (dim, D) and bias (dim,), float32."""
+        return (self.U / self.scale).T, -self.Utmu[:, 0] / self.scale
+
+    def save(self, path, attributes=()):
+        files.write_h5(path, vars(self), attributes)
+
+    @classmethod
+    def load(cls, path) -> "Whitening":
+        """Read a file of the published layout.
+
+        Raises:
+            BadInput: if it is none, or its shapes do not agree.
+        """
+        found = [np.asarray(array, np.float32) for array in files.read_h5(path, *LAYOUT)]
+        width, dim = found[0].shape if found[0].ndim == 2 else (0, 0)
+        for name, array, shape in zip(LAYOUT, found, ((width, dim), (dim,), (width, 1), (dim, 1)), strict=True):
+            if array.shape != shape or not array.size:
+                raise files.BadInput(f"{path}: {name} is {array.shape}, with U (D, n) it must be {shape}")
+        return cls(*found)
+
+    @classmethod
+    def of_layer(cls, weight, bias) -> "Whitening":
+        """The whitening that a linear layer, weight (dim, D) and bias (dim,), followed by an L2 norm computes.
+
+        Of the weight of a PCA this recovers U and lams; of any other, columns of unit length that compute the same.
+        `mu` is the smallest one with U^T mu = Utmu (where the rows depend on each other, the nearest one; nothing here
+        uses it).
+        """
+        from scipy.sparse.linalg import lsmr
+
+        weight, bias = np.array(weight, np.float64), np.asarray(bias, np.float64)
+        square = np.einsum("nd,nd->n", weight, weight)
+        # an eigenvalue below the floor would not divide: its column is longer then; a row of zeros stays one
+        lams = np.maximum(1 / np.where(square > 0, square, 1), FLOOR)
+        weight *= np.sqrt(lams)[:, None]  # in place: of 32768 values to 4096 it is a gigabyte
+        Utmu = -bias * np.sqrt(lams)
+        mu = lsmr(weight, Utmu, atol=1e-9, btol=1e-9)[0]
+        return cls(*(np.ascontiguousarray(x, np.float32) for x in (weight.T, lams, mu[:, None], Utmu[:, None])))
+
+
+def fit(x_ND, dim: int) -> Whitening:
+    """Fit a whitening to `dim` dimensions.
+
+    Args:
+        x_ND: (N, D) descriptors; the primal covariance is used when D <= N, else the dual Gram matrix, so the work is
+            min(N, D)^3 and the memory above `x_ND` one centred copy and that matrix, twice.
+        dim: at most D and N - 1 (N centred points span N - 1 dimensions).
+
+    Raises:
+        BadInput: if `dim` is out of range or a descriptor is not finite.
+    """
+    from scipy.linalg import eigh
+
+    x = np.asarray(x_ND, np.float32)
+    count, width = x.shape
+    if not 1 <= dim <= min(width, count - 1):
+        raise files.BadInput(
+            f"whiten.dim: {dim} dimensions cannot be fitted to {count} descriptors of {width} values; "
+            f"at most {max(0, min(width, count - 1))} can"
+        )
+    if not np.isfinite(x).all():
+        raise files.BadInput(f"whitening: descriptor {int(np.where(~np.isfinite(x).all(1))[0][0])} is not finite")
+    mu = x.mean(0, dtype=np.float64).astype(np.float32)
+    x = x - mu
+    dual = width > count
+    gram = (x @ x.T if dual else x.T @ x).astype(np.float64)
+    gram /= count - 1
+    order = len(gram)
+    lams, vectors = eigh(gram, subset_by_index=[order - dim, order - 1], driver="evr", overwrite_a=True)
+    del gram  # the projection needs the room
+    lams, vectors, U = lams[::-1], vectors[:, ::-1], np.empty((width, dim), np.float32)
+    if dual:
+        vectors = vectors / np.sqrt(np.maximum(lams, FLOOR) * (count - 1))
+        # in float64 by blocks of features: a float32 product alone would cost a digit of the whitening
+        for some in range(0, width, BLOCK):
+            U[some : some + BLOCK] = x[:, some : some + BLOCK].T.astype(np.float64) @ vectors
+    else:
+        U[:] = vectors
+    U *= np.sign(U[np.abs(U).argmax(0), np.arange(dim)])
+    Utmu = product(mu[None], U).T.astype(np.float32)
+    return Whitening(U, lams.astype(np.float32), mu[:, None], Utmu)
+
+
+def product(x_ND, U_DM) -> np.ndarray:
+    """x U in float64, (N, M), of float32 matrices, without a float64 copy of either: that of U may be a gigabyte."""
+    y_NM = np.zeros((len(x_ND), U_DM.shape[1]))
+    for first in range(0, len(U_DM), BLOCK):
+        some = slice(first, first + BLOCK)
+        y_NM += x_ND[:, some].astype(np.float64) @ U_DM[some].astype(np.float64)
+    return y_NM

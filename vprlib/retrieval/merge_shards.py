@@ -1,0 +1,37 @@
+"""Joining the shards of an extraction."""
+
+from pathlib import Path
+
+from vprlib.io import files
+from vprlib.io.files import BadInput
+
+FILES = {"database": "database.h5", "query": "queries.h5"}
+
+
+def merge(folder: Path, shards: list):
+    """Join shards, in order, into `database.h5` and `queries.h5` of `folder`: datasets `raw` and `whitened`, (N, D).
+
+    Queries that were fitted otherwise than `fixed` are `raw@<fit>` and `whitened@<fit>` beside them.
+
+    Raises:
+        BadInput: if the shards were not made from the same checkpoint.
+    """
+    import h5py
+
+    opened = [h5py.File(path, "r") for path in shards]
+    attributes = dict(opened[0].attrs)
+    for path, file in zip(shards, opened, strict=True):
+        if dict(file.attrs) != attributes:
+            raise BadInput(f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract`")
+    for role, name in FILES.items():
+        with files.h5_writer(folder / name) as out:
+            for kind in opened[0][role]:
+                parts = [file[role][kind] for file in opened]
+                shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+                merged = out.create_dataset(kind, shape, parts[0].dtype)
+                for number, part in enumerate(parts):
+                    if len(part):
+                        merged[number :: len(parts)] = part[:]
+            out.attrs.update(attributes)
+    for file in opened:
+        file.close()

@@ -1,0 +1,121 @@
+"""Contrastive pretraining on pairs of rendered photos: what ImageNet weights are to the real datasets.
+
+A pair is one place seen twice, from slightly different viewpoints, with other exposure and other cars; its cities are
+none of those that are trained or tested on. The loss is InfoNCE over the batch (van den Oord et al. 2018, eq. 4) in
+both directions.
+"""
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from tqdm import tqdm, trange
+
+from vprlib.config import Backbone, Image, Pretrain
+from vprlib.data.synthetic import renderer as city
+from vprlib.images.loader import normalise
+from vprlib.io import files
+from vprlib.models.network import build_backbone, check_state, write_weights
+
+log = logging.getLogger(__name__)
+BLOCKS = 4  # of a pretraining city, a side
+
+
+def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, device, workers: int):
+    """Train a backbone's initial weights and write them; the normalisation it trained with is folded into them."""
+    photos_2NCHW = pairs(settings, image.height, image.width, workers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = with_batch_norm(build_backbone(backbone)).requires_grad_(True)
+        channels = network.channels
+        projection = nn.Sequential(nn.Linear(2 * channels, 2 * channels), nn.ReLU(), nn.Linear(2 * channels, channels))
+    network.to(device, memory_format=torch.channels_last).train()
+    projection.to(device)
+    parameters = [*network.parameters(), *projection.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
+    steps = photos_2NCHW.shape[1] // settings.batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=max(1, steps * settings.epochs)
+    )
+    shuffle = torch.Generator().manual_seed(settings.seed)
+    for epoch in trange(settings.epochs, desc="pretrain", disable=None, unit="epoch"):
+        order = torch.randperm(photos_2NCHW.shape[1], generator=shuffle)
+        losses = []
+        for chosen in order[: steps * settings.batch].split(settings.batch):
+            x_BCHW = normalise(photos_2NCHW[:, chosen].flatten(0, 1), image, device)
+            loss = info_nce(projection(pool(network(x_BCHW))), settings.temperature)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+        log.info("epoch %d of %d, loss %.4f", epoch + 1, settings.epochs, np.mean(losses))
+    described = {"backbone": backbone.model_dump(mode="json"), "pretrain": settings.model_dump(mode="json")}
+    state = folded(network.eval()).state_dict()
+    check_state(build_backbone(backbone), state, out)
+    write_weights(out, state, described | files.provenance())
+
+
+def pairs(settings: Pretrain, height: int, width: int, workers: int) -> torch.Tensor:
+    """(2, N, 3, height, width) uint8: N places of `settings.cities` cities, each seen twice."""
+    counts = [len(part) for part in np.array_split(np.arange(settings.pairs), settings.cities)]
+    town = partial(render_pairs, night=settings.night, height=height, width=width)
+    seeds = [(settings.seed, number) for number in range(settings.cities)]
+    with ProcessPoolExecutor(workers) as pool:
+        rendered = pool.map(town, seeds, counts)
+        towns = list(tqdm(rendered, total=settings.cities, desc="render", disable=None, unit="city"))
+    return torch.from_numpy(np.concatenate(towns, axis=1)).permute(0, 1, 4, 2, 3)
+
+
+def render_pairs(seed, count: int, *, night: float, height: int, width: int) -> np.ndarray:
+    """(2, count, height, width, 3) uint8: `count` places of one city, each seen twice."""
+    rng = np.random.default_rng(seed)
+    town = city.build(int(rng.integers(2**31)), BLOCKS)
+    points = city.street_points(town, 1.0)
+    result = np.empty((2, count, height, width, 3), np.uint8)
+    for pair in range(count):
+        east, north = points[rng.integers(len(points))]
+        shot = city.Shot(east, north, rng.uniform(0, 360), rng.uniform(0, night))
+        for view in range(2):
+            result[view, pair], _ = city.render(town, city.jitter(shot, rng), rng, height=height, width=width)
+    return result
+
+
+def pool(x_BCHW):
+    """Mean and maximum of each channel: (B, 2C)."""
+    return torch.cat([x_BCHW.mean((2, 3)), x_BCHW.amax((2, 3))], dim=1)
+
+
+def info_nce(x_BD, temperature: float):
+    """Rows i and i + B/2 are a pair; every other row of the batch is a negative."""
+    x_BD = F.normalize(x_BD, dim=1)
+    half = len(x_BD) // 2
+    logits_BB = (x_BD @ x_BD.T / temperature).fill_diagonal_(-torch.inf)
+    return F.cross_entropy(logits_BB, torch.arange(len(x_BD), device=x_BD.device).roll(half))
+
+
+class Normalised(nn.Sequential):
+    """A convolution and the batch normalisation that pretraining put behind it."""
+
+
+def with_batch_norm(module: nn.Module) -> nn.Module:
+    """Put a batch normalisation behind every convolution of a network that has none, in place."""
+    if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
+        return module
+    return _replace(module, nn.Conv2d, lambda conv: Normalised(conv, nn.BatchNorm2d(conv.out_channels)))
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """Undo `with_batch_norm`: one convolution that computes what both do in evaluation."""
+    return _replace(module, Normalised, lambda pair: fuse_conv_bn_eval(*pair))
+
+
+def _replace(module, kind, change):
+    for name, child in module.named_children():
+        module.add_module(name, change(child) if isinstance(child, kind) else _replace(child, kind, change))
+    return module
