@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 from snakemake.utils import min_version
 
-from vprlib import config as configuration
-from vprlib.data import catalogue as datasets
-from vprlib.io.files import BadInput
+from vprlib.config import parse_config
+from vprlib.data.catalogue import get_dataset
+from vprlib.exceptions import InputError
 
 min_version("9.11")
 gc.set_threshold(200_000, 50, 1000)  # a DAG is millions of objects that stay: to look for garbage takes a seventh of it
@@ -19,9 +19,9 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    cfg = configuration.parse(config)
-    catalogue = {name: datasets.find(name, cfg) for name in cfg.dataset_names}
-except BadInput as error:
+    cfg = parse_config(config)
+    catalogue = {name: get_dataset(name, cfg) for name in cfg.dataset_names}
+except InputError as error:
     sys.exit(f"error: {error}")
 
 

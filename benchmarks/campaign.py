@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from vprlib import config
-from vprlib.data import catalogue as datasets
-from vprlib.data.checks.verify import verify
-from vprlib.evaluation import comparison as compare
-from vprlib.evaluation import recall_table as judge
-from vprlib.evaluation.recall import searched
-from vprlib.io import files
-from vprlib.report.artifacts import Campaign, Network
+from vprlib.config import parse_config
+from vprlib.data.catalogue import get_dataset
+from vprlib.data.checks.verify import verify_dataset
+from vprlib.evaluation.comparison import paired_differences, precision_recall_tables, recall_by_threshold
+from vprlib.evaluation.predictions import load_predictions
+from vprlib.evaluation.query_table import per_query_table
+from vprlib.evaluation.recall_table import join_results, recall_table
+from vprlib.io.files import write_csv, write_h5
+from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 
 KS = (1, 5, 10, 20)
 DISTINCT = 48  # photos; the others are links to them
@@ -49,7 +50,7 @@ def photos(folder: Path, name: str, counts: dict, rng, text: str = "") -> Path:
         beside = rng.choice(here["database"], len(here["query"]))
         shift = rng.normal(0, 6, (len(beside), 2))
         table.loc[here["query"], ["east", "north"]] = table.loc[beside, ["east", "north"]].to_numpy() + shift
-    files.write_csv(folder / f"{name}.csv", table)
+    write_csv(folder / f"{name}.csv", table)
     return folder / f"{name}.csv"
 
 
@@ -74,16 +75,16 @@ def ranking(path: Path, images: Path, protocol, skill: float, rng, kinds: tuple,
         arrays |= {f"all/{kind}/{name}": values for name, values in named.items()}
     model = {"epoch": 3, "train": {"best_by": 5}, "sources": {"weights": "0" * 64}}
     attributes = {"checkpoint": "1" * 64, "index": "flat", "model": json.dumps(model)}
-    files.write_h5(path, arrays, attributes)
+    write_h5(path, arrays, attributes)
 
 
 def history(path: Path, rng, epochs: int = 5, val: bool = True):
     rows = {"epoch": range(epochs + 1), "learning_rate": 0.001, "loss": [np.nan, *np.sort(rng.random(epochs))[::-1]]}
     recalls = {"val_recall@1": np.sort(rng.random(epochs + 1)), "val_recall@5": np.sort(rng.random(epochs + 1))}
-    files.write_csv(path, pd.DataFrame(rows | (recalls if val else {})))
+    write_csv(path, pd.DataFrame(rows | (recalls if val else {})))
 
 
-def evaluate(campaign: Campaign, dataset: str, network: Network, skill: float, rng):
+def evaluate(campaign: Artifacts, dataset: str, network: EvaluatedNetwork, skill: float, rng):
     """Write the ranking of a network on a dataset, its recalls and answers."""
     images, folder = campaign.results / dataset / "images.csv", campaign.evaluation(dataset, network)
     kinds = campaign.config.runs[network.run].extract.descriptors
@@ -93,25 +94,23 @@ def evaluate(campaign: Campaign, dataset: str, network: Network, skill: float, r
     chosen = {"checkpoint": "best", "train_set": dataset, "training": images}
     tables = {"recalls": [], "queries": []}
     for protocol in campaign.protocols[dataset]:
-        found = searched(images=images, ranking=path, protocol=protocol)
+        found = load_predictions(images=images, ranking=path, protocol=protocol)
         about = asked | {"protocol": protocol}
-        tables["recalls"].append(judge.judge(found, **about, ranking=path, recipe={}, chosen=chosen))
-        tables["queries"].append(judge.answers(found, **about))
+        tables["recalls"].append(recall_table(found, **about, ranking=path, recipe={}, chosen=chosen))
+        tables["queries"].append(per_query_table(found, **about))
     for name, parts in tables.items():
         table = pd.concat(parts, ignore_index=True)
-        files.write_csv(
-            folder / f"{name}.csv", table.assign(dataset=dataset, run=network.run, seed=network.seed, gen=0)
-        )
+        write_csv(folder / f"{name}.csv", table.assign(dataset=dataset, run=network.run, seed=network.seed, gen=0))
 
 
-def details(campaign: Campaign, dataset: str):
+def details(campaign: Artifacts, dataset: str):
     """Write what `details` does."""
     paths = [campaign.evaluation(dataset, network) / "queries.csv" for network in campaign.networks]
-    answers = judge.join(paths, [network.identity for network in campaign.networks])
-    points, summary = compare.precision(answers)
-    tables = {"differences": compare.differences(answers), "thresholds": compare.thresholds(answers)}
+    answers = join_results(paths, [network.identity for network in campaign.networks])
+    points, summary = precision_recall_tables(answers)
+    tables = {"differences": paired_differences(answers), "thresholds": recall_by_threshold(answers)}
     for name, table in (tables | {"precision": points, "summary": summary}).items():
-        files.write_csv(campaign.results / dataset / f"{name}.csv", table)
+        write_csv(campaign.results / dataset / f"{name}.csv", table)
 
 
 def made(
@@ -128,7 +127,7 @@ def made(
     kinds=("whitened",),
     seeds=None,
     stricter=None,
-) -> Campaign:
+) -> Artifacts:
     """Make a campaign in a folder; every run is judged on every dataset.
 
     Args:
@@ -154,28 +153,28 @@ def made(
         "runs": {run: {"train": {"margin": 0.1 + number / 100}} for number, run in enumerate(runs)},
         "evaluate": {"ks": list(KS), "by": {name: ["light"] for name in names}},
     }
-    cfg = config.parse(asked)
-    protocols = {name: list(datasets.find(name, cfg).protocols) for name in names}
+    cfg = parse_config(asked)
+    protocols = {name: list(get_dataset(name, cfg).protocols) for name in names}
     for name in frames:
         protocols[name] = [replace(protocol, unit="frames") for protocol in protocols[name]]
     for name, radius in (stricter or {}).items():
         protocols[name].append(replace(protocols[name][0], name=f"{radius} m", radius=radius))
     networks = [(run, seed) for run in runs for seed in range((seeds or {}).get(run, 1))]
-    campaign = Campaign(
+    campaign = Artifacts(
         config=cfg,
         asked=asked,
-        networks=[Network(run, seed, 0, cfg.runs[run].identity(0)) for run, seed in networks],
+        networks=[EvaluatedNetwork(run, seed, 0, cfg.runs[run].identity(0)) for run, seed in networks],
         protocols=protocols,
         configfiles=("config.yaml",),
         results=folder / "results",
         logs=folder / "logs",
     )
     for name in names:
-        dataset = datasets.find(name, cfg)
-        files.write_csv(campaign.results / name / "images.csv", dataset.table())
+        dataset = get_dataset(name, cfg)
+        write_csv(campaign.results / name / "images.csv", dataset.table())
         if checked:
             place = {"images": campaign.results / name / "images.csv", "dataset": dataset, "name": name}
-            verify(campaign.results / name / "verification.json", **place, hamming=4, threads=2)
+            verify_dataset(campaign.results / name / "verification.json", **place, hamming=4, threads=2)
         for network in campaign.networks:
             evaluate(campaign, name, network, 0.3 + 0.5 * runs.index(network.run) / len(runs), rng)
         details(campaign, name)

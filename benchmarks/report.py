@@ -65,14 +65,14 @@ def main(folder: Path, queries: int, database: int):
     import resource
 
     from benchmarks import campaign
-    from vprlib.report.page import build
+    from vprlib.report.page import build_page
 
     names = [f"town_{number}" for number in range(DATASETS)]
     runs = [f"run_{number}" for number in range(RUNS)]
     varied = {"kinds": ("raw", "whitened"), "seeds": {runs[1]: 3, runs[-1]: 3}, "stricter": {names[1]: 10}}
     made = campaign.made(folder, runs=runs, names=names, queries=queries, database=database, checked=False, **varied)
     start = time.perf_counter()
-    size = build(folder / "results/report.html", made)
+    size = build_page(folder / "results/report.html", made)
     took = {"seconds": time.perf_counter() - start, "mb": size / 1e6}
     print(json.dumps(took | {"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}))
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure import PeakMemory, Row, Times, lasts, race, unit_rows
-from vprlib.config import Evaluate, Rerank, Search
+from vprlib.config import EvaluateConfig, RerankConfig, SearchConfig
 from vprlib.evaluation.recall import recall_at
-from vprlib.retrieval.search import nearest
+from vprlib.retrieval.exact_search import nearest
 
 CPU = torch.device("cpu")
 PITTS250K = 8280, 83_952
@@ -41,7 +41,7 @@ def searching(queries: int, width: int, rounds: int):
     Each query has a planted photo, whose place among the others a full sort finds for a sample.
     """
     rng = np.random.default_rng(0)
-    count, depth, ks = PITTS250K[1], Search().depth, Evaluate().ks
+    count, depth, ks = PITTS250K[1], SearchConfig().depth, EvaluateConfig().ks
     query_QD, database_ND = unit_rows(rng, queries, width), unit_rows(rng, count, width)
     planted = rng.choice(count, queries, replace=False)
     noise = rng.uniform(1, 12, (queries, 1)).astype(np.float32)  # so that some are found and some are not
@@ -91,7 +91,7 @@ def clustered(file, rng, count: int, queries: int, width: int):
 
 def million(full: bool):
     """Flat, IVF-PQ and HNSW; HNSW on a quarter unless `full`, for its graph takes long to build."""
-    queries, count, width, depth = 1000, 1_000_000, 512, Search().depth
+    queries, count, width, depth = 1000, 1_000_000, 512, SearchConfig().depth
     with tempfile.TemporaryDirectory() as folder:
         for name, kinds, rows in (
             ("a", ["flat", "ivf-pq", *(["hnsw"] if full else [])], count),
@@ -103,7 +103,7 @@ def million(full: bool):
 
 
 def indexed(folder, query_QD, database_ND, kinds: list, depth: int):
-    from vprlib.retrieval import ann_index as index
+    from vprlib.retrieval.ann_index import load_index, open_or_build, search_index
 
     size = "x".join(map(str, database_ND.shape)) + f", {len(query_QD)} queries, k={depth}"
     in_memory = database_ND[:].astype(np.float32)
@@ -118,11 +118,11 @@ def indexed(folder, query_QD, database_ND, kinds: list, depth: int):
         yield Row("flat memory", "read by block; limit: float16 file", held / 2, "MB", held / 2)
     for kind in [kind for kind in kinds if kind != "flat"]:
         path, found = folder / f"{kind}.faiss", {}
-        memory = Search().memory_gb * 1e9
-        built = once(lambda: index.ready(path, database_ND, kind=kind, memory=memory))  # noqa: B023
+        memory = SearchConfig().memory_gb * 1e9
+        built = once(lambda: open_or_build(path, database_ND, kind=kind, memory=memory))  # noqa: B023
         yield Row(f"{kind} build", size, built.wall, "s")
-        opened = index.load(path, database_ND, memory=memory)
-        taken = once(lambda: found.update(ranking=index.find(opened, query_QD, database_ND, depth)[0]))  # noqa: B023
+        opened = load_index(path, database_ND, memory=memory)
+        taken = once(lambda: found.update(ranking=search_index(opened, query_QD, database_ND, depth)[0]))  # noqa: B023
         yield lasts(f"{kind}; limit: product", size, taken, limit, **per_query)
         yield Row(f"{kind} memory", "the index' file", path.stat().st_size / 1e6, "MB", database_ND.size * 2 / 1e6)
         first = float((found["ranking"][:, 0] == exact["ranking"][:, 0]).mean())
@@ -144,11 +144,11 @@ def once(run) -> Times:
 
 def reranking(full: bool):
     """Pitts250k's size in 256 dimensions; limit: two products of all images with all."""
-    from vprlib import registry
+    from vprlib.registry import load_object
     from vprlib.retrieval.rerank.k_reciprocal import k_reciprocal
 
     queries, count = PITTS250K
-    rng, depth = np.random.default_rng(0), Search().depth
+    rng, depth = np.random.default_rng(0), SearchConfig().depth
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "x.h5", "w") as file:
         clustered(file, rng, count, queries, 256)
         some = file["database"][:8192].astype(np.float32)
@@ -156,7 +156,7 @@ def reranking(full: bool):
         times = (queries + count) ** 2 / len(some) ** 2
         bare = {"alpha_qe": 2 * queries * count / (queries + count) ** 2, "k_reciprocal": 2}
         for name, share in bare.items():
-            rerank, settings = registry.load("rerank", name), Rerank(name=name)
+            rerank, settings = load_object("rerank", name), RerankConfig(name=name)
             with PeakMemory() as peak:
                 taken = once(lambda: rerank(file["query"], file["database"], depth, settings=settings))  # noqa: B023
             limit = Times((wall * times * share, cpu * times * share) for wall, cpu in part)
@@ -165,7 +165,7 @@ def reranking(full: bool):
             yield Row(f"{name} memory", size, peak.gb, "GB", target="<= 4 GB", ok=peak.gb <= 4)
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "x.h5", "w") as file:
         clustered(file, rng, 4300, 700, 32_768)
-        settings, most = Rerank(name="k_reciprocal"), 1 << 28
+        settings, most = RerankConfig(name="k_reciprocal"), 1 << 28
         with PeakMemory() as peak:
             k_reciprocal(file["query"], file["database"], depth, settings=settings, memory=most)
         size = "700 x 4300, D=32768, by block; limit: setting"

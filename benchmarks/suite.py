@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from benchmarks import report, scale, training
 from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, unit_rows, yields
-from vprlib.config import Aggregator, Backbone, Execution, Image, Train
+from vprlib.config import AggregatorConfig, BackboneConfig, ExecutionConfig, ImageConfig, TrainConfig
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,8 @@ def write_photos(folder, count: int, height: int, width: int) -> list:
 
 def machine(full: bool):
     """The limits themselves: products in the shapes that are used below, copying, decoding."""
-    from vprlib.images.loader import decode, framed
+    from vprlib.images.decode import decode_photo
+    from vprlib.images.framing import fit_to_size
 
     random = torch.Generator().manual_seed(0)
     shapes = {"conv5": (512, 4608, 1200), "search": (1024, 256, 8192), "whitening": (3000, 9830, 3000)}
@@ -52,7 +53,9 @@ def machine(full: bool):
     with tempfile.TemporaryDirectory() as folder:
         paths = write_photos(folder, 32, 480, 640)
         size = f"480x640, {np.mean([path.stat().st_size for path in paths]) / 1e3:.0f} kB, one process"
-        [taken] = race(lambda: [framed(decode(path), (480, 640), "fixed") for path in paths], rounds=7, device=CPU)
+        [taken] = race(
+            lambda: [fit_to_size(decode_photo(path), (480, 640), "fixed") for path in paths], rounds=7, device=CPU
+        )
         yield Row("decode", size, len(paths) / taken.wall, "JPEG/s")
 
 
@@ -100,29 +103,32 @@ def netvlad(full: bool):
 
 def extract_small(full: bool):
     """A network so small that all which is not convolution shows."""
-    yield from extraction(Image(height=72, width=96), width=0.25, batch=32, photos=256, rounds=7)
+    yield from extraction(ImageConfig(height=72, width=96), width=0.25, batch=32, photos=256, rounds=7)
 
 
 def extract(full: bool):
     """The published network and size. Freed memory is kept from here on, as in the workflow's jobs."""
-    batch = Execution().batch
+    batch = ExecutionConfig().batch
     photos, rounds = (32 * batch, 5) if DEVICE.type == "cuda" else (batch, 4 if full else 2)
-    yield from extraction(Image(), width=1, batch=batch, photos=photos, rounds=rounds)
+    yield from extraction(ImageConfig(), width=1, batch=batch, photos=photos, rounds=rounds)
 
 
-def extraction(image: Image, *, width: float, batch: int, photos: int, rounds: int):
+def extraction(image: ImageConfig, *, width: float, batch: int, photos: int, rounds: int):
     """`describe` on JPEG files against the bare backbone on a ready tensor."""
-    from vprlib.images.loader import Photos, normalise
-    from vprlib.jobs.job import keep_freed_memory
-    from vprlib.models.network import build
-    from vprlib.retrieval.extract import describe
+    from vprlib.compute.device import keep_freed_memory
+    from vprlib.images.augment import normalize_photos
+    from vprlib.images.loader import PhotoDataset
+    from vprlib.models.network import build_network
+    from vprlib.retrieval.extract import extract_descriptors
 
     if DEVICE.type == "cpu":
         keep_freed_memory()
     workers = torch.get_num_threads() if DEVICE.type == "cuda" else 0
     torch.manual_seed(0)
-    model = build(image, Backbone(options={"width": width}), Aggregator()).to(DEVICE)
-    ready = normalise(torch.randint(256, (batch, 3, image.height, image.width), dtype=torch.uint8), image, DEVICE)
+    model = build_network(image, BackboneConfig(options={"width": width}), AggregatorConfig()).to(DEVICE)
+    ready = normalize_photos(
+        torch.randint(256, (batch, 3, image.height, image.width), dtype=torch.uint8), image, DEVICE
+    )
 
     @torch.inference_mode()
     def bare():
@@ -130,9 +136,9 @@ def extraction(image: Image, *, width: float, batch: int, photos: int, rounds: i
             model.backbone(ready)
 
     with tempfile.TemporaryDirectory() as folder:
-        source = Photos(write_photos(folder, photos, image.height, image.width), image.height, image.width)
+        source = PhotoDataset(write_photos(folder, photos, image.height, image.width), image.height, image.width)
         options = {"device": DEVICE, "batch": batch, "workers": workers}
-        limit, taken = race(bare, lambda: describe(model, source, range(photos), **options), rounds=rounds)
+        limit, taken = race(bare, lambda: extract_descriptors(model, source, range(photos), **options), rounds=rounds)
     network = "vgg16" if width == 1 else f"vgg16 x {width:g}"
     size = f"{network}, {image.height}x{image.width}, B={batch}, {photos} photos"
     yield yields("extract", size, photos, taken, limit, 0.9, unit="images/s")
@@ -145,7 +151,7 @@ def indexing(full: bool):
     from scipy.io import loadmat, savemat
 
     from vprlib.data.datasets.pittsburgh import PITTS250K
-    from vprlib.io import files
+    from vprlib.io.files import write_csv
 
     rng, number = np.random.default_rng(0), iter(range(10**9))
     with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +171,7 @@ def indexing(full: bool):
         dataset, found = replace(PITTS250K, root=Path(folder)), {}
         with PeakMemory() as peak:
             taken = scale.once(lambda: found.update(it=dataset.table()))
-            written = scale.once(lambda: files.write_csv(Path(folder) / "images.csv", found["it"]))
+            written = scale.once(lambda: write_csv(Path(folder) / "images.csv", found["it"]))
         limit = scale.once(lambda: [loadmat(path, simplify_cells=True) for path in paths])
     size = f"Pitts250k, {len(found['it'])} photos, with images.csv; limit: loadmat"
     row = lasts("index", size, taken + written, limit)
@@ -184,7 +190,7 @@ def mining(full: bool):
     from vprlib.training.miners.hardest import select_tuples
 
     rng = np.random.default_rng(0)
-    settings, count, width = Train(), 10_000, 4096
+    settings, count, width = TrainConfig(), 10_000, 4096
     queries = settings.queries_per_refresh
     query_QD, database_ND = unit_rows(rng, queries, width), unit_rows(rng, count, width)
     excluded = [np.sort(rng.choice(count, 120, replace=False)) for _ in range(queries)]

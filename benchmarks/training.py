@@ -9,23 +9,31 @@ import numpy as np
 import torch
 
 from benchmarks.measure import DEVICE, PeakMemory, Row, lasts, race, unit_rows
-from vprlib.config import Aggregator, Backbone, Execution, Image, Jitter, Soft, Train
+from vprlib.config import (
+    AggregatorConfig,
+    BackboneConfig,
+    ExecutionConfig,
+    ImageConfig,
+    JitterConfig,
+    SoftLabelsConfig,
+    TrainConfig,
+)
 
-SARE = Train(loss="sare_ind", temperature=0.07)
-PUBLISHED = Jitter(brightness=0.7, contrast=0.7, saturation=0.7, hue=0.5)
+SARE = TrainConfig(loss="sare_ind", temperature=0.07)
+PUBLISHED = JitterConfig(brightness=0.7, contrast=0.7, saturation=0.7, hue=0.5)
 PITTS30K = {"queries": 7320, "database": 10_000, "refreshes": 8, "val": 17_608}
 
 
 @cache
 def network():
     """The published network, and one image's activations at its cut."""
-    from vprlib.jobs.job import keep_freed_memory
-    from vprlib.models.network import build
+    from vprlib.compute.device import keep_freed_memory
+    from vprlib.models.network import build_network
 
     if DEVICE.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(0)
-    model = build(Image(), Backbone(), Aggregator()).to(DEVICE)
+    model = build_network(ImageConfig(), BackboneConfig(), AggregatorConfig()).to(DEVICE)
     for layer in model.backbone.layers.values():
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -40,20 +48,20 @@ def photos(count: int):
 @torch.no_grad()
 def cached(count: int):
     """Activations as the trunk's cache holds them."""
-    from vprlib.models.network import activations
+    from vprlib.models.network import frozen_features
 
     model = network()
-    parts = [activations(model.backbone, part, model.image, DEVICE) for part in photos(count).split(4)]
+    parts = [frozen_features(model.backbone, part, model.image, DEVICE) for part in photos(count).split(4)]
     return torch.cat(parts).to(torch.float16).cpu()
 
 
 def step(full: bool):
     """One SARE tuple from cached activations, against the matrix products that conv5 is: 3 + 3 + 2 a photo."""
-    from vprlib.models.network import activations
-    from vprlib.training.objective import Objective, Tuple
+    from vprlib.models.network import frozen_features
+    from vprlib.training.objective import Objective, TrainingTuple
 
     model, images = network(), 2 + SARE.negatives
-    objective, own = Objective(model, None, SARE), [Tuple(0, 1, list(range(2, images)), [])]
+    objective, own = Objective(model, None, SARE), [TrainingTuple(0, 1, list(range(2, images)), [])]
     stored = cached(images)
     w, x, g = (torch.randn(*shape, device=DEVICE) for shape in ((512, 4608), (4608, 1200), (512, 1200)))
 
@@ -68,14 +76,14 @@ def step(full: bool):
 
     def train():
         model.zero_grad()
-        objective(activations(model.backbone, stored, model.image, DEVICE), own).loss.backward()
+        objective(frozen_features(model.backbone, stored, model.image, DEVICE), own).loss.backward()
 
     limit, taken = race(products, train, rounds=5 if full else 3)
     yield lasts("training step, cached", f"SARE, {images} photos, 480x640, vgg16", taken, limit, 1.3)
 
 
 class Stored:
-    """Activations in memory, read as `trunk.Activations` are."""
+    """Activations in memory, read as `CachedFeatures` are."""
 
     def __init__(self, stored):
         self.stored, self.paths = stored, ["stored"] * len(stored)
@@ -86,16 +94,16 @@ class Stored:
 
 def describing(full: bool):
     """A photo that is mined, from its cached activations, against a whole pass of the network; more is better."""
-    from vprlib.retrieval.extract import describe
+    from vprlib.retrieval.extract import extract_descriptors
 
     model, batch = network(), 8
     whole, stored = Stored(photos(batch)), Stored(cached(batch))
     options = {"device": DEVICE, "batch": batch}
 
     limit, taken, halved = race(
-        lambda: describe(model, whole, range(batch), **options),
-        lambda: describe(model, stored, range(batch), **options),
-        lambda: describe(model, stored, range(batch), bf16=True, **options),
+        lambda: extract_descriptors(model, whole, range(batch), **options),
+        lambda: extract_descriptors(model, stored, range(batch), **options),
+        lambda: extract_descriptors(model, stored, range(batch), bf16=True, **options),
         rounds=5 if full else 3,
     )
     for name, times in (("mined photo, cached", taken), ("mined photo, cached, bf16", halved)):
@@ -139,22 +147,22 @@ def sfrs(full: bool):
 @cache
 def sfrs_step() -> tuple:
     """(seconds, photos that passed a trunk) of one tuple with jitter and soft labels."""
-    from vprlib.images.loader import jittered
-    from vprlib.models.network import activations, build
-    from vprlib.training.objective import Objective, Tuple
+    from vprlib.images.augment import jitter_colours
+    from vprlib.models.network import build_network, frozen_features
+    from vprlib.training.objective import Objective, TrainingTuple
 
-    settings = SARE.model_copy(update={"regions": True, "soft": Soft(weight=0.5), "jitter": PUBLISHED})
+    settings = SARE.model_copy(update={"regions": True, "soft": SoftLabelsConfig(weight=0.5), "jitter": PUBLISHED})
     model = network()
-    teacher = build(Image(), Backbone(), Aggregator()).to(DEVICE).requires_grad_(False)
+    teacher = build_network(ImageConfig(), BackboneConfig(), AggregatorConfig()).to(DEVICE).requires_grad_(False)
     teacher.load_state_dict(model.state_dict())
     objective = Objective(model, teacher, settings)
-    own = [Tuple(0, 1, list(range(2, 12)), list(range(12, 22)))]
+    own = [TrainingTuple(0, 1, list(range(2, 12)), list(range(12, 22)))]
     passed, batch_BCHW = [], photos(22)
 
     def once():
-        changed = jittered(batch_BCHW, settings.jitter, [(0, n) for n in range(22)], DEVICE)
+        changed = jitter_colours(batch_BCHW, settings.jitter, [(0, n) for n in range(22)], DEVICE)
         with torch.no_grad():
-            below = torch.cat([activations(model.backbone, part, model.image, DEVICE) for part in changed.split(8)])
+            below = torch.cat([frozen_features(model.backbone, part, model.image, DEVICE) for part in changed.split(8)])
         model.zero_grad()
         objective(below, own).loss.backward()
 
@@ -182,9 +190,9 @@ def neighbourhoods(full: bool):
 @cache
 def jaccard(width: int) -> tuple:
     """(product, k-reciprocal refresh, GB): times and peak memory at so many dimensions."""
-    from vprlib.training.miners.hardest import k_reciprocal_jaccard
+    from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard
 
-    rng, soft = np.random.default_rng(0), Soft()
+    rng, soft = np.random.default_rng(0), SoftLabelsConfig()
     places = unit_rows(rng, 500, width)
     x = places[rng.integers(500, size=17_320)] + 0.5 * unit_rows(rng, 17_320, width)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -208,14 +216,14 @@ def projection(full: bool):
 
     Reading and decoding photos, which loader processes do beside, is not counted.
     """
-    from vprlib.retrieval.extract import describe
+    from vprlib.retrieval.extract import extract_descriptors
 
     model, count = network(), 8
-    options = {"device": DEVICE, "batch": Execution().batch if DEVICE.type == "cuda" else count}
+    options = {"device": DEVICE, "batch": ExecutionConfig().batch if DEVICE.type == "cuda" else count}
     stored, whole = Stored(cached(count)), Stored(photos(count))
     read, passed = race(
-        lambda: describe(model, stored, range(count), **options),
-        lambda: describe(model, whole, range(count), **options),
+        lambda: extract_descriptors(model, stored, range(count), **options),
+        lambda: extract_descriptors(model, whole, range(count), **options),
         rounds=2,
     )
     every, queries, epochs = PITTS30K["queries"] + PITTS30K["database"], PITTS30K["queries"], 16

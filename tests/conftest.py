@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vprlib.io.files import BadInput
+from vprlib.exceptions import InputError
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -27,11 +27,11 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def refused():
-    """`with refused("this", "that"):` the block ends with a BadInput whose message is one line and has these in it."""
+    """`with refused("this", "that"):` the block ends with an InputError of one line that has these."""
 
     @contextmanager
     def check(*fragments):
-        with pytest.raises(BadInput) as caught:
+        with pytest.raises(InputError) as caught:
             yield
         message = str(caught.value)
         assert "\n" not in message

@@ -10,19 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vprlib.compute.launch import launch
-from vprlib.config import Aggregator, Backbone, Image, Train, parse
-from vprlib.data.dataset import Protocol, read_table
-from vprlib.data.layouts.csv_table import dataset
-from vprlib.io import files
-from vprlib.models.feature_cache import cache
-from vprlib.models.network import build, write_weights
-from vprlib.training.train import Sources, train
+from vprlib.compute.launch import run_distributed
+from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, TrainConfig, parse_config
+from vprlib.data.image_table import read_image_table
+from vprlib.data.layouts.csv_table import csv_dataset
+from vprlib.data.protocol import Protocol
+from vprlib.io.files import write_csv, write_h5
+from vprlib.models.checkpoint import write_weights
+from vprlib.models.feature_cache import cache_frozen_features
+from vprlib.models.network import build_network
+from vprlib.training.train import TrainingSources, train_generation
 
 SECTIONS = {
-    "image": Image(height=32, width=64),
-    "backbone": Backbone(options={"width": 1 / 16}),
-    "aggregator": Aggregator(clusters=4),
+    "image": ImageConfig(height=32, width=64),
+    "backbone": BackboneConfig(options={"width": 1 / 16}),
+    "aggregator": AggregatorConfig(clusters=4),
 }
 SETTINGS = {"epochs": 4, "negatives": 2, "negative_pool": 3, "tuples_per_step": 2, "queries_per_refresh": 4}
 SETTINGS |= {"learning_rate": 0.05, "decay_every": 3, "best_by": 1, "gate": 0}
@@ -52,15 +54,15 @@ def run(
     execution = {"device": "cpu", "batch": 4, "checkpoint_minutes": 1e-9, "processes": processes, "nodes": nodes}
     execution |= {"chunk": chunk}
     os.environ["OMP_NUM_THREADS"] = "1"
-    launch(
-        parse({"datasets": ["city"], "runs": {"mini": {"train_set": "city"}}, "execution": execution}),
+    run_distributed(
+        parse_config({"datasets": ["city"], "runs": {"mini": {"train_set": "city"}}, "execution": execution}),
         folder / "log",
-        train,
+        train_generation,
         folder=folder,
-        dataset=dataset(root / "own.csv", Protocol("10 m", radius=10)),
-        sources=Sources(**sources, teacher=teacher),
-        **SECTIONS | {"image": Image(height=height, width=64)},
-        settings=Train(**SETTINGS | settings),
+        dataset=csv_dataset(root / "own.csv", Protocol("10 m", radius=10)),
+        sources=TrainingSources(**sources, teacher=teacher),
+        **SECTIONS | {"image": ImageConfig(height=height, width=64)},
+        settings=TrainConfig(**SETTINGS | settings),
         generation=generation,
         seed=seed,
         by_region=by_region,
@@ -78,14 +80,16 @@ def make(root, photo):
             east = 50 * place + 3 * number + 30 * (role == "query" and place == 6)
             rows.append(f"{name},{'train' if place < 7 else 'val'},{role},{east},0")
     (root / "own.csv").write_text("\n".join(rows))
-    files.write_csv(root / "images.csv", dataset(root / "own.csv", Protocol("10 m", radius=10)).table())
+    write_csv(root / "images.csv", csv_dataset(root / "own.csv", Protocol("10 m", radius=10)).table())
     write_weights(root / "w", initial().backbone.state_dict(), {})
     compute = {"device": torch.device("cpu"), "batch": 4, "workers": 0}
     seen = {"image": SECTIONS["image"], "backbone": SECTIONS["backbone"]}
-    cache(root / "trunk.h5", table=read_table(root / "images.csv"), weights=root / "w", **seen, **compute)
+    cache_frozen_features(
+        root / "trunk.h5", table=read_image_table(root / "images.csv"), weights=root / "w", **seen, **compute
+    )
     rng = np.random.default_rng(0)
     descriptors = rng.normal(size=(50, 32)).astype(np.float32)
-    files.write_h5(root / "c.h5", {"centroids": descriptors[:4] / 2, "descriptors": descriptors})
+    write_h5(root / "c.h5", {"centroids": descriptors[:4] / 2, "descriptors": descriptors})
     return root
 
 
@@ -93,7 +97,7 @@ def initial():
     """A random network whose features are not all alike, as torch's own start makes them in 13 layers."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build(**SECTIONS)
+        model = build_network(**SECTIONS)
         for layer in model.backbone.layers.values():
             if isinstance(layer, torch.nn.Conv2d):
                 torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

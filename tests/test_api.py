@@ -9,27 +9,28 @@ from PIL import Image as Picture
 
 import vprlib
 from vprlib.__main__ import main
-from vprlib.config import Aggregator, Backbone, Image
-from vprlib.io import files
-from vprlib.models.network import build, save_checkpoint
-from vprlib.models.published_formats import convert, export
+from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.models.checkpoint import save_checkpoint
+from vprlib.models.network import build_network
+from vprlib.models.published_formats import export_checkpoint, read_published
 from vprlib.models.whitening import Whitening
 
 
 @pytest.fixture
 def place(tmp_path, photo):
     """A checkpoint, its whitening, another's whitening, and a folder of photos of its size."""
-    sections = Image(height=32, width=48), Backbone(options={"width": 1 / 16}), Aggregator(clusters=4)
+    sections = ImageConfig(height=32, width=48), BackboneConfig(options={"width": 1 / 16}), AggregatorConfig(clusters=4)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build(*sections)
+        model = build_network(*sections)
     for layer in model.backbone.layers.values():
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(layer.weight, generator=torch.Generator().manual_seed(0))
     save_checkpoint(tmp_path / "best.safetensors", model, *sections[1:])
     rng = np.random.default_rng(0)
     whitening = Whitening.of_layer(rng.normal(size=(7, 128)), rng.normal(size=7))
-    whitening.save(tmp_path / "pca.h5", {"checkpoint": files.digest(tmp_path / "best.safetensors")})
+    whitening.save(tmp_path / "pca.h5", {"checkpoint": sha256_of_file(tmp_path / "best.safetensors")})
     whitening.save(tmp_path / "other.h5", {"checkpoint": "0"})
     whitening.save(tmp_path / "unbound.h5")
     for number, name in enumerate(("b.png", "a.PNG", "c.png")):
@@ -39,7 +40,7 @@ def place(tmp_path, photo):
 
 
 def expected(place, names):
-    model = convert(place / "best.safetensors").model
+    model = read_published(place / "best.safetensors").model
     pixels = [np.asarray(Picture.open(place / "photos" / name)) for name in names]
     batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
     with torch.inference_mode():
@@ -65,8 +66,10 @@ def test_descriptors_are_whitened_by_the_file_that_belongs_to_the_checkpoint(pla
     for name in ("other.h5", "unbound.h5"):
         with refused(place / name, "another checkpoint"):
             vprlib.describe(place / "best.safetensors", paths, whitening=place / name)
-    export(place / "best.safetensors", place / "x.pth.tar", format="patch_netvlad", whitening=place / "pca.h5")
-    published = convert(place / "x.pth.tar")
+    export_checkpoint(
+        place / "best.safetensors", place / "x.pth.tar", format="patch_netvlad", whitening=place / "pca.h5"
+    )
+    published = read_published(place / "x.pth.tar")
     assert published.whitening.dim == 7
     assert vprlib.describe(place / "x.pth.tar", paths).shape == (2, 7)
 
@@ -101,7 +104,7 @@ def test_the_command_describes_folders_and_photos(place, repository):
     names = ["a.PNG", "b.png", "c.png", "c.png"]
     with h5py.File(place / "out.h5") as file:
         assert file["paths"].asstr()[:].tolist() == [str(place / "photos" / name) for name in names]
-        assert file.attrs["checkpoint"] == files.digest(place / "best.safetensors")
+        assert file.attrs["checkpoint"] == sha256_of_file(place / "best.safetensors")
         whitened = Whitening.load(place / "pca.h5").apply(expected(place, names))
         np.testing.assert_allclose(file["descriptors"], whitened, atol=1e-5)
 
@@ -113,7 +116,7 @@ def test_the_command_writes_npy_and_exports(place, capsys):
     np.testing.assert_allclose(np.load(out), expected(place, ("a.PNG", "b.png", "c.png")), atol=1e-6)
     assert f"--whitening {place / 'pca.h5'}" in capsys.readouterr().out
     assert main(["export", checkpoint, exported, "--format", "pytorch_netvlad"]) == 0
-    assert convert(exported).format == "pytorch_netvlad"
+    assert read_published(exported).format == "pytorch_netvlad"
     assert "x.pth.tar: pytorch_netvlad" in capsys.readouterr().out
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vprlib.data.layouts import dbstruct
-from vprlib.data.synthetic import renderer as city_module
-from vprlib.data.synthetic import traffic as city_traffic
-from vprlib.data.synthetic.renderer import HORIZON, City, Shot, build, jitter, render, street_points
+from vprlib.data.layouts.dbstruct import read_mat_struct
+from vprlib.data.synthetic import renderer, traffic
+from vprlib.data.synthetic.city_layout import CityLayout, build_city, street_points
+from vprlib.data.synthetic.renderer import HORIZON, Shot, jitter_shot, render_photo
 from vprlib.data.synthetic.writer import HIT_RADIUS, ORIGIN_STEP, SPLITS, VIEWS, write_city, write_city_night
 
 HEIGHT, WIDTH = 96, 128
@@ -19,12 +19,12 @@ SIZE |= {"train_places": 3, "train_queries": 4, "val_places": 2, "val_queries": 
 
 
 @pytest.fixture(scope="module")
-def city() -> City:
-    return build(7)
+def city() -> CityLayout:
+    return build_city(7)
 
 
 @pytest.fixture(scope="module")
-def silhouette(city) -> City:
+def silhouette(city) -> CityLayout:
     """The city with black facades, 5 m high, and nothing before them."""
     looks = city.looks | {"height": np.full_like(city.looks["height"], 5.0)}
     looks |= {"paint": np.zeros_like(city.looks["paint"])}
@@ -40,7 +40,7 @@ def written(tmp_path_factory) -> Path:
 
 
 def photo(city, shot, seed=0):
-    return render(city, shot, np.random.default_rng(seed))[0]
+    return render_photo(city, shot, np.random.default_rng(seed))[0]
 
 
 def shot_at(city, index, heading, light=0.05):
@@ -55,8 +55,8 @@ def dark(image):
 @pytest.mark.parametrize("light", [0.0, 0.5, 1.0])
 def test_same_seed_same_bytes(city, light):
     shot = shot_at(city, 20, 30.0, light)
-    first, boxes = render(city, shot, np.random.default_rng(1))
-    again, boxes_again = render(build(7), shot, np.random.default_rng(1))
+    first, boxes = render_photo(city, shot, np.random.default_rng(1))
+    again, boxes_again = render_photo(build_city(7), shot, np.random.default_rng(1))
     assert first.shape == (HEIGHT, WIDTH, 3)
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
@@ -65,14 +65,14 @@ def test_same_seed_same_bytes(city, light):
 
 
 def test_cities_of_different_seeds_share_no_building(city):
-    other = build(8)
+    other = build_city(8)
     ours, theirs = ({tuple(paint) for paint in c.looks["paint"].reshape(len(c.edges), -1)} for c in (city, other))
     assert not ours & theirs
 
 
 def test_a_city_needs_streets():
     with pytest.raises(ValueError, match="blocks"):
-        build(0, blocks=1)
+        build_city(0, blocks=1)
 
 
 def test_a_camera_inside_a_block_is_refused(city):
@@ -124,13 +124,13 @@ def test_brightness_falls_from_day_to_night(city):
 
 
 def test_boxes_lie_in_the_image_and_hold_all_that_traffic_changes(city, monkeypatch):
-    monkeypatch.setattr(city_traffic, "LEAST_BOX", 0.0)
+    monkeypatch.setattr(traffic, "LEAST_BOX", 0.0)
     seen = set()
     for seed in range(12):
         shot = shot_at(city, 3 * seed, 0.0, 0.1)
-        image, boxes = render(city, shot, np.random.default_rng(seed))
+        image, boxes = render_photo(city, shot, np.random.default_rng(seed))
         with monkeypatch.context() as patch:
-            patch.setattr(city_module, "traffic_around", lambda view, rng: [])
+            patch.setattr(renderer, "traffic_around", lambda view, rng: [])
             empty = photo(city, shot, seed)
         changed = (np.abs(image.astype(int) - empty) > 12).any(axis=2)
         inside = np.zeros_like(changed)
@@ -155,7 +155,7 @@ def test_a_place_looks_more_like_itself_than_like_another(city):
         return pixels.ravel() / np.linalg.norm(pixels)
 
     first = np.array([descriptor(shot, 1) for shot in shots])
-    second = np.array([descriptor(jitter(shot, rng, degrees=4.0), 2) for shot in shots])
+    second = np.array([descriptor(jitter_shot(shot, rng, degrees=4.0), 2) for shot in shots])
     similarity = first @ second.T
     others = similarity[~np.eye(len(shots), dtype=bool)]
     assert np.diag(similarity).mean() > others.mean() + 0.2
@@ -164,7 +164,7 @@ def test_a_place_looks_more_like_itself_than_like_another(city):
 
 def test_jitter_stays_near():
     shot, rng = Shot(10.0, 20.0, 355.0, 0.3), np.random.default_rng(0)
-    for other in (jitter(shot, rng, metres=1.5, degrees=12.0) for _ in range(200)):
+    for other in (jitter_shot(shot, rng, metres=1.5, degrees=12.0) for _ in range(200)):
         assert np.hypot(other.east - shot.east, other.north - shot.north) <= 1.5
         assert abs((other.heading - shot.heading + 180.0) % 360.0 - 180.0) <= 12.0
         assert other.light == shot.light
@@ -175,7 +175,7 @@ def test_pittsburgh_layout(written):
     root = written / "city"
     places, queries = [], []
     for number, split in enumerate(SPLITS):
-        struct = dbstruct.read(root / f"datasets/city_{split}.mat")
+        struct = read_mat_struct(root / f"datasets/city_{split}.mat")
         names, utm = struct["dbImage"], struct["utmDb"]
         assert list(struct)[:5] == ["whichSet", "dbImage", "utmDb", "qImage", "utmQ"]
         assert struct["whichSet"] == split
@@ -197,7 +197,7 @@ def test_pittsburgh_layout(written):
 
 def test_tokyo_layout(written):
     root = written / "city_night"
-    struct = dbstruct.read(root / "datasets/city_night.mat")
+    struct = read_mat_struct(root / "datasets/city_night.mat")
     assert list(struct["dbImage"]) == [f"00000/{place:06d}_{view:02d}.jpg" for place in range(4) for view in range(12)]
     assert list(struct["qImage"]) == [f"{number:05d}.jpg" for number in range(1, 6)]
     np.testing.assert_array_equal(struct["utmDb"][:, 0], struct["utmDb"][:, 11])
@@ -207,7 +207,7 @@ def test_tokyo_layout(written):
 
 def test_places_are_neighbours(written):
     for mat in sorted(written.glob("*/datasets/*.mat")):
-        points = dbstruct.read(mat)["utmDb"][:, ::VIEWS].T
+        points = read_mat_struct(mat)["utmDb"][:, ::VIEWS].T
         distance = np.linalg.norm(points[:, None] - points, axis=2) + 1e3 * np.eye(len(points))
         assert distance.min(axis=1).max() <= SIZE["spacing"] + 1e-6
 

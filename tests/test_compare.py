@@ -5,11 +5,22 @@ import pandas as pd
 import pytest
 
 from vprlib.data.geometry import within
-from vprlib.evaluation import comparison as compare
-from vprlib.evaluation import statistics
+from vprlib.evaluation import comparison
+from vprlib.evaluation.comparison import THRESHOLDS, paired_differences, precision_recall_tables, recall_by_threshold
+from vprlib.evaluation.published_recalls import PUBLISHED, compare_with_published
 from vprlib.evaluation.recall import recall_at
-from vprlib.evaluation.recall_table import read
-from vprlib.registry import load
+from vprlib.evaluation.recall_table import read_results
+from vprlib.evaluation.statistics import (
+    average_precision,
+    holm_adjust,
+    mcnemar_test,
+    mean_over_seeds,
+    precision_recall,
+    recall_at_full_precision,
+    recall_by_radius,
+    wilson_interval,
+)
+from vprlib.registry import load_object
 
 COUNT = 60
 
@@ -33,7 +44,7 @@ def answers(runs=("a", "b", "c"), seeds=(0, 1), gens=(0,), protocols=("10 m",)):
 
 def test_every_two_runs_are_compared_on_the_same_queries():
     table = answers(gens=(0, 1), protocols=("10 m", "all views"))
-    found = compare.differences(table)
+    found = paired_differences(table)
     assert len(found) == 2 * 2 * 3  # protocols, seeds, pairs
     assert set(found.gen) == set(found.other_gen) == {1}
     for row in found.itertuples():
@@ -47,32 +58,32 @@ def test_every_two_runs_are_compared_on_the_same_queries():
         assert (row.recall, row.other_recall) == pytest.approx([np.mean(part) for part in parts])
         assert row.difference == pytest.approx(row.recall - row.other_recall)
         assert row.low <= row.difference <= row.high
-        assert row.p == statistics.mcnemar(only, only_other)
+        assert row.p == mcnemar_test(only, only_other)
     for _, family in found.groupby("protocol"):
-        np.testing.assert_array_equal(family.p_holm, statistics.holm(family.p))
+        np.testing.assert_array_equal(family.p_holm, holm_adjust(family.p))
     pairs = found[(found.protocol == "10 m") & (found.seed == 0)]
     assert list(zip(pairs.run, pairs.other, strict=True)) == list(combinations("abc", 2))
 
 
 def test_a_run_alone_is_compared_with_none_and_other_queries_are_refused(refused):
-    found = compare.differences(answers(runs=("a",)))
+    found = paired_differences(answers(runs=("a",)))
     assert found.empty
     assert {"difference", "p_holm"} <= set(found.columns)
     table = answers(runs=("a", "b"))
     with refused("a and b", "other queries"):
-        compare.differences(table.drop(index=table[table.run == "b"].index[0]))
+        paired_differences(table.drop(index=table[table.run == "b"].index[0]))
 
 
 def test_recall_at_the_protocols_radius_is_recall_at_1():
     table = answers()
-    found = compare.thresholds(table)
+    found = recall_by_threshold(table)
     assert len(found) == 3 * 2 * 100
     for (run, seed), rows in found.groupby(["run", "seed"]):
         some = table[(table.run == run) & (table.seed == seed)]
         rows = rows.set_index("threshold")
         assert rows.recall[10] == pytest.approx(some["rank"].eq(1).fillna(False).mean())
         assert rows.recall[100] == pytest.approx((COUNT - 1) / COUNT)  # the query without a candidate stays a miss
-        assert (rows.low[10], rows.high[10]) == pytest.approx(statistics.wilson(rows.recall[10] * COUNT, COUNT))
+        assert (rows.low[10], rows.high[10]) == pytest.approx(wilson_interval(rows.recall[10] * COUNT, COUNT))
         assert rows.recall.is_monotonic_increasing
 
 
@@ -82,22 +93,22 @@ def test_the_threshold_curve_is_recall_by_radius():
     query, database = rng.uniform(0, 60, (40, 2)), rng.uniform(0, 60, (30, 2))
     ranking = np.stack([rng.permutation(30)[:5] for _ in query])
     error = np.hypot(*(database[ranking[:, 0]] - query).T)
-    slow = [recall_at([1], ranking, within(query, database, radius))[1] for radius in compare.THRESHOLDS]
-    np.testing.assert_allclose(statistics.recall_within(compare.THRESHOLDS, error), slow)
+    slow = [recall_at([1], ranking, within(query, database, radius))[1] for radius in THRESHOLDS]
+    np.testing.assert_allclose(recall_by_radius(THRESHOLDS, error), slow)
 
 
 def test_confident_answers_are_summed_up(monkeypatch):
-    monkeypatch.setattr(compare, "POINTS", 20)
+    monkeypatch.setattr(comparison, "POINTS", 20)
     table = answers()
-    points, summary = compare.precision(table)
+    points, summary = precision_recall_tables(table)
     assert len(summary) == 3 * 2
     for row in summary.to_dict("records"):
         some = table[(table.run == row["run"]) & (table.seed == row["seed"])]
         right = some["rank"].eq(1).fillna(False).to_numpy(bool)
         for name, sure in (("score", some.score), ("ratio", 1 - some.ratio)):
-            curve = statistics.precision_recall(sure.to_numpy(float), right, COUNT - 3)
-            assert row[f"average_precision_{name}"] == statistics.average_precision(curve)
-            assert row[f"recall_at_100_{name}"] == statistics.recall_at_full_precision(curve)
+            curve = precision_recall(sure.to_numpy(float), right, COUNT - 3)
+            assert row[f"average_precision_{name}"] == average_precision(curve)
+            assert row[f"recall_at_100_{name}"] == recall_at_full_precision(curve)
             kept = points[(points.run == row["run"]) & (points.seed == row["seed"]) & (points.by == name)]
             assert 20 <= len(kept) <= 21
             assert kept.answered.iloc[[0, -1]].tolist() == [1, COUNT - 1]
@@ -125,12 +136,12 @@ def recalls(dataset, seeds):
 
 
 def test_ours_and_published_recalls_stay_apart():
-    table = compare.beside([recalls("pitts30k", 3), recalls("city", 1)])
+    table = compare_with_published([recalls("pitts30k", 3), recalls("city", 1)])
     ours, theirs = table[table.origin == "ours"], table[table.origin == "published"]
     assert len(ours) == 2 * 2 * 2
     assert len(ours) + len(theirs) == len(table)
     several = ours[(ours.dataset == "pitts30k") & (ours.k == 1)].iloc[0]
-    expected = statistics.over_seeds([0.1, 0.11, 0.12])
+    expected = mean_over_seeds([0.1, 0.11, 0.12])
     assert (several.recall, several["std"], several.low, several.high) == pytest.approx(tuple(expected.values()))
     assert (several.seeds, several.interval) == (3, "t, 3 seeds")
     single = ours[(ours.dataset == "city") & (ours.k == 5)].iloc[0]
@@ -144,7 +155,7 @@ def test_ours_and_published_recalls_stay_apart():
 
 
 def test_published_recalls_are_percents_that_grow_with_k():
-    table = pd.read_csv(compare.PUBLISHED)
+    table = pd.read_csv(PUBLISHED)
     assert ((table.r1 < table.r5) & (table.r5 < table.r10)).all()
     assert table[["r1", "r5", "r10"]].to_numpy().min() > 10
     assert table[["r1", "r5", "r10"]].to_numpy().max() <= 100
@@ -155,10 +166,10 @@ def test_published_recalls_are_percents_that_grow_with_k():
 def test_tables_survive_a_file(tmp_path):
     table = answers()
     table.to_csv(tmp_path / "queries.csv", index=False)
-    pd.testing.assert_frame_equal(compare.differences(read(tmp_path / "queries.csv")), compare.differences(table))
+    pd.testing.assert_frame_equal(paired_differences(read_results(tmp_path / "queries.csv")), paired_differences(table))
 
 
 def test_published_recalls_stand_beside_datasets_and_protocols_of_ours():
-    table = pd.read_csv(compare.PUBLISHED)
+    table = pd.read_csv(PUBLISHED)
     for row in table.itertuples():
-        assert row.protocol in {one.name for one in load("dataset", row.dataset).protocols}, row
+        assert row.protocol in {one.name for one in load_object("dataset", row.dataset).protocols}, row

@@ -7,32 +7,32 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from vprlib import registry
 from vprlib.config import (
-    Aggregator,
-    Backbone,
-    Centroids,
-    Checkpoint,
-    City,
+    AggregatorConfig,
+    BackboneConfig,
+    CentroidsConfig,
+    CheckpointConfig,
+    CityConfig,
     Config,
-    Custom,
-    Execution,
-    Extract,
-    Image,
-    Jitter,
-    Pretrain,
-    Report,
-    Rerank,
-    Run,
-    Search,
-    Sizes,
-    Soft,
-    Train,
-    Verify,
-    Whiten,
+    DescriptorSizesConfig,
+    ExecutionConfig,
+    ExtractConfig,
+    ImageConfig,
+    JitterConfig,
+    OwnDatasetConfig,
+    PretrainConfig,
+    ReportConfig,
+    RerankConfig,
+    RunConfig,
+    SearchConfig,
+    SoftLabelsConfig,
+    TrainConfig,
+    VerifyConfig,
+    WhitenConfig,
     overlay,
-    parse,
+    parse_config,
 )
+from vprlib.registry import FAMILIES, load_object
 
 BASE = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"a": {}}}
 SFRS = {"loss": "sare_ind", "temperature": 0.07, "regions": True, "soft": {"weight": 0.5}}
@@ -152,7 +152,7 @@ BAD = {
 @pytest.mark.parametrize(("raw", "fragments"), [(raw, words) for raw, *words in BAD.values()], ids=list(BAD))
 def test_bad_input_is_one_line_with_key_value_and_what_is_allowed(raw, fragments, refused):
     with refused("config: ", *fragments):
-        parse(raw)
+        parse_config(raw)
 
 
 def test_several_faults_are_told_once_each_in_one_line(refused):
@@ -165,28 +165,28 @@ def test_several_faults_are_told_once_each_in_one_line(refused):
         "runs.a.train_set: missing",
     ]
     with refused("; also: ".join(faults) + " (and 3 more)"):  # `imge`, run b's training set, `dataset`
-        parse(raw | {"runs": {"a": {}, "b": {"imge": {}}}})
+        parse_config(raw | {"runs": {"a": {}, "b": {"imge": {}}}})
     with refused("datasets.0: Input should be a valid string, not 1; also: seeds: "):
-        parse(changed(datasets=[1], seeds=[]))
+        parse_config(changed(datasets=[1], seeds=[]))
     with refused("generations.0.epochs: ", "-1; also: generations.0.los: unknown key; did you mean 'loss'?"):
-        parse(base(generations=[{"los": 1, "epochs": -1}]))
+        parse_config(base(generations=[{"los": 1, "epochs": -1}]))
 
 
 def test_runs_may_share_what_they_agree_on():
     pooled = two_runs(aggregator={"name": "gem", "clusters": 8}, centroids={"images": 3})
     labelled = two_runs(aggregator={"clusters": 8}, backbone={"label": "other"})
     for raw in (pooled, labelled, two_runs(train={"margin": 1})):
-        assert list(parse(raw).runs) == ["a", "b"]
-    run = parse(labelled).sharing(backbone="other", weights="imagenet", clustered=True)
+        assert list(parse_config(raw).runs) == ["a", "b"]
+    run = parse_config(labelled).sharing(backbone="other", weights="imagenet", clustered=True)
     assert run.aggregator.clusters == 8
 
 
-@pytest.mark.parametrize("family", list(registry.FAMILIES))
+@pytest.mark.parametrize("family", list(FAMILIES))
 def test_unknown_names_come_with_the_closest_and_all_known_ones(family):
-    known = registry.FAMILIES[family]
+    known = FAMILIES[family]
     name = next(iter(known)) + "x"
     with pytest.raises(ValueError, match=f"{family} '{name}'; did you mean") as caught:
-        registry.load(family, name)
+        load_object(family, name)
     assert all(one in str(caught.value) for one in known)
 
 
@@ -199,7 +199,7 @@ def test_an_overlay_changes_what_it_names_and_neither_of_its_arguments():
 
 
 def test_a_configuration_is_frozen():
-    config = parse(BASE)
+    config = parse_config(BASE)
     for section, key in ((config, "seeds"), (config.runs["a"], "train"), (config.runs["a"].train, "margin")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(section, key, getattr(section, key))
@@ -208,7 +208,7 @@ def test_a_configuration_is_frozen():
 def test_runs_overlay_the_base_and_generations_the_train_section(refused):
     raw = base(train={"epochs": 2, "margin": 0.5}, generations=[{"margin": 1}, {"start": "previous"}])
     raw["runs"] = {"a": None, "b": {"train": {"epochs": 7}}}
-    config = parse(raw)
+    config = parse_config(raw)
     first, second = (config.runs["b"].generation(number) for number in range(2))
     assert (first.epochs, first.margin, first.start) == (7, 1, "weights")
     assert (second.epochs, second.margin, second.start) == (7, 0.5, "previous")
@@ -220,7 +220,7 @@ def test_runs_overlay_the_base_and_generations_the_train_section(refused):
 
 def test_an_identity_changes_with_the_recipe_and_not_with_a_later_generation():
     def identity(number, **recipe):
-        return parse(base(**recipe)).runs["a"].identity(number)
+        return parse_config(base(**recipe)).runs["a"].identity(number)
 
     assert identity(0) == identity(0)
     assert identity(0) != identity(0, train={"margin": 0.5})
@@ -232,12 +232,12 @@ def test_an_identity_changes_with_the_recipe_and_not_with_a_later_generation():
 
 @pytest.mark.parametrize("path", ["config/config.yaml", "config/city.yaml", "tests/tiny.yaml"])
 def test_the_configurations_that_are_shipped_parse(repository, path):
-    config = parse(yaml.safe_load((repository / path).read_text()))
+    config = parse_config(yaml.safe_load((repository / path).read_text()))
     assert {"netvlad" if "netvlad" in config.runs else "tiny_netvlad"} <= set(config.runs)
 
 
 def test_the_paper_s_sfrs_is_four_generations(repository):
-    run = parse(yaml.safe_load((repository / "config/config.yaml").read_text())).runs["sfrs"]
+    run = parse_config(yaml.safe_load((repository / "config/config.yaml").read_text())).runs["sfrs"]
     generations = [run.generation(number) for number in range(4)]
     assert [one.epochs for one in generations] == [1, 5, 5, 5]
     assert [one.soft.weight for one in generations] == [0, 0.5, 0.5, 0.5]
@@ -259,27 +259,27 @@ def test_every_key_is_documented(repository):
     text = (repository / "config/README.md").read_text()
     sections = (
         Config,
-        Run,
-        Train,
-        Soft,
-        Jitter,
-        Image,
-        Backbone,
-        Aggregator,
-        Centroids,
-        Whiten,
-        Extract,
-        Checkpoint,
-        Custom,
-        City,
-        Pretrain,
-        Verify,
-        Report,
-        Rerank,
-        Search,
-        Sizes,
+        RunConfig,
+        TrainConfig,
+        SoftLabelsConfig,
+        JitterConfig,
+        ImageConfig,
+        BackboneConfig,
+        AggregatorConfig,
+        CentroidsConfig,
+        WhitenConfig,
+        ExtractConfig,
+        CheckpointConfig,
+        OwnDatasetConfig,
+        CityConfig,
+        PretrainConfig,
+        VerifyConfig,
+        ReportConfig,
+        RerankConfig,
+        SearchConfig,
+        DescriptorSizesConfig,
     )
-    keys = {key for section in (*sections, Execution) for key in section.model_fields}
+    keys = {key for section in (*sections, ExecutionConfig) for key in section.model_fields}
     assert not [key for key in sorted(keys) if not re.search(rf"`(\w*\.)?{key}[`.]|`### `{key}`", text)]
 
 

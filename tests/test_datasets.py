@@ -5,15 +5,16 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from vprlib.config import parse
-from vprlib.data.catalogue import find
-from vprlib.data.dataset import Dataset, Protocol
+from vprlib.config import parse_config
+from vprlib.data.catalogue import get_dataset
+from vprlib.data.dataset import Dataset
 from vprlib.data.datasets.pittsburgh import PITTS30K
-from vprlib.data.datasets.tokyo247 import TOKYO247, panorama, tokyo
+from vprlib.data.datasets.tokyo247 import TOKYO247, tokyo247_dataset, tokyo247_panorama
 from vprlib.data.geometry import within
-from vprlib.data.layouts import dbstruct
-from vprlib.data.layouts.csv_table import dataset
-from vprlib.io.files import BadInput
+from vprlib.data.layouts.csv_table import csv_dataset
+from vprlib.data.layouts.dbstruct import read_dbstruct, read_mat_struct
+from vprlib.data.protocol import Protocol
+from vprlib.exceptions import InputError
 
 CSV = "path,split,role,east,north"
 GOOD = ["a.png,test,database,0,0", "b.png,test,database,100,0", "q.png,test,query,3,4"]
@@ -37,7 +38,7 @@ def fields(images="dbImage", queries="qImage", count=3):
 def read(root, struct, place=lambda names: names):
     savemat(root / "x.mat", {"dbStruct": struct})
     folders = {"database": "images", "query": "queries"}
-    return dbstruct.index(root, splits={"test": "x.mat"}, folders=folders, place=place)
+    return read_dbstruct(root, splits={"test": "x.mat"}, folders=folders, place=place)
 
 
 @pytest.mark.parametrize(("images", "queries"), [("dbImage", "qImage"), ("dbImageFns", "qImageFns")])
@@ -73,7 +74,7 @@ def test_a_dbstruct_that_cannot_be_used_is_named_in_one_line(tmp_path, refused):
             read(tmp_path, struct)
     savemat(path, {"other": fields()})
     with refused(path, "no dbStruct"):
-        dbstruct.read(path)
+        read_mat_struct(path)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -84,19 +85,19 @@ def test_a_damaged_mat_file_is_named_in_one_line(tmp_path, refused, compressed):
     for kept in (*range(0, 400, 40), len(content) // 2, len(content) - 9):
         path.write_bytes(content[:kept])
         with refused(path):
-            dbstruct.read(path)
+            read_mat_struct(path)
     path.write_bytes(b"<html>not found</html>" * 20)
     with refused(path):
-        dbstruct.read(path)
+        read_mat_struct(path)
 
 
 def test_twelve_consecutive_views_are_a_place_of_tokyo():
-    assert panorama([str(number) for number in range(30)]) == [str(number // 12) for number in range(30)]
+    assert tokyo247_panorama([str(number) for number in range(30)]) == [str(number // 12) for number in range(30)]
 
 
 def own(root, *rows, header=CSV, views=None) -> Dataset:
     (root / "own.csv").write_text("\n".join([header, *rows, ""]))
-    return dataset(root / "own.csv", Protocol("own", radius=10, views_per_place=views))
+    return csv_dataset(root / "own.csv", Protocol("own", radius=10, views_per_place=views))
 
 
 def test_a_csv_dataset_becomes_a_table(tmp_path):
@@ -123,13 +124,13 @@ def test_a_protocol_is_chosen_by_its_name():
     assert [(one.views_per_place, one.framing) for one in TOKYO247.protocols] == [
         (12, "fixed"), (12, "shorter"), (None, "fixed"),
     ]  # fmt: skip
-    assert find("tokyo247", parse(raw)).protocols == (first,)
-    chosen = parse(raw | {"protocols": {"tokyo247": [every.name]}})
-    assert find("tokyo247", chosen).protocols == (every,)
+    assert get_dataset("tokyo247", parse_config(raw)).protocols == (first,)
+    chosen = parse_config(raw | {"protocols": {"tokyo247": [every.name]}})
+    assert get_dataset("tokyo247", chosen).protocols == (every,)
     with pytest.raises(
-        BadInput, match=f'protocols.tokyo247: unknown protocol "25 m, all view".*did you mean "{every.name}"'
+        InputError, match=f'protocols.tokyo247: unknown protocol "25 m, all view".*did you mean "{every.name}"'
     ):
-        find("tokyo247", parse(raw | {"protocols": {"tokyo247": ["25 m, all view"]}}))
+        get_dataset("tokyo247", parse_config(raw | {"protocols": {"tokyo247": ["25 m, all view"]}}))
 
 
 BAD_ROWS = {
@@ -172,10 +173,12 @@ def test_suppressing_views_needs_the_place_of_each_database_image(tmp_path, refu
 
 def test_a_missing_file_comes_with_how_to_get_it(tmp_path, refused):
     with refused(tmp_path / "none.csv", "no such file", "Write this CSV"):
-        dataset(tmp_path / "none.csv", Protocol("own", radius=5)).table()
-    config = parse({"datasets": ["pitts30k"], "runs": {"a": {"train_set": "pitts30k"}}, "roots": {"pitts30k": "/none"}})
+        csv_dataset(tmp_path / "none.csv", Protocol("own", radius=5)).table()
+    config = parse_config(
+        {"datasets": ["pitts30k"], "runs": {"a": {"train_set": "pitts30k"}}, "roots": {"pitts30k": "/none"}}
+    )
     with refused("/none/datasets/pitts30k_train.mat", "ask its authors", "roots"):
-        find("pitts30k", config).table()
+        get_dataset("pitts30k", config).table()
 
 
 def test_datasets_are_found_by_name_and_moved_by_roots(tmp_path):
@@ -184,16 +187,16 @@ def test_datasets_are_found_by_name_and_moved_by_roots(tmp_path):
         "datasets": ["mine"],
         "custom": {"mine": {"csv": str(tmp_path / "own.csv"), "radius_m": 7, "unit": "frames"}},
     }
-    config = parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"tokyo247": "/elsewhere"}})
-    assert find("mine", config).radius_m == 7
-    assert find("mine", config).protocols[0].reach == "7 frames"
-    assert len(find("mine", config).table()) == 3
-    assert str(find("tokyo247", config).root) == "/elsewhere"
-    with pytest.raises(BadInput, match=r"roots\.city: it is rendered into data/city"):
-        find("city", parse(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"city": "/elsewhere"}}))
-    assert find("pitts30k", config) == PITTS30K
+    config = parse_config(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"tokyo247": "/elsewhere"}})
+    assert get_dataset("mine", config).radius_m == 7
+    assert get_dataset("mine", config).protocols[0].reach == "7 frames"
+    assert len(get_dataset("mine", config).table()) == 3
+    assert str(get_dataset("tokyo247", config).root) == "/elsewhere"
+    with pytest.raises(InputError, match=r"roots\.city: it is rendered into data/city"):
+        get_dataset("city", parse_config(raw | {"runs": {"a": {"train_set": "city"}}, "roots": {"city": "/elsewhere"}}))
+    assert get_dataset("pitts30k", config) == PITTS30K
     with pytest.raises(ValueError, match="did you mean 'pitts30k'"):
-        find("pits30k", config)
+        get_dataset("pits30k", config)
 
 
 def positives(table, radius):
@@ -202,7 +205,7 @@ def positives(table, radius):
 
 
 def test_pitts30k_has_its_published_positives(real_data):
-    index = partial(dbstruct.index, splits={"test": "pitts30k_test.mat"})
+    index = partial(read_dbstruct, splits={"test": "pitts30k_test.mat"})
     table = index(real_data / "pitts30k_test", folders={"database": "", "query": "q"}, place=lambda names: names)
     counts = positives(table, 25)
     assert (len(counts), len(table)) == (6816, 16_816)
@@ -217,7 +220,7 @@ def test_tokyo_247_has_its_published_positives(real_data, tmp_path):
     struct = {"qImage": cells([f"{n}.jpg" for n in range(315)]), "utmQ": query.T, "utmDb": database.T}
     savemat(tmp_path / "t.mat", {"dbStruct": struct | {"dbImage": cells([f"{n}.jpg" for n in range(75_984)])}})
     folders = {"database": "images", "query": "queries"}
-    declared = tokyo("t.mat", folders, radius=25, root=tmp_path, access="ask")
+    declared = tokyo247_dataset("t.mat", folders, radius=25, root=tmp_path, access="ask")
     table = declared.table()
     counts = np.array([len(found) for found in declared.positives(table, "test")])
     assert counts.mean() == pytest.approx(118.3, abs=0.05)
@@ -227,7 +230,7 @@ def test_tokyo_247_has_its_published_positives(real_data, tmp_path):
 
 def test_a_real_dbstruct_of_another_order_is_read_by_name(real_data):
     splits, folders = {"test": "msls_amman_d-20_d2-5.db"}, {"database": "", "query": "q"}
-    table = dbstruct.index(real_data / "other_dbstruct", splits=splits, folders=folders, place=lambda names: names)
+    table = read_dbstruct(real_data / "other_dbstruct", splits=splits, folders=folders, place=lambda names: names)
     assert (table.role == "database").sum() == 953
     assert (positives(table, 10) == 0).sum() == 155
     assert (positives(table, 25) == 0).sum() == 0

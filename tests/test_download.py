@@ -20,14 +20,15 @@ import requests
 from test_unpack import KINDS, make
 from web import Page, Site
 
-from vprlib.io import files
-from vprlib.io.download import http as transfer
-from vprlib.io.download.download import Remote, download, fetch
-from vprlib.io.download.http import Failed, Patience, Session
+from vprlib.exceptions import InputError
+from vprlib.io.download import http
+from vprlib.io.download.download import RemoteFile, download_dataset, fetch_file
+from vprlib.io.download.http import DownloadFailed, RetryPolicy, SafeRedirectSession, transfer_file
+from vprlib.io.files import file_lock
 
 BODY = random.Random(0).randbytes(1_000_003)
 SHA256, MD5 = hashlib.sha256(BODY).hexdigest(), hashlib.md5(BODY).hexdigest()
-QUICK = Patience(tries=3, first=0.001, longest=0.01, asked=2, connect=2, read=2)
+QUICK = RetryPolicy(tries=3, first=0.001, longest=0.01, asked=2, connect=2, read=2)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def get(site, tmp_path):
 
     def get(*paths, offline=False, **declared):
         urls = tuple(map(site.url, paths or ("/a",)))
-        return fetch(Remote("a.bin", urls, **declared), tmp_path, offline=offline, patience=QUICK)
+        return fetch_file(RemoteFile("a.bin", urls, **declared), tmp_path, offline=offline, patience=QUICK)
 
     return get
 
@@ -143,7 +144,7 @@ def test_an_archive_without_length_or_checksum_that_ends_early_gets_no_name(site
 def test_a_file_that_changed_meanwhile_is_begun_again_and_never_spliced(site, get, change):
     vars(site.pages["/a"]).update(change)
     site.pages["/a"].steps = [{"drop": 300_000}, *[{"status": 500}] * 3]
-    with pytest.raises(files.BadInput):
+    with pytest.raises(InputError):
         get()
     new = BODY[::-1]
     validators = {"etag": '"2"'} if site.pages["/a"].etag else {"modified": "Mon, 02 Nov 2020 00:00:00 GMT"}
@@ -221,10 +222,10 @@ def test_no_redirect_from_https_to_http(here, there, fine):
     response.status_code, response.url = 301, f"{here}://127.0.0.1/a"
     response.headers["Location"] = f"{there}://127.0.0.1/b"
     if fine:
-        assert Session().get_redirect_target(response) == f"{there}://127.0.0.1/b"
+        assert SafeRedirectSession().get_redirect_target(response) == f"{there}://127.0.0.1/b"
     else:
-        with pytest.raises(Failed):
-            Session().get_redirect_target(response)
+        with pytest.raises(DownloadFailed):
+            SafeRedirectSession().get_redirect_target(response)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -269,9 +270,9 @@ def test_passwords_come_from_netrc(site, get, refused, tmp_path, monkeypatch):
 def test_when_all_fail_one_line_has_each_address_its_reason_and_what_to_do(site, refused, tmp_path):
     with Site() as closed:
         nowhere = closed.url("/x?key=secret")
-    remote = Remote("a.bin", (site.url("/no?token=secret"), nowhere))
-    with pytest.raises(files.BadInput) as caught:
-        fetch(remote, tmp_path, patience=QUICK)
+    remote = RemoteFile("a.bin", (site.url("/no?token=secret"), nowhere))
+    with pytest.raises(InputError) as caught:
+        fetch_file(remote, tmp_path, patience=QUICK)
     message = str(caught.value)
     for part in (
         site.url("/no") + ": 404 Not Found",
@@ -287,8 +288,8 @@ def test_when_all_fail_one_line_has_each_address_its_reason_and_what_to_do(site,
 def test_no_query_string_reaches_log_record_or_manifest(site, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     site.pages["/a"].steps = [{"status": 500}, {"drop": 5}]
-    remote = Remote("a.bin", (site.url("/no?t=secret"), site.url("/a?t=secret")))
-    download(tmp_path / "manifest.json", remotes=[remote], root=tmp_path / "data", patience=QUICK)
+    remote = RemoteFile("a.bin", (site.url("/no?t=secret"), site.url("/a?t=secret")))
+    download_dataset(tmp_path / "manifest.json", remotes=[remote], root=tmp_path / "data", patience=QUICK)
     texts = [caplog.text, *(path.read_text() for path in tmp_path.rglob("*.json"))]
     assert "500" in caplog.text
     assert len(texts) == 3
@@ -320,7 +321,7 @@ def test_offline_a_missing_file_is_one_line_and_no_request(site, get, refused, t
     with refused(tmp_path / "a.bin", site.url("/a"), "offline"):
         get(offline=True)
     with refused("offline"):
-        download(tmp_path / "m.json", remotes=[Remote("x", (site.url("/a"),))], root=tmp_path, offline=True)
+        download_dataset(tmp_path / "m.json", remotes=[RemoteFile("x", (site.url("/a"),))], root=tmp_path, offline=True)
     assert site.asked == []
     assert not (tmp_path / "m.json").exists()
 
@@ -333,24 +334,24 @@ def test_too_little_room_is_one_line_before_any_byte(site, get, refused, tmp_pat
     free = 1_500_000
     assert get().exists()
     with refused("free"):  # an archive needs its own room again
-        fetch(Remote("b.zip", (site.url("/a"),), unpack=""), tmp_path, patience=QUICK)
+        fetch_file(RemoteFile("b.zip", (site.url("/a"),), unpack=""), tmp_path, patience=QUICK)
     free = 10
-    declared = Remote("c", (site.url("/a"),), size=len(BODY))
+    declared = RemoteFile("c", (site.url("/a"),), size=len(BODY))
     with refused("10 bytes free", "1.0 MB"):
-        download(tmp_path / "m.json", remotes=[declared], root=tmp_path / "new" / "folder", patience=QUICK)
+        download_dataset(tmp_path / "m.json", remotes=[declared], root=tmp_path / "new" / "folder", patience=QUICK)
     assert len(site.asked) == 3
 
 
 FETCH = """
 import resource, signal, sys
-from vprlib.io.download.download import Remote, fetch
-from vprlib.io.files import BadInput
+from vprlib.io.download.download import RemoteFile, fetch_file
+from vprlib.exceptions import InputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 url, folder, size, sha256 = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), -1))
 try:
-    fetch(Remote("a.bin", (url,), sha256=sha256), folder)
-except BadInput as error:
+    fetch_file(RemoteFile("a.bin", (url,), sha256=sha256), folder)
+except InputError as error:
     sys.exit(str(error))
 """
 
@@ -416,15 +417,15 @@ def dataset(site, tmp_path):
     site.pages["/z"] = Page(zipped({"photos/1.jpg": b"one", "photos/2.jpg": b"two"}))
     site.pages["/t"] = Page(tarred({"2.jpg": b"two", "3.jpg": b"three"}))
     remotes = [
-        Remote("gt.mat", (site.url("/a?token=1"),), sha256=SHA256, into="groundtruth"),
-        Remote("a.zip", (site.url("/z"),), unpack="", into="archives"),
-        Remote("b.tgz", (site.url("/t"),), unpack="photos", into="archives"),
+        RemoteFile("gt.mat", (site.url("/a?token=1"),), sha256=SHA256, into="groundtruth"),
+        RemoteFile("a.zip", (site.url("/z"),), unpack="", into="archives"),
+        RemoteFile("b.tgz", (site.url("/t"),), unpack="photos", into="archives"),
     ]
     root, out = tmp_path / "data", tmp_path / "manifest.json"
 
     def run(**options):
         out.unlink(missing_ok=True)
-        download(out, remotes=remotes, root=root, patience=QUICK, **options)
+        download_dataset(out, remotes=remotes, root=root, patience=QUICK, **options)
         return out.read_text()
 
     return remotes, root, run
@@ -484,7 +485,7 @@ def test_one_failure_does_not_stop_the_others_and_all_are_told(site, dataset, re
 
 def test_files_come_at_the_same_time_but_no_more_than_asked(site, tmp_path, monkeypatch):
     together, running, lock = [], [], threading.Lock()
-    transfer_one = transfer.transfer
+    transfer_one = transfer_file
 
     def counted(*arguments, **options):
         with lock:
@@ -495,16 +496,16 @@ def test_files_come_at_the_same_time_but_no_more_than_asked(site, tmp_path, monk
         with lock:
             running.pop()
 
-    monkeypatch.setattr(transfer, "transfer", counted)
-    remotes = [Remote(f"{n}", (site.url("/a"),)) for n in range(6)]
-    download(tmp_path / "m.json", remotes=remotes, root=tmp_path / "data", at_once=3, patience=QUICK)
+    monkeypatch.setattr(http, "transfer_file", counted)
+    remotes = [RemoteFile(f"{n}", (site.url("/a"),)) for n in range(6)]
+    download_dataset(tmp_path / "m.json", remotes=remotes, root=tmp_path / "data", at_once=3, patience=QUICK)
     assert max(together) == 3
     assert set(record(tmp_path / "data")) == set("012345"), "threads must not lose each other's records"
 
 
 def test_where_there_is_no_terminal_the_log_tells_progress(site, get, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(transfer, "LOG_SECONDS", 0)
+    monkeypatch.setattr(http, "LOG_SECONDS", 0)
     get()
     assert "1.0 MB" in caplog.text
     assert "/s" in caplog.text
@@ -513,7 +514,7 @@ def test_where_there_is_no_terminal_the_log_tells_progress(site, get, caplog, mo
 def test_a_readable_folder_that_cannot_be_written_serves(site, tmp_path, monkeypatch):
     (tmp_path / "a.bin").write_bytes(BODY)
     monkeypatch.setattr("os.access", lambda path, mode: False)  # tests may run as root, whom no mode stops
-    assert fetch(Remote("a.bin", (site.url("/a"),), sha256=SHA256), tmp_path).exists()
+    assert fetch_file(RemoteFile("a.bin", (site.url("/a"),), sha256=SHA256), tmp_path).exists()
     assert not (tmp_path / "downloads.json").exists()
 
 
@@ -537,28 +538,28 @@ def test_a_damaged_record_is_named(get, refused, tmp_path):
     ],
 )
 def test_a_declaration_that_cannot_be_is_refused(declared, part):
-    with pytest.raises(files.BadInput) as caught:
-        Remote(**{"name": "a", "urls": ("https://a/b",)} | declared)
+    with pytest.raises(InputError) as caught:
+        RemoteFile(**{"name": "a", "urls": ("https://a/b",)} | declared)
     assert part in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_a_file_declared_twice_is_refused(refused, tmp_path):
-    remote = Remote("a", ("https://a/b",))
+    remote = RemoteFile("a", ("https://a/b",))
     with refused("a", "twice"):
-        download(tmp_path / "m.json", remotes=[remote, remote], root=tmp_path)
+        download_dataset(tmp_path / "m.json", remotes=[remote, remote], root=tmp_path)
 
 
 def test_declaring_is_cheap(repository):
     heavy = {"requests", "tqdm", "torch", "pandas", "numpy"}
-    code = f"import sys, vprlib.download; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, vprlib.io.download.download; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, check=False).returncode == 0
 
 
 def test_the_lock_goes_with_its_holder(tmp_path, refused):
     path = Path(tmp_path, "x")
-    with files.held(path), refused(path, "process"), files.held(path):
+    with file_lock(path), refused(path, "process"), file_lock(path):
         pass
-    with files.held(path):
+    with file_lock(path):
         pass
     assert list(tmp_path.iterdir()) == []

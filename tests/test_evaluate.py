@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.evaluation.recall import chance, hits, recall_at, suppress_views
+from vprlib.evaluation.recall import hits, random_recall, recall_at, suppress_views
 
 
 @st.composite
@@ -100,5 +100,5 @@ def test_chance_is_the_mean_recall_over_all_rankings(database, counts):
     every = np.array(list(permutations(range(database))))
     for k in ks:
         mean = np.mean([hits(every, [right] * len(every))[:, :k].any(1).mean() for right in positives])
-        assert chance([k], positives, database)[k] == pytest.approx(mean, abs=1e-12)
-    assert list(chance(ks, positives, database)) == list(ks)
+        assert random_recall([k], positives, database)[k] == pytest.approx(mean, abs=1e-12)
+    assert list(random_recall(ks, positives, database)) == list(ks)

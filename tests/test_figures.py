@@ -11,18 +11,28 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 from test_plots import recalls, same_files
 
-from vprlib.config import Aggregator, Backbone
-from vprlib.config import Image as ImageSection
-from vprlib.data.dataset import Protocol
-from vprlib.evaluation import paper_tables as tables
-from vprlib.evaluation import recall as evaluate
-from vprlib.evaluation.comparison import beside
-from vprlib.figures import breakdowns as variants
-from vprlib.figures import error_map as errors
-from vprlib.figures import projection
-from vprlib.figures import visual_words as words
-from vprlib.io.files import BadInput, write_h5
-from vprlib.models.network import build, save_checkpoint
+from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.paper_tables import ROW, escape_latex, flat_table, rank_marks, to_latex, to_markdown, wide_table
+from vprlib.evaluation.predictions import Predictions
+from vprlib.evaluation.published_recalls import compare_with_published
+from vprlib.exceptions import InputError
+from vprlib.figures import error_map
+from vprlib.figures.breakdowns import plot_conditions, plot_generations, plot_seeds
+from vprlib.figures.error_map import plot_errors
+from vprlib.figures.projection import (
+    PHOTOS,
+    PLACES,
+    QUERIES,
+    embed_2d,
+    plot_projection,
+    read_descriptor_rows,
+    sample_places,
+)
+from vprlib.figures.visual_words import assignment_entropy, plot_visual_words, plot_words_of_photos
+from vprlib.io.files import write_h5
+from vprlib.models.checkpoint import save_checkpoint
+from vprlib.models.network import build_network
 
 METRES = Protocol("10 m", radius=10)
 
@@ -33,7 +43,7 @@ def labels(ax):
 
 def test_generations_show_the_means_and_ranges_of_runs_that_have_several(tmp_path):
     table = pd.concat([recalls(runs=("sfrs",), seeds=3, gens=4), recalls(runs=("vlad",))], ignore_index=True)
-    fig = same_files(tmp_path, lambda out: variants.generations(out, table))
+    fig = same_files(tmp_path, lambda out: plot_generations(out, table))
     assert [ax.get_ylabel() for ax in fig.axes] == ["recall@1 (%)", "recall@5 (%)"]
     assert fig.axes[-1].get_xlabel() == "generation"
     for ax, k in zip(fig.axes, (1, 5), strict=True):
@@ -48,13 +58,13 @@ def test_generations_show_the_means_and_ranges_of_runs_that_have_several(tmp_pat
 
 
 def test_generations_say_where_there_is_only_one(tmp_path):
-    fig = variants.generations(tmp_path / "a.svg", recalls())
+    fig = plot_generations(tmp_path / "a.svg", recalls())
     assert [ax.texts[0].get_text() for ax in fig.axes] == ["no run has several generations"] * 2
 
 
 def test_seeds_show_every_point_and_the_interval_of_the_mean(tmp_path):
     table = recalls(seeds=3)
-    fig = same_files(tmp_path, lambda out: variants.seeds(out, table))
+    fig = same_files(tmp_path, lambda out: plot_seeds(out, table))
     (ax,) = fig.axes
     assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["vlad, raw 256-D", "vlad, whitened 256-D"]
     points = [line.get_xdata() for line in ax.lines if line.get_marker() == "o"]
@@ -74,7 +84,7 @@ def test_conditions_are_the_means_of_the_table_and_what_is_missing_stays_empty(t
     night = table[table.run == "vlad"].assign(condition="light=night", queries=77)
     night["recall"] /= 2
     both = pd.concat([table, night], ignore_index=True)
-    fig = same_files(tmp_path, lambda out: variants.conditions(out, both))
+    fig = same_files(tmp_path, lambda out: plot_conditions(out, both))
     (ax,) = fig.axes
     assert [label.get_text() for label in ax.get_xticklabels()] == ["all (1,300)", "light=night (77)"]
     names = [label.get_text() for label in ax.get_yticklabels()]
@@ -85,7 +95,7 @@ def test_conditions_are_the_means_of_the_table_and_what_is_missing_stays_empty(t
     np.testing.assert_allclose(shown[:2, 1], own[:2] / 2)
     assert np.isnan(shown[2:, 1]).all()
     assert sorted(text.get_text() for text in ax.texts) == sorted(f"{v:.0f}" for v in shown.ravel() if np.isfinite(v))
-    alone = variants.conditions(tmp_path / "b.svg", table)
+    alone = plot_conditions(tmp_path / "b.svg", table)
     assert "no conditions were evaluated" in alone.subfigs[-1].texts[0].get_text()
 
 
@@ -96,7 +106,7 @@ def found():
     table = place.assign(path=[f"{n}.jpg" for n in range(4)], city=["a", "a", "b", "b"])
     ranking = np.array([[0, 1], [2, 0], [-1, -1], [0, 1]])
     scores = {"raw": np.ones((4, 2), np.float32)}
-    return evaluate.Searched(table, table, [np.array([n]) for n in range(4)], {"raw": ranking}, scores, {"raw": 2}, {})
+    return Predictions(table, table, [np.array([n]) for n in range(4)], {"raw": ranking}, scores, {"raw": 2}, {})
 
 
 def distances(found):
@@ -105,7 +115,7 @@ def distances(found):
 
 
 def test_errors_map_the_queries_and_join_wrong_candidates(tmp_path, found):
-    fig = same_files(tmp_path, lambda out: errors.errors(out, found, title="city, vlad", protocol=METRES))
+    fig = same_files(tmp_path, lambda out: plot_errors(out, found, title="city, vlad", protocol=METRES))
     ax, bar = fig.axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("m east of 500,000", "m north of 4,000,000")
     assert ax.xaxis.get_major_formatter()(500060, 0) == "60"
@@ -125,11 +135,11 @@ def test_errors_map_the_queries_and_join_wrong_candidates(tmp_path, found):
 
 
 def test_errors_have_a_map_a_city_and_frames_a_diagonal(tmp_path, found):
-    cities = errors.errors(tmp_path / "a.svg", found, title="t", protocol=Protocol("10 m", 10, within="city"))
+    cities = plot_errors(tmp_path / "a.svg", found, title="t", protocol=Protocol("10 m", 10, within="city"))
     assert [ax.get_title("left") for ax in cities.axes[:2]] == ["a", "b"]
     line = found.query.assign(north=0.0, east=[0, 10, 20, 30])
     frames = found._replace(query=line, database=line)
-    fig = errors.errors(tmp_path / "b.svg", frames, title="t", protocol=Protocol("2 frames", 2, "frames"))
+    fig = plot_errors(tmp_path / "b.svg", frames, title="t", protocol=Protocol("2 frames", 2, "frames"))
     assert fig.axes[0].get_xlabel() == "position of the query (frames)"
     np.testing.assert_array_equal(fig.axes[0].collections[0].get_offsets()[1:], [[0, 0], [10, 20], [30, 0]])
     assert "lines" not in fig.get_suptitle()
@@ -139,10 +149,10 @@ def test_errors_leave_a_labelled_gap_without_coordinates_and_draw_a_bounded_numb
     tmp_path, found, monkeypatch
 ):
     nowhere = found._replace(query=found.query.assign(east=np.nan))
-    fig = errors.errors(tmp_path / "a.svg", nowhere, title="t", protocol=METRES)
+    fig = plot_errors(tmp_path / "a.svg", nowhere, title="t", protocol=METRES)
     assert [text.get_text() for text in fig.axes[0].texts] == ["no coordinates"]
-    monkeypatch.setattr(errors, "LINES", 1)
-    fig = errors.errors(tmp_path / "a.svg", found, title="t", protocol=METRES)
+    monkeypatch.setattr(error_map, "LINES", 1)
+    fig = plot_errors(tmp_path / "a.svg", found, title="t", protocol=METRES)
     assert "lines: to 1 of 2 wrong candidates" in fig.get_suptitle()
 
 
@@ -165,7 +175,7 @@ def test_projection_has_the_photos_of_places_apart(tmp_path, places):
     paths = {"database": tmp_path / "database.h5", "queries": tmp_path / "queries.h5"}
     fig = same_files(
         tmp_path,
-        lambda out: projection.project(out, table=table, **paths, protocol=METRES, title="city, vlad, seed 0"),
+        lambda out: plot_projection(out, table=table, **paths, protocol=METRES, title="city, vlad, seed 0"),
     )
     assert [ax.get_title("left") for ax in fig.axes] == ["PCA", "t-SNE"]
     assert "10 random places of 10 m: 20 queries (hollow), 60 database photos" in fig.get_suptitle().replace("\n", " ")
@@ -187,11 +197,11 @@ def slow_sample(query, database, positives, radius):
         own = set(positives[q])
         distance = np.hypot(*(where - where[q]).T)
         near = [o for o in range(len(query)) if (o == q or distance[o] <= radius) and own & set(positives[o])]
-        if len(own) < 2 or own & photos or asked & set(near) or len(places) == projection.PLACES:
+        if len(own) < 2 or own & photos or asked & set(near) or len(places) == PLACES:
             continue
         photos, asked = photos | own, asked | set(near)
-        chosen = np.sort(rng.permutation(positives[q])[: projection.PHOTOS])
-        places.append((np.array([q, *(o for o in near if o != q)])[: projection.QUERIES], chosen))
+        chosen = np.sort(rng.permutation(positives[q])[:PHOTOS])
+        places.append((np.array([q, *(o for o in near if o != q)])[:QUERIES], chosen))
     return places
 
 
@@ -200,7 +210,7 @@ def test_sampled_places_are_those_of_the_definition():
     for count, radius in ((300, 4.0), (300, 30.0), (7, 1.0), (1, 1.0)):
         query, photos = (pd.DataFrame(rng.uniform(0, 100, (n, 2)), columns=["east", "north"]) for n in (count, 400))
         positives = METRES.positives(query, photos) if count == 300 else [np.arange(n % 4) for n in range(count)]
-        some = projection.sample(query, photos, positives, radius)
+        some = sample_places(query, photos, positives, radius)
         expected = slow_sample(query, photos, positives, radius)
         assert len(some) == len(expected)
         for one, other in zip(some, expected, strict=True):
@@ -212,7 +222,7 @@ def test_sampling_of_many_queries_takes_no_longer_than_looking_at_each():
     count, own = 200_000, np.arange(3)
     query = pd.DataFrame({"east": 100.0 * np.arange(count), "north": 0.0})
     start = time.process_time()
-    places = projection.sample(query, query[:3], [own] * count, 10)
+    places = sample_places(query, query[:3], [own] * count, 10)
     assert len(places) == 1
     assert time.process_time() - start < 10, "a look at all queries for each of them takes minutes"
 
@@ -220,14 +230,14 @@ def test_sampling_of_many_queries_takes_no_longer_than_looking_at_each():
 def test_places_without_coordinates_are_their_queries_own():
     nowhere = pd.DataFrame({"east": [np.nan] * 4, "north": np.nan})
     positives = [np.array([0, 1]), np.array([2, 3]), np.array([0, 1]), np.array([3])]
-    places = projection.sample(nowhere, nowhere, positives, 5)
+    places = sample_places(nowhere, nowhere, positives, 5)
     assert sorted(list(photos) for _, photos in places) == [[0, 1], [2, 3]]
     assert all(len(queries) == 1 for queries, _ in places)
 
 
 def test_pca_is_that_of_the_definition(places):
     _, x = places
-    shown = projection.projected(x)["PCA"]
+    shown = embed_2d(x)["PCA"]
     centred = x - x.mean(0)
     _, vectors = np.linalg.eigh(centred.T @ centred)
     expected = centred @ vectors[:, [-1, -2]]
@@ -238,25 +248,25 @@ def test_projection_of_too_few_places_is_a_labelled_gap(tmp_path, places):
     table, _ = places
     far = table.assign(east=table.east + 1e6 * (table.role == "query"))
     paths = {"database": tmp_path / "database.h5", "queries": tmp_path / "queries.h5"}
-    fig = projection.project(tmp_path / "a.svg", table=far, **paths, protocol=METRES, title="t")
+    fig = plot_projection(tmp_path / "a.svg", table=far, **paths, protocol=METRES, title="t")
     assert [ax.texts[0].get_text() for ax in fig.axes] == ["fewer than two places with\ntwo database photos each"] * 2
 
 
 def test_descriptors_of_crops_are_averaged(tmp_path):
     x = np.arange(30, dtype=np.float16).reshape(3, 5, 2)
     write_h5(tmp_path / "q.h5", {"raw@five_nearest": x})
-    np.testing.assert_array_equal(projection.described(tmp_path / "q.h5", "raw", [2, 0]), x[[2, 0]].mean(1))
+    np.testing.assert_array_equal(read_descriptor_rows(tmp_path / "q.h5", "raw", [2, 0]), x[[2, 0]].mean(1))
 
 
 def test_entropy_and_words_are_those_of_the_definition(tmp_path):
     a = np.zeros((1, 4, 1, 3), np.float32)
     a[0, :, 0, 0], a[0, 2, 0, 1], a[0, [1, 3], 0, 2] = 0.25, 1, [0.75, 0.25]
-    np.testing.assert_allclose(words.entropy(a)[0, 0], [2, 0, 0.811278], atol=1e-5)
+    np.testing.assert_allclose(assignment_entropy(a)[0, 0], [2, 0, 0.811278], atol=1e-5)
     photos = np.zeros((1, 3, 20, 30), np.uint8)
-    fig = words.words(tmp_path / "a.png", captions=["query 0"], photos_B3HW=photos, a_BKHW=a, title="t")
+    fig = plot_visual_words(tmp_path / "a.png", captions=["query 0"], photos_B3HW=photos, a_BKHW=a, title="t")
     _, word, bits, bar = fig.axes
     np.testing.assert_array_equal(word.images[1].get_array(), [[0, 2, 1]])  # words 0, 2 and 1 in this order of numbers
-    np.testing.assert_allclose(bits.images[1].get_array(), words.entropy(a)[0])
+    np.testing.assert_allclose(bits.images[1].get_array(), assignment_entropy(a)[0])
     assert bar.get_xlabel() == "entropy of the soft assignment (bits; at most 2)"
     shares = [text.get_text() for text in fig.legends[0].get_texts()]
     assert shares == ["word 0: 33 %", "word 1: 33 %", "word 2: 33 %"]
@@ -268,21 +278,27 @@ def test_words_of_a_checkpoint(tmp_path):
     table["path"] = [str(tmp_path / f"{number}.png") for number in range(4)]
     for number, path in enumerate(table.path):
         Image.fromarray(np.random.default_rng(number).integers(255, size=(40, 60, 3), dtype=np.uint8)).save(path)
-    image = ImageSection(height=32, width=48)
+    image = ImageConfig(height=32, width=48)
     for name in ("netvlad", "gem"):
-        backbone, aggregator = Backbone(name="vgg16", options={"width": 0.0625}), Aggregator(name=name, clusters=4)
+        backbone, aggregator = (
+            BackboneConfig(name="vgg16", options={"width": 0.0625}),
+            AggregatorConfig(name=name, clusters=4),
+        )
         torch.manual_seed(0)
-        save_checkpoint(tmp_path / f"{name}.safetensors", build(image, backbone, aggregator), backbone, aggregator)
+        save_checkpoint(
+            tmp_path / f"{name}.safetensors", build_network(image, backbone, aggregator), backbone, aggregator
+        )
     options = {"table": table, "protocol": METRES, "title": "own, vlad"}
     figures = [
-        words.seen(tmp_path / out, checkpoint=tmp_path / "netvlad.safetensors", **options) for out in ("a.png", "b.png")
+        plot_words_of_photos(tmp_path / out, checkpoint=tmp_path / "netvlad.safetensors", **options)
+        for out in ("a.png", "b.png")
     ]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     captions = [ax.get_ylabel() for ax in figures[0].axes[:12:3]]
     assert captions[1] == captions[3] == "its place"
     assert "2 x 3 local features of 4 words" in figures[0].get_suptitle()
-    with pytest.raises(BadInput, match="no visual words"):
-        words.seen(tmp_path / "c.png", checkpoint=tmp_path / "gem.safetensors", **options)
+    with pytest.raises(InputError, match="no visual words"):
+        plot_words_of_photos(tmp_path / "c.png", checkpoint=tmp_path / "gem.safetensors", **options)
 
 
 @pytest.fixture
@@ -291,11 +307,11 @@ def comparison():
     one = recalls("pitts30k", runs=("a_b", "c"), forms=("raw",)).assign(protocol="25 m")
     two = recalls("msls_val", runs=("a_b",), forms=("raw",)).assign(protocol="own")
     given = {"train_set": "x", "index": "flat", "chosen_by": "last epoch"}
-    return beside([one.assign(**given), two.assign(**given)])
+    return compare_with_published([one.assign(**given), two.assign(**given)])
 
 
 def test_the_wide_table_has_a_column_a_dataset_protocol_and_k(comparison):
-    wide = tables.wide(comparison)
+    wide = wide_table(comparison)
     ours = comparison[(comparison.origin == "ours") & (comparison.run == "c") & (comparison.k == 5)]
     assert wide.loc[("ours", "c, raw 256-D", 1), ("pitts30k", "25 m", 1300, 5, "recall")] == pytest.approx(
         100 * ours.recall.iloc[0]
@@ -319,8 +335,8 @@ def parsed(text):
 
 
 def test_latex_parses_and_marks_the_best_and_the_second_of_ours(comparison):
-    wide = tables.wide(comparison)
-    text = tables.latex(wide)
+    wide = wide_table(comparison)
+    text = to_latex(wide)
     assert text.count("{") == text.count("}")
     columns, rows = parsed(text)
     spans = [sum(int(n) for n in re.findall(r"multicolumn\{(\d)\}", " ".join(row))) for row in rows[:3]]
@@ -338,17 +354,17 @@ def test_latex_parses_and_marks_the_best_and_the_second_of_ours(comparison):
     assert rows[5][5:] == ["--"] * 3
     assert not any("textbf" in cell or "underline" in cell for row in rows[6:] for cell in row)
     low, high = (wide[("pitts30k", "25 m", 1300, 1, name)].iloc[0] for name in ("low", "high"))
-    assert f"[{low:.1f}, {high:.1f}]" in tables.latex(wide, intervals=True)
-    assert tables.escaped("a_b & 5 % ~") == r"a\_b \& 5 \% \textasciitilde{}"
+    assert f"[{low:.1f}, {high:.1f}]" in to_latex(wide, intervals=True)
+    assert escape_latex("a_b & 5 % ~") == r"a\_b \& 5 \% \textasciitilde{}"
 
 
 def test_the_table_has_the_ks_that_were_measured_and_the_number_of_seeds():
     given = {"train_set": "x", "index": "flat", "chosen_by": "last epoch", "protocol": "25 m"}
     for ks, shown in (((2, 3, 4, 6), [2, 3, 4]), ((1, 2, 3, 5, 10, 20, 100), [1, 5, 10, 20]), ((50,), [50])):
-        table = tables.wide(beside([recalls("pitts30k", ks=ks, seeds=3).assign(**given)]))
+        table = wide_table(compare_with_published([recalls("pitts30k", ks=ks, seeds=3).assign(**given)]))
         assert list(table.columns.unique("k")) == shown
         assert set(table.index[table.index.get_level_values("origin") == "ours"].get_level_values("seeds")) == {3}
-        text = tables.markdown(table)
+        text = to_markdown(table)
         assert "| vlad, raw 256-D | 3 |" in text
         assert "Queries: 1,300 of pitts30k, 25 m." in text
 
@@ -356,17 +372,17 @@ def test_the_table_has_the_ks_that_were_measured_and_the_number_of_seeds():
 def test_equal_numbers_share_their_place():
     values = pd.DataFrame(
         [[10.04, 3.0], [10.01, 2.0], [9.0, np.nan]],
-        index=pd.MultiIndex.from_product([["ours"], list("abc"), [1]], names=tables.ROW),
+        index=pd.MultiIndex.from_product([["ours"], list("abc"), [1]], names=ROW),
     )
-    assert tables.places(values).to_numpy().tolist() == [["best", "best"], ["best", "second"], ["second", ""]]
+    assert rank_marks(values).to_numpy().tolist() == [["best", "best"], ["best", "second"], ["second", ""]]
 
 
 def test_markdown_and_csv_have_the_same_numbers(comparison):
-    wide = tables.wide(comparison)
-    lines = [line.strip("|").split("|") for line in tables.markdown(wide).split("\n\n")[0].splitlines()]
+    wide = wide_table(comparison)
+    lines = [line.strip("|").split("|") for line in to_markdown(wide).split("\n\n")[0].splitlines()]
     assert {len(line) for line in lines} == {8}
     assert lines[0][2].strip() == "pitts30k, 25 m: R@1"
-    flat = tables.flat(wide)
+    flat = flat_table(wide)
     for line, row in zip(lines[2:], flat.itertuples(index=False), strict=True):
         shown = re.sub(r"[*]+|</?u>", "", line[2]).strip()
         value = flat.loc[flat.run == row.run, "pitts30k, 25 m: R@1"].iloc[0]

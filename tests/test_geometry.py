@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.data.geometry import utm, within
+from vprlib.data.geometry import to_utm, within
 
 # quarters of a metre around a UTM origin: every square of a distance is exact in float64
 points = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), max_size=30)
@@ -52,14 +52,14 @@ def meridian_arc(latitude):
 
 @pytest.mark.parametrize("latitude", [-55.0, -0.5, 0.5, 40.0, 70.0])
 def test_a_central_meridian_is_the_closed_form(latitude):
-    east, north, zone = utm([latitude], [15.0])
+    east, north, zone = to_utm([latitude], [15.0])
     assert zone == ("33S" if latitude < 0 else "33N")
     assert east[0] == pytest.approx(500_000, abs=1e-3)
     assert north[0] == pytest.approx(0.9996 * meridian_arc(latitude) + (1e7 if latitude < 0 else 0), abs=1e-2)
 
 
 def test_positions_published_with_both_coordinates_agree():
-    east, north, zone = utm([37.74472, 37.80027], [-122.50057, -122.43260])
+    east, north, zone = to_utm([37.74472, 37.80027], [-122.50057, -122.43260])
     assert zone == "10N"
     assert np.allclose(east, [544000.32, 549951.21], atol=1)
     assert np.allclose(north, [4177609.18, 4183806.53], atol=1)
@@ -67,14 +67,14 @@ def test_positions_published_with_both_coordinates_agree():
 
 def test_one_zone_holds_distances_across_its_edge_the_equator_and_the_date_line():
     for latitude, longitude in (([1e-3, -1e-3], [9, 9]), ([0, 0], [11.999, 12.001]), ([0, 0], [179.999, -179.999])):
-        east, north, _ = utm(latitude, longitude)
+        east, north, _ = to_utm(latitude, longitude)
         assert np.hypot(*np.diff([east, north])) == pytest.approx(222, abs=2)
 
 
 def test_positions_that_utm_cannot_hold_together_are_refused(refused):
     with refused("longitude 30", "20 degrees", "one UTM zone"):
-        utm([50, 50, 50], [10, 10, 30])
+        to_utm([50, 50, 50], [10, 10, 30])
     for latitude, longitude in ((np.nan, 0), (89, 0), (0, 181)):
         with refused("no position"):
-            utm([0, latitude], [0, longitude])
-    assert [len(part) for part in utm([], [])] == [0, 0, 0]
+            to_utm([0, latitude], [0, longitude])
+    assert [len(part) for part in to_utm([], [])] == [0, 0, 0]

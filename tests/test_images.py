@@ -7,8 +7,11 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from vprlib.config import Jitter
-from vprlib.images.loader import Photos, batches, chunks, decode, framed, jittered, normalise, shape
+from vprlib.config import JitterConfig
+from vprlib.images.augment import jitter_colours, normalize_photos
+from vprlib.images.decode import decode_photo, upright_shape
+from vprlib.images.framing import fit_to_size
+from vprlib.images.loader import PhotoDataset, batched, load_batches
 
 
 def channels_first(image):
@@ -17,7 +20,7 @@ def channels_first(image):
 
 def test_a_png_decodes_to_its_pixels(tmp_path, photo):
     pixels = photo(tmp_path / "a.png", seed=0)
-    found = framed(decode(tmp_path / "a.png"), (24, 32), "fixed")
+    found = fit_to_size(decode_photo(tmp_path / "a.png"), (24, 32), "fixed")
     assert found.dtype == torch.uint8
     np.testing.assert_array_equal(found.numpy(), pixels.transpose(2, 0, 1))
 
@@ -32,10 +35,12 @@ def test_every_kind_of_png_becomes_rgb(mode, tmp_path):
     image.save(tmp_path / "a.png")
     expected = np.repeat(values[None], 3, 0) if mode == "I;16" else channels_first(image)
     for size in ((24, 32), (12, 16)):
-        found = framed(decode(tmp_path / "a.png"), size, "fixed")
+        found = fit_to_size(decode_photo(tmp_path / "a.png"), size, "fixed")
         assert found.dtype == torch.uint8
         assert found.shape == (3, *size)
-    np.testing.assert_allclose(framed(decode(tmp_path / "a.png"), (24, 32), "fixed").numpy(), expected, atol=1)
+    np.testing.assert_allclose(
+        fit_to_size(decode_photo(tmp_path / "a.png"), (24, 32), "fixed").numpy(), expected, atol=1
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -45,7 +50,7 @@ def test_a_photo_is_turned_upright_by_its_exif(orientation, tmp_path, photo):
     photo(tmp_path / "a.jpg", seed=1, exif=exif, quality=95)
     with Image.open(tmp_path / "a.jpg") as image:
         upright = ImageOps.exif_transpose(image)
-    found = framed(decode(tmp_path / "a.jpg"), upright.size[::-1], "fixed").numpy()
+    found = fit_to_size(decode_photo(tmp_path / "a.jpg"), upright.size[::-1], "fixed").numpy()
     difference = np.abs(found.astype(int) - channels_first(upright))
     assert difference.mean() < 3, "JPEG decoders differ by a few levels, turned photos by many"
 
@@ -53,25 +58,27 @@ def test_a_photo_is_turned_upright_by_its_exif(orientation, tmp_path, photo):
 def test_resizing_averages_what_it_leaves_out(tmp_path, photo):
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
-    found = framed(decode(tmp_path / "stripes.png"), (8, 8), "fixed").numpy()
+    found = fit_to_size(decode_photo(tmp_path / "stripes.png"), (8, 8), "fixed").numpy()
     assert found.shape == (3, 8, 8)
     assert np.abs(found.astype(int) - 127).max() <= 16
     image = Image.fromarray(photo(tmp_path / "a.png", seed=2, size=(64, 48)))
     smaller = channels_first(image.resize((20, 15), Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(framed(decode(tmp_path / "a.png"), (15, 20), "fixed").numpy(), smaller, atol=2)
+    np.testing.assert_allclose(
+        fit_to_size(decode_photo(tmp_path / "a.png"), (15, 20), "fixed").numpy(), smaller, atol=2
+    )
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png"])
 def test_a_truncated_or_missing_photo_is_named_in_one_line(kind, tmp_path, photo, refused):
     path = tmp_path / f"a.{kind}"
     with refused(path, "no such file"):
-        framed(decode(path), (24, 32), "fixed")
+        fit_to_size(decode_photo(path), (24, 32), "fixed")
     photo(path, seed=3)
     content = path.read_bytes()
     for kept in (content[:-60], content[: len(content) // 2], content[:20], b"", b"no photo"):
         path.write_bytes(kept)
         with refused(path, "cannot be decoded"):
-            framed(decode(path), (24, 32), "fixed")
+            fit_to_size(decode_photo(path), (24, 32), "fixed")
 
 
 def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, repository):
@@ -80,8 +87,8 @@ def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, 
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    code = "import sys; from vprlib.io.files import BadInput; from vprlib.images.loader import decode\n"
-    code += "try: decode(sys.argv[1])\nexcept BadInput as error: print(error)"
+    code = "import sys; from vprlib.exceptions import InputError; from vprlib.images.decode import decode_photo\n"
+    code += "try: decode_photo(sys.argv[1])\nexcept InputError as error: print(error)"
     done = subprocess.run(
         [sys.executable, "-c", code, path], cwd=repository, capture_output=True, text=True, check=False
     )
@@ -92,7 +99,7 @@ def test_a_damaged_png_is_named_and_does_not_crash_the_process(tmp_path, photo, 
 def test_normalising_takes_out_mean_and_deviation():
     x = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).to(torch.uint8)
     section = SimpleNamespace(mean=(0.5, 0.25, 0.1), std=(0.2, 0.3, 1 / 255))
-    found = normalise(x, section, "cpu")
+    found = normalize_photos(x, section, "cpu")
     mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (section.mean, section.std))
     torch.testing.assert_close(found.double(), (x.double() / 255 - mean) / std, atol=1e-4, rtol=1e-6)
     assert found.dtype == torch.float32
@@ -101,7 +108,7 @@ def test_normalising_takes_out_mean_and_deviation():
 
 def test_chunks_cut_without_loss():
     for count, size in ((0, 3), (1, 3), (6, 3), (7, 3)):
-        found = chunks(np.arange(count), size)
+        found = batched(np.arange(count), size)
         assert [number for part in found for number in part] == list(range(count))
         assert all(len(part) == size for part in found[:-1])
         assert all(isinstance(number, int) for part in found for number in part)
@@ -111,22 +118,22 @@ def test_chunks_cut_without_loss():
 def test_batches_come_in_the_order_asked_for_and_errors_in_one_line(workers, tmp_path, photo, refused):
     paths = [tmp_path / f"{number}.png" for number in range(4)]
     pixels = [photo(path, seed=number).transpose(2, 0, 1) for number, path in enumerate(paths)]
-    photos = Photos([*paths, tmp_path / "none.png"], 24, 32)
+    photos = PhotoDataset([*paths, tmp_path / "none.png"], 24, 32)
     state = torch.get_rng_state()
-    found = list(batches(photos, [[3, 1], [0], [1, 2, 0]], workers=workers))
+    found = list(load_batches(photos, [[3, 1], [0], [1, 2, 0]], workers=workers))
     for batch, numbers in zip(found, ([3, 1], [0], [1, 2, 0]), strict=True):
         np.testing.assert_array_equal(batch.numpy(), np.stack([pixels[number] for number in numbers]))
     assert torch.equal(torch.get_rng_state(), state)
     with refused("none.png: no such file"):
-        list(batches(photos, [[0], [4]], workers=workers))
+        list(load_batches(photos, [[0], [4]], workers=workers))
 
 
 def test_jitter_is_torchvision_s_in_a_random_order_and_each_photo_s_own():
     from torchvision.transforms.v2 import functional as colours
 
     photos = torch.randint(256, (3, 3, 8, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    settings = Jitter(brightness=0.7, contrast=0.6, saturation=0.5, hue=0.4)
-    found = jittered(photos, settings, [(0, n) for n in range(3)], "cpu")
+    settings = JitterConfig(brightness=0.7, contrast=0.6, saturation=0.5, hue=0.4)
+    found = jitter_colours(photos, settings, [(0, n) for n in range(3)], "cpu")
     for number, photo in enumerate(photos):
         rng = np.random.default_rng((0, number))
         expected = photo.float() / 255
@@ -135,19 +142,19 @@ def test_jitter_is_torchvision_s_in_a_random_order_and_each_photo_s_own():
             low, high = (-reach, reach) if name == "hue" else (1 - reach, 1 + reach)
             expected = getattr(colours, f"adjust_{name}")(expected, rng.uniform(low, high))
         torch.testing.assert_close(found[number], 255 * expected, rtol=0, atol=0)
-    alone = jittered(photos[1:2], settings, [(0, 1)], "cpu")
+    alone = jitter_colours(photos[1:2], settings, [(0, 1)], "cpu")
     torch.testing.assert_close(alone[0], found[1], rtol=0, atol=0)
-    assert not torch.equal(jittered(photos[1:2], settings, [(0, 7)], "cpu"), alone)
+    assert not torch.equal(jitter_colours(photos[1:2], settings, [(0, 7)], "cpu"), alone)
     assert 0 <= found.min() <= found.max() <= 255
 
 
 def test_a_jitter_of_one_kind_leaves_the_others():
     photos = torch.randint(256, (1, 3, 8, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    brighter = jittered(photos, Jitter(brightness=0.5), [(0, 3)], "cpu")
+    brighter = jitter_colours(photos, JitterConfig(brightness=0.5), [(0, 3)], "cpu")
     scale = np.random.default_rng((0, 3))
     scale.permutation(1)
     torch.testing.assert_close(brighter, (photos * scale.uniform(0.5, 1.5)).clamp(0, 255).float(), atol=1e-3, rtol=0)
-    assert not Jitter()
+    assert not JitterConfig()
 
 
 @pytest.mark.parametrize("size", [(40, 60), (60, 40), (24, 32), (90, 31)])
@@ -160,7 +167,7 @@ def test_framings_keep_the_shape_or_cut_it_off(tmp_path, photo, size):
     at = lambda photo_CHW: photo_CHW[:2].float().mean((1, 2)) / 255  # noqa: E731 the place of a part's middle
 
     def seen(framing):
-        return Photos([tmp_path / "ramp.png"], 24, 32, framing)[0]
+        return PhotoDataset([tmp_path / "ramp.png"], 24, 32, framing)[0]
 
     shorter = seen("shorter")
     assert min(shorter.shape[1:]) == 32
@@ -183,13 +190,13 @@ def test_a_photo_s_shape_is_read_from_its_header(orientation, tmp_path, photo):
     exif = Image.Exif()
     exif[0x0112] = orientation
     photo(tmp_path / "a.jpg", seed=1, exif=exif)
-    assert shape(tmp_path / "a.jpg") == decode(tmp_path / "a.jpg").shape[1:]
+    assert upright_shape(tmp_path / "a.jpg") == decode_photo(tmp_path / "a.jpg").shape[1:]
 
 
 def test_photos_of_one_shape_pass_together(tmp_path, photo):
     sizes = [(32, 24), (24, 32), (32, 24), (40, 24), (32, 24)]
     for number, size in enumerate(sizes):
         photo(tmp_path / f"{number}.png", seed=number, size=size)
-    photos = Photos([tmp_path / f"{number}.png" for number in range(5)], 24, 32, "shorter")
+    photos = PhotoDataset([tmp_path / f"{number}.png" for number in range(5)], 24, 32, "shorter")
     assert photos.lots([4, 3, 2, 1, 0], 2) == [[0, 2], [4], [1], [3]]
-    assert Photos(photos.paths, 24, 32).lots([4, 3, 2], 2) == [[0, 1], [2]]
+    assert PhotoDataset(photos.paths, 24, 32).lots([4, 3, 2], 2) == [[0, 1], [2]]

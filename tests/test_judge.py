@@ -6,26 +6,28 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from vprlib.data.dataset import Protocol, read_table, select
 from vprlib.data.geometry import within
-from vprlib.evaluation import recall_table as judging
-from vprlib.evaluation.recall import Searched, chance, searched, suppress_views
-from vprlib.evaluation.recall_table import chosen_by, conditions, join, ratios
-from vprlib.io import files
-from vprlib.retrieval.search import search
+from vprlib.data.image_table import read_image_table, select_rows
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.predictions import Predictions, load_predictions
+from vprlib.evaluation.query_table import distance_ratios, per_query_table
+from vprlib.evaluation.recall import random_recall, suppress_views
+from vprlib.evaluation.recall_table import epoch_selection, join_results, query_conditions, recall_table
+from vprlib.io.files import read_h5, write_csv, write_h5
+from vprlib.retrieval.search import search_database
 
 MODEL = {"epoch": 3, "train": {"margin": 0.3, "best_by": 5}}
 FOUR = Protocol("4 m", radius=4)
 
 
 def judge(images, ranking, protocol, **options):
-    found = searched(images=images, ranking=ranking, protocol=protocol)
-    return judging.judge(found, images=images, ranking=ranking, protocol=protocol, **options)
+    found = load_predictions(images=images, ranking=ranking, protocol=protocol)
+    return recall_table(found, images=images, ranking=ranking, protocol=protocol, **options)
 
 
 def answers(images, ranking, protocol, **options):
-    found = searched(images=images, ranking=ranking, protocol=protocol)
-    return judging.answers(found, images=images, protocol=protocol, **options)
+    found = load_predictions(images=images, ranking=ranking, protocol=protocol)
+    return per_query_table(found, images=images, protocol=protocol, **options)
 
 
 def slow_recall(k, ranking, positives):
@@ -48,11 +50,11 @@ def made(tmp_path):
     table["path"] = [f"{number}.jpg" for number in table.index]
     table["city"] = np.where(table.east < 30, "left", "right")
     table["easy"] = table.index % 2
-    files.write_csv(tmp_path / "images.csv", table)
+    write_csv(tmp_path / "images.csv", table)
     for name, count in (("database", 12), ("queries", 9)):
         arrays = {kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 8), ("whitened", 4))}
-        files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "f" * 64, "model": json.dumps(MODEL)})
-    search(
+        write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "f" * 64, "model": json.dumps(MODEL)})
+    search_database(
         tmp_path / "ranking.h5",
         database=tmp_path / "database.h5",
         queries=tmp_path / "queries.h5",
@@ -77,24 +79,26 @@ def test_judged_rows_agree_with_the_definition(made, views):
     assert rows.dim.tolist() == [8, 8, 4, 4]
     positives = [[2 * (number % 6), 2 * (number % 6) + 1] for number in range(8)] + [[]]
     for row in rows.itertuples():
-        (ranking,) = files.read_h5(made["ranking"], f"all/{row.descriptor}/ranking")
+        (ranking,) = read_h5(made["ranking"], f"all/{row.descriptor}/ranking")
         if views:
             ranking = suppress_views(ranking, np.arange(12) // 2, 10)
         assert row.recall == pytest.approx(slow_recall(row.k, ranking, positives), abs=1e-15)
         interval = binomtest(round(9 * row.recall), 9).proportion_ci(0.95, method="wilson")
         assert (row.low, row.high) == pytest.approx((interval.low, interval.high), abs=1e-7)
         places = [sorted({right // 2 for right in rights}) for rights in positives]
-        assert row.chance == (chance([row.k], places, 6) if views else chance([row.k], positives, 12))[row.k]
+        assert (
+            row.chance == (random_recall([row.k], places, 6) if views else random_recall([row.k], positives, 12))[row.k]
+        )
         assert (row.queries, row.database, row.without_positives, row.radius, row.unit) == (9, 12, 1, 4, "m")
         assert (row.epoch, row.checkpoint, row.config, row.protocol) == (3, "f" * 12, "12345678e901", "4 m")
         assert (row.condition, row.train_set, row.chosen_by) == ("all", "mine", "last epoch")  # val has no query
 
 
 def test_a_protocol_may_ask_some_queries_only(made):
-    table = read_table(made["images"])
-    easy = select(table, "test", "query").easy == 1
+    table = read_image_table(made["images"])
+    easy = select_rows(table, "test", "query").easy == 1
     rows = judge(**made, ks=(1, 3), protocol=replace(FOUR, name="easy", queries="easy"))
-    everything = searched(images=made["images"], ranking=made["ranking"], protocol=FOUR)
+    everything = load_predictions(images=made["images"], ranking=made["ranking"], protocol=FOUR)
     for row in rows.itertuples():
         some = [right for right, one in zip(everything.positives, easy, strict=True) if one]
         ranking = everything.rankings[row.descriptor][easy]
@@ -103,11 +107,11 @@ def test_a_protocol_may_ask_some_queries_only(made):
 
 
 def test_a_protocol_may_search_each_city_alone(made):
-    table = read_table(made["images"])
-    query, database = select(table, "test", "query"), select(table, "test", "database")
+    table = read_image_table(made["images"])
+    query, database = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     protocol = replace(FOUR, within="city", radius=11)
-    found = searched(images=made["images"], ranking=made["ranking"], protocol=protocol)
-    everywhere = searched(images=made["images"], ranking=made["ranking"], protocol=FOUR)
+    found = load_predictions(images=made["images"], ranking=made["ranking"], protocol=protocol)
+    everywhere = load_predictions(images=made["images"], ranking=made["ranking"], protocol=FOUR)
     same = [[row for row in range(12) if database.city[row] == city] for city in query.city]
     for q in range(9):
         (near,) = within(query.loc[[q], ["east", "north"]], database[["east", "north"]], 11)
@@ -117,16 +121,16 @@ def test_a_protocol_may_search_each_city_alone(made):
         assert kept[: len(shown)] == shown  # of the 10 nearest of all, those of its city, in their order
         assert sorted(kept) == same[q]
     rows = judge(**made, ks=(1,), protocol=protocol)
-    lucky = [chance([1], [found.positives[q]], len(same[q]))[1] for q in range(9)]
+    lucky = [random_recall([1], [found.positives[q]], len(same[q]))[1] for q in range(9)]
     assert rows.chance[0] == pytest.approx(np.mean(lucky), abs=1e-12)
 
 
 def test_a_split_without_queries_or_a_protocol_without_any_is_refused(made, refused):
     with refused(made["images"], "'hard'"):
-        table = read_table(made["images"]).assign(hard=0)
-        files.write_csv(made["images"], table)
+        table = read_image_table(made["images"]).assign(hard=0)
+        write_csv(made["images"], table)
         judge(**made, ks=(1,), protocol=replace(FOUR, queries="hard"))
-    files.write_csv(made["images"], table[~((table.split == "test") & (table.role == "query"))])
+    write_csv(made["images"], table[~((table.split == "test") & (table.role == "query"))])
     with refused(made["images"], "no query"):
         judge(**made, ks=(1,), protocol=FOUR)
 
@@ -136,7 +140,7 @@ def test_a_ranking_of_other_images_or_too_short_is_refused(made, refused):
         judge(**made, ks=(1, 11), protocol=FOUR)
     table = pd.read_csv(made["images"], dtype={"place": str})
     for fewer in (table.iloc[:-1], table.drop(index=[12, 13])):  # a query less, two database images less
-        files.write_csv(made["images"], fewer)
+        write_csv(made["images"], fewer)
         with refused(made["ranking"], made["images"]):
             judge(**made, ks=(1,), protocol=FOUR)
 
@@ -145,17 +149,17 @@ def test_joined_tables_are_all_of_the_configuration(made, refused, tmp_path):
     one = judge(**made, ks=(1, 3), protocol=FOUR)
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for path, config in zip(paths, ("12345678e901", "000000000012"), strict=True):
-        files.write_csv(path, one.assign(config=config, recall=0.1 + 0.2))
-    joined = join(paths, ["12345678e901", "000000000012"])
+        write_csv(path, one.assign(config=config, recall=0.1 + 0.2))
+    joined = join_results(paths, ["12345678e901", "000000000012"])
     assert joined.config.tolist() == 4 * ["12345678e901"] + 4 * ["000000000012"]
     assert (joined.recall == 0.1 + 0.2).all()
     with refused(paths[0], "another configuration"):
-        join(paths, ["000000000012", "12345678e901"])
+        join_results(paths, ["000000000012", "12345678e901"])
 
 
 def test_queries_of_a_condition_have_rows_of_their_own(made):
     rows = judge(**made, ks=(1, 3), protocol=FOUR, by=["city", "easy"])
-    everything = searched(images=made["images"], ranking=made["ranking"], protocol=FOUR)
+    everything = load_predictions(images=made["images"], ranking=made["ranking"], protocol=FOUR)
     assert list(rows.condition.unique()) == ["all", "city=left", "city=right", "easy=0", "easy=1"]
     assert rows[rows.condition == "all"].equals(
         judge(**made, ks=(1, 3), protocol=FOUR).set_axis(rows.index[rows.condition == "all"])
@@ -166,12 +170,12 @@ def test_queries_of_a_condition_have_rows_of_their_own(made):
         some = [everything.positives[q] for q in chosen]
         assert row.recall == pytest.approx(slow_recall(row.k, everything.rankings[row.descriptor][chosen], some))
         assert (row.queries, row.without_positives) == (len(chosen), sum(not len(right) for right in some))
-        assert row.chance == pytest.approx(chance([row.k], some, 12)[row.k])
+        assert row.chance == pytest.approx(random_recall([row.k], some, 12)[row.k])
 
 
 def test_conditions_name_missing_values_and_refuse_unknown_columns(refused):
     query = pd.DataFrame({"light": ["day", None, "night", "day"], "season": [1.0, np.nan, 2.0, 2.0]})
-    found = {name: rows.tolist() for name, rows in conditions(query, ["light", "season"], "i").items()}
+    found = {name: rows.tolist() for name, rows in query_conditions(query, ["light", "season"], "i").items()}
     assert found == {
         "all": [0, 1, 2, 3],
         "light=day": [0, 3],
@@ -182,23 +186,23 @@ def test_conditions_name_missing_values_and_refuse_unknown_columns(refused):
         "season=none": [1],
     }
     with refused("evaluate.by: i", "'ligth'", "did you mean 'light'?"):
-        conditions(query, ["ligth"], "i")
+        query_conditions(query, ["ligth"], "i")
 
 
 @pytest.mark.parametrize("views", [None, 2])
 @pytest.mark.parametrize("inside", [None, "city"])
 def test_answers_agree_with_the_definition(made, views, inside):
     protocol = replace(FOUR, views_per_place=views, within=inside)
-    table = read_table(made["images"])
-    query, database = select(table, "test", "query"), select(table, "test", "database")
+    table = read_image_table(made["images"])
+    query, database = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     sources = {name: made[name] for name in ("images", "ranking", "config")}
     rows = answers(**sources, ks=(1, 3), protocol=protocol, by=["city"])
     assert len(rows) == 2 * 9
-    found = searched(images=made["images"], ranking=made["ranking"], protocol=protocol)
+    found = load_predictions(images=made["images"], ranking=made["ranking"], protocol=protocol)
     for number, row in enumerate(rows.itertuples()):
         q = number % 9
         (near,) = within(query.loc[[q], ["east", "north"]], database[["east", "north"]], 4)
-        ranking, score = files.read_h5(
+        ranking, score = read_h5(
             made["ranking"], *(f"{inside or 'all'}/{row.descriptor}/{name}" for name in ("ranking", "score"))
         )
         seen, kept = set(), []
@@ -239,22 +243,22 @@ def test_the_second_place_lies_beyond_the_radius_of_the_first_candidate():
     ranking = np.array([[0, 1, 2, 3], [0, 1, 2, -1], [1, 3, 2, 0], [0, -1, -1, -1], [0, 3, 1, 2], [-1, -1, -1, -1]])
     score = np.array([[0.9, 0.8, 0.7, 0.6]] * 6)
     score[4, :2] = 1  # twice the very same descriptor: nothing tells the first place from the second
-    found = Searched(None, database, [], {"raw": ranking}, {"raw": score}, {}, {})
+    found = Predictions(None, database, [], {"raw": ranking}, {"raw": score}, {}, {})
     far = np.sqrt(2 - 2 * score[0])
     expected = [far[0] / far[3], far[0] / far[2], far[0] / far[1], 1, 1, np.nan]
-    np.testing.assert_allclose(ratios(found, "raw", 4), expected)
-    np.testing.assert_allclose(ratios(found, "raw", 3.5)[0], far[0] / far[2])
+    np.testing.assert_allclose(distance_ratios(found, "raw", 4), expected)
+    np.testing.assert_allclose(distance_ratios(found, "raw", 3.5)[0], far[0] / far[2])
 
 
 def test_a_query_without_candidates_has_an_empty_answer(made):
     table = pd.read_csv(made["images"], dtype={"place": str})
-    files.write_csv(made["images"], table.assign(city=table.city.where(table.index < len(table) - 1, "nowhere")))
+    write_csv(made["images"], table.assign(city=table.city.where(table.index < len(table) - 1, "nowhere")))
     arrays = {}
     for kind in ("raw", "whitened"):
-        ranking, score = files.read_h5(made["ranking"], f"city/{kind}/ranking", f"city/{kind}/score")
+        ranking, score = read_h5(made["ranking"], f"city/{kind}/ranking", f"city/{kind}/score")
         ranking[-1], score[-1] = -1, -np.inf
         arrays |= {f"city/{kind}/ranking": ranking, f"city/{kind}/score": score, f"city/{kind}/dim": 4}
-    files.write_h5(made["ranking"], arrays, {"checkpoint": "f", "model": "{}"})
+    write_h5(made["ranking"], arrays, {"checkpoint": "f", "model": "{}"})
     sources = {name: made[name] for name in ("images", "ranking", "config")}
     last = answers(**sources, ks=(1, 3), protocol=replace(FOUR, within="city")).iloc[8]
     assert last[["rank", "top", "score", "ratio", "error@1", "error@3"]].isna().all()
@@ -278,7 +282,7 @@ def test_the_chosen_epoch_names_who_chose_it(tmp_path):
     def said(training, tested, checkpoint="best", epoch=3):
         trained = MODEL | {"epoch": epoch}
         paths = {"training": tmp_path / f"{training}.csv", "images": tmp_path / f"{tested}.csv"}
-        return chosen_by(checkpoint=checkpoint, trained=trained, train_set=training, **paths)
+        return epoch_selection(checkpoint=checkpoint, trained=trained, train_set=training, **paths)
 
     assert said("own", "own") == said("own", "other") == "val recall@5 of own"
     assert said("own", "own", checkpoint="last") == said("noval", "own") == "last epoch"
@@ -287,16 +291,16 @@ def test_the_chosen_epoch_names_who_chose_it(tmp_path):
 
 
 def test_a_table_that_lacks_what_a_protocol_needs_is_refused(made, refused):
-    files.write_csv(made["images"], read_table(made["images"]).drop(columns="city").assign(place=None))
+    write_csv(made["images"], read_image_table(made["images"]).drop(columns="city").assign(place=None))
     for wanted, column in (
         ({"within": "city"}, "city"),
         ({"queries": "hard"}, "hard"),
         ({"views_per_place": 2}, "place"),
     ):
         with refused(made["images"], f"'{column}'", "-R index"):
-            searched(images=made["images"], ranking=made["ranking"], protocol=replace(FOUR, **wanted))
+            load_predictions(images=made["images"], ranking=made["ranking"], protocol=replace(FOUR, **wanted))
 
 
 def test_a_query_without_positives_is_never_right_by_chance():
-    assert chance([1, 5], [[]], 0) == {1: 0, 5: 0}
-    assert chance([5], [[], [1]], 3) == {5: 0.5}
+    assert random_recall([1, 5], [[]], 0) == {1: 0, 5: 0}
+    assert random_recall([5], [[], [1]], 3) == {5: 0.5}

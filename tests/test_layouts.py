@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from vprlib import registry
-from vprlib.config import parse
-from vprlib.data.catalogue import find
-from vprlib.data.dataset import select
-from vprlib.data.datasets import tokyotm
+from vprlib.config import parse_config
+from vprlib.data.catalogue import get_dataset
 from vprlib.data.datasets.pittsburgh import PITTS250K
-from vprlib.data.datasets.tokyotm import TOKYOTM
-from vprlib.data.layouts import dbstruct
+from vprlib.data.datasets.tokyotm import SPLITS, TOKYOTM
+from vprlib.data.image_table import select_rows
+from vprlib.data.layouts.dbstruct import read_dbstruct
+from vprlib.registry import FAMILIES, load_object
 
 FOLDERS = {"database": "images", "query": "queries"}
 HALF = np.arange(6.0).reshape(2, 3)
@@ -65,7 +64,7 @@ def write_v73(path, struct):
 
 
 def read(root, mat="x.mat"):
-    return dbstruct.index(root, splits={"test": mat}, folders=FOLDERS, place=lambda names: names)
+    return read_dbstruct(root, splits={"test": mat}, folders=FOLDERS, place=lambda names: names)
 
 
 def expected(table, queries=2):
@@ -135,7 +134,7 @@ def test_tokyo_time_machine_has_times_and_no_photo_that_finds_itself(tmp_path, r
         struct = stamped(stamps=True)
         for field in ("dbImageFns", "qImageFns"):
             struct[field] = cells([f"{split}/{name[0]}" for name in struct[field]])
-        savemat(tmp_path / tokyotm.SPLITS[split], {"dbStruct": struct})
+        savemat(tmp_path / SPLITS[split], {"dbStruct": struct})
     dataset = replace(TOKYOTM, root=tmp_path)
     table = dataset.table()
     train = table[table.split == "train"]
@@ -145,16 +144,16 @@ def test_tokyo_time_machine_has_times_and_no_photo_that_finds_itself(tmp_path, r
         f"train/p/{one}" for one in ("0/201304", "0/201506", "0/201506", "1/200907")
     ]
     assert [found.tolist() for found in dataset.positives(table, "val")] == [[1, 2], [3]]
-    query, database = select(table, "val", "query"), select(table, "val", "database")
+    query, database = select_rows(table, "val", "query"), select_rows(table, "val", "database")
     any_time = dataset.protocols[1].positives(query, database)
     assert [found.tolist() for found in any_time] == [[0, 1, 2], [3]]
     assert not table.path.duplicated().any()
-    savemat(tmp_path / tokyotm.SPLITS["val"], {"dbStruct": {k: v for k, v in struct.items() if "Time" not in k}})
+    savemat(tmp_path / SPLITS["val"], {"dbStruct": {k: v for k, v in struct.items() if "Time" not in k}})
     with refused(tmp_path, "'25 m, another time'", "'time'"):
         dataset.table()
     struct["qTimeStamp"] = struct["qTimeStamp"][:, :1]
-    savemat(tmp_path / tokyotm.SPLITS["val"], {"dbStruct": struct})
-    with refused(tmp_path / tokyotm.SPLITS["val"], "qTimeStamp", "1 x 2"):
+    savemat(tmp_path / SPLITS["val"], {"dbStruct": struct})
+    with refused(tmp_path / SPLITS["val"], "qTimeStamp", "1 x 2"):
         dataset.table()
 
 
@@ -174,19 +173,19 @@ def test_published_ground_truth_agrees_with_the_published_struct(real_data):
     root = real_data / "pitts30k_test"
     with np.load(root / "pitts30k_test.npz", allow_pickle=False) as file:
         published = {"database": file["utmDb"], "query": file["utmQ"]}
-    index = partial(dbstruct.index, splits={"test": "pitts30k_test.mat"}, folders={"database": "", "query": "q"})
+    index = partial(read_dbstruct, splits={"test": "pitts30k_test.mat"}, folders={"database": "", "query": "q"})
     table = index(root, place=lambda names: names)
     for role, where in published.items():
         assert np.array_equal(where, table.loc[table.role == role, ["east", "north"]])
 
 
-PUBLISHED = [name for name in registry.FAMILIES["dataset"] if not name.startswith("city")]
+PUBLISHED = [name for name in FAMILIES["dataset"] if not name.startswith("city")]
 UNCOUNTED = {"tokyotm"}  # no public source with its counts was found
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_dataset_says_all_that_a_user_asks(tmp_path, refused, name):
-    dataset = registry.load("dataset", name)
+    dataset = load_object("dataset", name)
     protocols = [protocol.name for protocol in dataset.protocols]
     assert len(set(protocols)) == len(protocols) > 0
     assert dataset.page.startswith("http")
@@ -199,4 +198,4 @@ def test_every_published_dataset_says_all_that_a_user_asks(tmp_path, refused, na
     with refused(tmp_path / "none", "no such", dataset.access):
         replace(dataset, root=tmp_path / "none").table()
     config = {"datasets": [name], "runs": {"a": {"train_set": "city"}}, "protocols": {name: protocols}}
-    assert find(name, parse(config)).protocols == dataset.protocols
+    assert get_dataset(name, parse_config(config)).protocols == dataset.protocols

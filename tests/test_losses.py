@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vprlib.config import Train
+from vprlib.config import TrainConfig
 from vprlib.training.losses.sare import sare_ind, sare_joint
 from vprlib.training.losses.sfrs import hard_loss, soft_loss
 from vprlib.training.losses.triplet import triplet
@@ -37,7 +37,7 @@ def dot(one, other):
 
 
 def test_the_margin_of_the_paper_is_the_default():
-    assert Train().margin == pytest.approx(math.sqrt(0.1), abs=1e-15)
+    assert TrainConfig().margin == pytest.approx(math.sqrt(0.1), abs=1e-15)
 
 
 @pytest.mark.parametrize("margin", [0.01, math.sqrt(0.1), 2.5])

@@ -5,13 +5,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vprlib.data.checks.verify import positives, verify
-from vprlib.data.dataset import ROLES, SPLITS, Dataset, Protocol, read_table, select
-from vprlib.data.layouts import photo_folder as folder
-from vprlib.evaluation.recall import Searched
-from vprlib.figures import dataset_map as maps
-from vprlib.figures import error_map as errors
-from vprlib.figures import photo_sheets as sheets
+from vprlib.data.checks.verify import count_positives, verify_dataset
+from vprlib.data.dataset import Dataset
+from vprlib.data.image_table import APART, ROLES, SPLITS, has_no_coordinates, read_image_table, select_rows
+from vprlib.data.layouts.photo_folder import folder_dataset
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.predictions import Predictions
+from vprlib.figures import dataset_map
+from vprlib.figures.contact_sheet import plot_contact_sheet
+from vprlib.figures.dataset_map import plot_verification
+from vprlib.figures.error_map import plot_errors
+from vprlib.figures.photo_sheets import plot_gallery
 from vprlib.io.files import write_csv
 
 
@@ -27,12 +31,12 @@ def drawn(tmp_path, table, protocols, alike=()):
         "within": protocols[0].within,
     }
     found |= {"counts": counts, "declared": {"test query": 1}, "sizes": [["32x24", 9]], "leaks": {"val near test": 7}}
-    found |= {"positives": positives(table, declared), "placeless": False}
+    found |= {"positives": count_positives(table, declared), "placeless": False}
     found |= {"duplicates": [alike[:2], alike[2:]] if alike else []}
     listed = [(0, 4, 3, 1234.5), (1, 3, 4, 20.0), (1, 4, 4, 30.0)] if alike else []
     listed = [[alike[one], alike[other], bits, far] for one, other, bits, far in listed]
     found |= {"near_duplicates": {"hamming": 4, "pairs": {"test": 1234}, "listed": listed}}
-    figures = [maps.verification(tmp_path / name, table, found) for name in ("a.png", "b.png")]
+    figures = [plot_verification(tmp_path / name, table, found) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     return figures[0], found
 
@@ -81,15 +85,15 @@ def test_the_page_shows_every_photo_and_every_query(tmp_path):
 
 
 def test_frames_have_a_lane_a_role_and_cities_a_map_each(tmp_path, monkeypatch):
-    monkeypatch.setattr(maps, "MOST", 4)
+    monkeypatch.setattr(dataset_map, "MOST", 4)
     fig, _ = drawn(tmp_path, grown("test", 30, 20).assign(north=0.0), (Protocol("±2", 2, "frames"),))
     ax = fig.axes[0]
     assert [set(line.get_ydata()) for line in ax.lines] == [{0}, {-1}]
     assert ax.get_xlabel() == "position (frames)"
-    cities = [grown("val", 20 + 2 * number, 5, city=f"c{number:02}") for number in range(maps.MOST + 2)]
+    cities = [grown("val", 20 + 2 * number, 5, city=f"c{number:02}") for number in range(dataset_map.MOST + 2)]
     fig, _ = drawn(tmp_path, pd.concat(cities, ignore_index=True), (Protocol("10 m", 10, within="city"),))
-    titles = [ax.get_title("left") for ax in fig.axes[: maps.MOST]]
-    assert titles == [f"val, c{number:02}" for number in range(2, maps.MOST + 2)]
+    titles = [ax.get_title("left") for ax in fig.axes[: dataset_map.MOST]]
+    assert titles == [f"val, c{number:02}" for number in range(2, dataset_map.MOST + 2)]
     assert "The 2 smallest parts have no map." in [text.get_text() for ax in fig.axes for text in ax.texts][-1]
 
 
@@ -111,10 +115,10 @@ def rooms(tmp_path, photo):
     same = tmp_path / "own/database/hall/0.jpg"
     with Image.open(tmp_path / "own/database/tower/1.jpg") as one:
         one.save(same, quality=60)
-    dataset = folder.dataset(tmp_path / "own", Protocol("by place", 25))
+    dataset = folder_dataset(tmp_path / "own", Protocol("by place", 25))
     write_csv(tmp_path / "images.csv", dataset.table())
     asked = {"images": tmp_path / "images.csv", "dataset": dataset, "name": "own", "hamming": 6, "threads": 2}
-    return read_table(tmp_path / "images.csv"), verify(tmp_path / "verification.json", **asked)
+    return read_image_table(tmp_path / "images.csv"), verify_dataset(tmp_path / "verification.json", **asked)
 
 
 def words(fig) -> str:
@@ -127,16 +131,16 @@ def test_places_without_coordinates_have_no_metres_in_any_picture(tmp_path, room
     table, found = rooms
     assert json.loads((tmp_path / "verification.json").read_text())["placeless"]
     protocol = Protocol("by place", 25)
-    query, database = (select(table, "test", role) for role in ("query", "database"))
+    query, database = (select_rows(table, "test", role) for role in ("query", "database"))
     ranking = np.array([[0, 3], [6, 4], [6, 7], [0, 1]])  # right at rank 1, 2, 1 and never
     score = {"raw": np.ones((4, 2), np.float32)}
     right = protocol.positives(query, database)
-    searched = Searched(query, database, right, {"raw": ranking}, score, {"raw": 2}, {})
+    searched = Predictions(query, database, right, {"raw": ranking}, score, {"raw": 2}, {})
     figures = {
-        "verification": maps.verification(tmp_path / "a.png", table, found),
-        "errors": errors.errors(tmp_path / "b.svg", searched, title="t", protocol=protocol),
-        "gallery": sheets.gallery(tmp_path / "c.png", searched, title="t", protocol=protocol, rows=4),
-        "contact": sheets.contact(tmp_path / "d.png", table, title="t"),
+        "verification": plot_verification(tmp_path / "a.png", table, found),
+        "errors": plot_errors(tmp_path / "b.svg", searched, title="t", protocol=protocol),
+        "gallery": plot_gallery(tmp_path / "c.png", searched, title="t", protocol=protocol, rows=4),
+        "contact": plot_contact_sheet(tmp_path / "d.png", table, title="t"),
     }
     said = {name: words(fig).replace("\n", " ") for name, fig in figures.items()}
     for name, text in said.items():
@@ -157,6 +161,6 @@ def test_places_without_coordinates_have_no_metres_in_any_picture(tmp_path, room
 
 def test_positions_of_a_map_are_not_taken_for_places():
     frames = pd.DataFrame({"east": [0.0, 4.0], "north": 0.0})
-    assert not folder.placeless(frames, "m")
-    assert not folder.placeless(pd.DataFrame({"east": [1e6, 2e6], "north": [5.0, 0.0]}), "m")
-    assert folder.placeless(pd.DataFrame({"east": [0.0, folder.APART, 7 * folder.APART], "north": 0.0}), "m")
+    assert not has_no_coordinates(frames, "m")
+    assert not has_no_coordinates(pd.DataFrame({"east": [1e6, 2e6], "north": [5.0, 0.0]}), "m")
+    assert has_no_coordinates(pd.DataFrame({"east": [0.0, APART, 7 * APART], "north": 0.0}), "m")

@@ -10,16 +10,17 @@ from scipy.io import savemat
 from test_layouts import cells, stamped, write_v73
 from test_trees import write_msls
 
-from vprlib import registry
-from vprlib.data.checks.verify import verify
-from vprlib.data.dataset import read_table, select
-from vprlib.data.datasets import tokyotm
+from vprlib.data.checks.verify import verify_dataset
 from vprlib.data.datasets.msls import VAL
 from vprlib.data.datasets.nordland import LIST
-from vprlib.evaluation.recall import searched
-from vprlib.evaluation.recall_table import answers, judge
-from vprlib.io import files
-from vprlib.retrieval.search import search
+from vprlib.data.datasets.tokyotm import SPLITS
+from vprlib.data.image_table import read_image_table, select_rows
+from vprlib.evaluation.predictions import load_predictions
+from vprlib.evaluation.query_table import per_query_table
+from vprlib.evaluation.recall_table import recall_table
+from vprlib.io.files import write_csv, write_h5
+from vprlib.registry import load_object
+from vprlib.retrieval.search import search_database
 
 
 def write_struct(path, database, queries, utm_database, utm_queries, version=5):
@@ -54,7 +55,7 @@ def time_machine(root):
         struct = stamped(stamps=True)
         for field in ("dbImageFns", "qImageFns"):
             struct[field] = cells([f"{split}/{name[0]}" for name in struct[field]])
-        savemat(root / tokyotm.SPLITS[split], {"dbStruct": struct})
+        savemat(root / SPLITS[split], {"dbStruct": struct})
 
 
 def railway(root):
@@ -86,7 +87,7 @@ MINIATURES = {
 
 def describe(folder, table):
     """Descriptors by which each query is nearest to the database image that is nearest to it."""
-    query, database = select(table, "test", "query"), select(table, "test", "database")
+    query, database = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     rng = np.random.default_rng(0)
     place = database[["east", "north"]].to_numpy()
     nearest = [np.hypot(*(place - own).T).argmin() for own in query[["east", "north"]].to_numpy()]
@@ -94,7 +95,7 @@ def describe(folder, table):
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     for name, x in (("database", stored), ("queries", stored[nearest])):
         arrays = {f"raw{suffix}": x.astype(np.float16) for suffix in ("", "@shorter")}
-        files.write_h5(folder / f"{name}.h5", arrays if name == "queries" else {"raw": arrays["raw"]},
+        write_h5(folder / f"{name}.h5", arrays if name == "queries" else {"raw": arrays["raw"]},
                        {"checkpoint": "0" * 64, "model": json.dumps({"epoch": 0})})  # fmt: skip
     return {"database": folder / "database.h5", "queries": folder / "queries.h5", "images": folder / "images.csv"}
 
@@ -103,29 +104,31 @@ def describe(folder, table):
 def test_a_published_layout_goes_from_files_to_numbers(name, tmp_path, photo):
     root, out = tmp_path / "data", tmp_path / "out"
     MINIATURES[name](root)
-    dataset = replace(registry.load("dataset", name), root=root, counts={})
-    files.write_csv(out / "images.csv", dataset.table())
-    table = read_table(out / "images.csv")
+    dataset = replace(load_object("dataset", name), root=root, counts={})
+    write_csv(out / "images.csv", dataset.table())
+    table = read_image_table(out / "images.csv")
     for number, path in enumerate(table.path):
         photo(root.parent / path, seed=number)
-    found = verify(out / "found.json", images=out / "images.csv", dataset=dataset, name=name, hamming=2, threads=1)
+    found = verify_dataset(
+        out / "found.json", images=out / "images.csv", dataset=dataset, name=name, hamming=2, threads=1
+    )
     assert sum(found["counts"].values()) == len(table)
     if not (table.split == "test").any():
         assert name == "tokyotm"
         return
     described = describe(out, table)
     scopes = sorted({protocol.scope for protocol in dataset.protocols})
-    search(out / "ranking.h5", **described, depth=24, scopes=scopes)
+    search_database(out / "ranking.h5", **described, depth=24, scopes=scopes)
     for protocol, row in zip(dataset.protocols, [r for r in found["positives"] if r["split"] == "test"], strict=True):
         sources = {"images": out / "images.csv", "protocol": protocol}
-        ranked = searched(**sources, ranking=out / "ranking.h5")
+        ranked = load_predictions(**sources, ranking=out / "ranking.h5")
         made = sources | {"ks": (1,), "config": "0"}
         chosen = {"checkpoint": "best", "train_set": name, "training": None}
-        rows = judge(ranked, **made, ranking=out / "ranking.h5", recipe={}, chosen=chosen)
+        rows = recall_table(ranked, **made, ranking=out / "ranking.h5", recipe={}, chosen=chosen)
         (recall,) = rows.recall
         answerable = row["queries"] - len(row["without"])
         assert (rows.queries[0], rows.without_positives[0]) == (row["queries"], len(row["without"]))
         assert rows.protocol[0] == protocol.name
         assert recall == pytest.approx(answerable / row["queries"], abs=1e-12)
-        errors = answers(ranked, **made)["error@1"]
+        errors = per_query_table(ranked, **made)["error@1"]
         assert ((errors <= protocol.radius).sum(), pd.notna(errors).all()) == (answerable, True)

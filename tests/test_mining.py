@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.training.miners.hardest import difficult_positives, draw, select_tuples
+from vprlib.training.miners.hardest import difficult_positives, draw_negatives, select_tuples
 
 
 @st.composite
@@ -51,7 +51,10 @@ def test_a_small_pool_keeps_every_promise(scene, pool):
             assert positive in positives[number]
             assert len(set(hardest)) == 3
             assert not set(hardest) & set(excluded[number])
-            candidates = {*draw(len(database), excluded[number], pool, rng), *cache[number][cache[number] >= 0]}
+            candidates = {
+                *draw_negatives(len(database), excluded[number], pool, rng),
+                *cache[number][cache[number] >= 0],
+            }
             nearest = sorted(candidates, key=lambda i: (dist(query[number], database[i]), i))[:3]
             assert hardest.tolist() == nearest
         cache = np.array([hardest for _, _, hardest in mined])
@@ -59,13 +62,13 @@ def test_a_small_pool_keeps_every_promise(scene, pool):
 
 def test_a_draw_is_uniform_over_what_is_not_excluded_and_repeats_nothing():
     rng = np.random.default_rng(0)
-    draws = np.array([draw(9, np.array([0, 4, 5, 8]), 2, rng) for _ in range(4000)])
+    draws = np.array([draw_negatives(9, np.array([0, 4, 5, 8]), 2, rng) for _ in range(4000)])
     assert np.all(draws[:, 0] != draws[:, 1])
     values, counts = np.unique(draws, return_counts=True)
     assert values.tolist() == [1, 2, 3, 6, 7]
     assert np.abs(counts / 4000 - 2 / 5).max() < 0.04  # five standard deviations
-    assert sorted(draw(6, np.array([2]), 100, rng)) == [0, 1, 3, 4, 5]
-    assert sorted(draw(3, np.array([], int), 3, rng)) == [0, 1, 2]
+    assert sorted(draw_negatives(6, np.array([2]), 100, rng)) == [0, 1, 3, 4, 5]
+    assert sorted(draw_negatives(3, np.array([], int), 3, rng)) == [0, 1, 2]
 
 
 def test_the_same_generator_mines_the_same_tuples():

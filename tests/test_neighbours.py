@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from vprlib.retrieval.k_reciprocal_graph import top
-from vprlib.training.miners.hardest import k_reciprocal_jaccard
+from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard, stable_topk
 
 
 def unit(rng, count, width, spread=1.0):
@@ -86,7 +85,7 @@ def test_more_copies_than_neighbours_leave_numbers():
 def test_of_equal_neighbours_the_lower_index_is_kept_at_the_cut():
     rng = np.random.default_rng(0)
     similar = rng.choice(np.float32([0.25, 0.5, 0.75]), (50, 40))
-    near = top(torch.from_numpy(similar), 7)
+    near = stable_topk(torch.from_numpy(similar), 7)
     np.testing.assert_array_equal(near, np.argsort(-similar, axis=1, kind="stable")[:, :7])
 
 
@@ -94,7 +93,7 @@ def test_no_square_matrix_of_floats_is_held():
     """A (M, M) float32 matrix of these would be 400 MB; the bound is 4 MB beside what grows with M."""
     code = (
         "import numpy as np, resource\n"
-        "from vprlib.training.miners.hardest import k_reciprocal_jaccard\n"
+        "from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard\n"
         "x = np.random.default_rng(0).standard_normal((10_000, 16)).astype(np.float32)\n"
         "x /= np.linalg.norm(x, axis=1, keepdims=True)\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -10,14 +10,15 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from vprlib import registry
-from vprlib.config import Aggregator, Backbone, Image
-from vprlib.models import weights
+from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
 from vprlib.models.aggregators.netvlad import NetVLAD, region_descriptors, region_residuals
-from vprlib.models.network import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
+from vprlib.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_weights
+from vprlib.models.network import build_backbone, build_network
+from vprlib.models.weights import fetch_weights, read_state_dict
+from vprlib.registry import FAMILIES, load_object
 
-SMALL = Backbone(options={"width": 1 / 16})
-WORDS = Aggregator(clusters=4)
+SMALL = BackboneConfig(options={"width": 1 / 16})
+WORDS = AggregatorConfig(clusters=4)
 BACKBONES = {"vgg16": (512, 24), "alexnet": (256, 10), "squeezenet1_0": (512, 12), "resnet18": (256, 6)}
 BACKBONES["resnet50"] = (1024, 6)  # channels, first trained module
 
@@ -29,7 +30,7 @@ def rand(*shape, seed=0, dtype=torch.float32):
 def network(backbone=SMALL, aggregator=WORDS, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return build(Image(height=32, width=48), backbone, aggregator)
+        return build_network(ImageConfig(height=32, width=48), backbone, aggregator)
 
 
 def vlad_by_definition(x_BCHW, assignment_KC, centroids_KC, bias_K=0):
@@ -77,7 +78,7 @@ def test_netvlad_may_have_a_bias_and_so_do_its_regions():
     torch.testing.assert_close(region_descriptors(layer, x)[:, 1], layer(x[:, :, :2]), atol=1e-10, rtol=0)
     gradients = [torch.autograd.grad(y[0, 0], layer.bias)[0] for y in (layer(x), expected)]
     torch.testing.assert_close(*gradients, atol=1e-10, rtol=0)
-    assert build(Image(), SMALL, Aggregator(clusters=4, bias=True)).aggregator.bias.shape == (4,)
+    assert build_network(ImageConfig(), SMALL, AggregatorConfig(clusters=4, bias=True)).aggregator.bias.shape == (4,)
 
 
 def test_alpha_makes_the_nearest_two_centroids_a_hundred_to_one():
@@ -115,9 +116,9 @@ def test_a_map_of_odd_size_has_no_quarters(size):
         region_residuals(NetVLAD(8, clusters=4), rand(1, 8, *size))
 
 
-@pytest.mark.parametrize("name", list(registry.FAMILIES["aggregator"]))
+@pytest.mark.parametrize("name", list(FAMILIES["aggregator"]))
 def test_descriptors_are_unit_rows_that_do_not_depend_on_their_batch(name):
-    model = network(Backbone(name="resnet18"), Aggregator(name=name, clusters=4)).train()
+    model = network(BackboneConfig(name="resnet18"), AggregatorConfig(name=name, clusters=4)).train()
     x = rand(3, 3, 32, 48)
     together = model(x)
     assert together.shape == (3, model.dim)
@@ -128,7 +129,7 @@ def test_descriptors_are_unit_rows_that_do_not_depend_on_their_batch(name):
 
 @pytest.mark.parametrize("name", ["gem", "max", "mean"])
 def test_pooling_is_its_definition(name):
-    layer, x = registry.load("aggregator", name)(5), rand(2, 5, 3, 4)
+    layer, x = load_object("aggregator", name)(5), rand(2, 5, 3, 4)
     q = 3
     value = {
         "gem": lambda values: (sum(max(v, 1e-6) ** q for v in values) / 12) ** (1 / q),
@@ -138,7 +139,7 @@ def test_pooling_is_its_definition(name):
     expected = torch.tensor([[value(channel.flatten().tolist()) for channel in one] for one in x])
     torch.testing.assert_close(layer(x), expected / expected.norm(dim=1, keepdim=True), atol=1e-6, rtol=1e-5)
     if name == "gem":
-        positive, mean = x.abs() + 0.1, registry.load("aggregator", "mean")(5)
+        positive, mean = x.abs() + 0.1, load_object("aggregator", "mean")(5)
         layer.power.data.fill_(1)
         torch.testing.assert_close(layer(positive), mean(positive))
         layer.power.data.fill_(60)
@@ -148,7 +149,7 @@ def test_pooling_is_its_definition(name):
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_backbone_is_a_frozen_trunk_and_a_trained_head(name):
     channels, cut = BACKBONES[name]
-    backbone, x = build_backbone(Backbone(name=name)).eval(), rand(1, 3, 64, 96)
+    backbone, x = build_backbone(BackboneConfig(name=name)).eval(), rand(1, 3, 64, 96)
     features = backbone(x)
     assert (backbone.channels, backbone.stride, backbone.cut) == (channels, 16, cut)
     assert features.shape[1] == channels
@@ -163,11 +164,11 @@ def test_a_backbone_is_a_frozen_trunk_and_a_trained_head(name):
 
 def test_a_backbone_refuses_options_it_does_not_have(refused):
     with refused("backbone.options", "'widht'", "'width'", "train_from"):
-        build_backbone(Backbone(options={"widht": 1}))
+        build_backbone(BackboneConfig(options={"widht": 1}))
     with refused("backbone.options", "'conv9'", "conv1, conv2"):
-        build_backbone(Backbone(options={"train_from": "conv9"}))
+        build_backbone(BackboneConfig(options={"train_from": "conv9"}))
     assert all(
-        tensor.requires_grad for tensor in build_backbone(Backbone(options={"train_from": "conv1"})).parameters()
+        tensor.requires_grad for tensor in build_backbone(BackboneConfig(options={"train_from": "conv1"})).parameters()
     )
 
 
@@ -189,8 +190,8 @@ def test_features_are_those_of_torchvision_with_the_same_weights(name, tmp_path)
         parts = parts if name == "squeezenet1_0" else parts[:-2]
     state = {key: tensor for key, tensor in source.state_dict().items() if not key.startswith("classifier")}
     torch.save(state | {"classifier.1.weight": torch.ones(2)}, tmp_path / "source.pth")
-    section = Backbone(name=name, weights="mine", file=str(tmp_path / "source.pth"))
-    weights.fetch(tmp_path / "ours.safetensors", section)
+    section = BackboneConfig(name=name, weights="mine", file=str(tmp_path / "source.pth"))
+    fetch_weights(tmp_path / "ours.safetensors", section)
     ours, x = build_backbone(section).eval(), rand(1, 3, 64, 96)
     load_weights(ours, tmp_path / "ours.safetensors")
     with torch.no_grad():
@@ -204,7 +205,7 @@ def test_weights_are_known_by_the_names_of_other_projects(prefix, tmp_path):
     state = {name.removeprefix("layers."): tensor for name, tensor in network().backbone.state_dict().items()}
     torch.save({"state_dict": {prefix + name: tensor for name, tensor in state.items()}}, tmp_path / "x.pth.tar")
     section = SMALL.model_copy(update={"weights": "mine", "file": str(tmp_path / "x.pth.tar")})
-    weights.fetch(tmp_path / "x.safetensors", section)
+    fetch_weights(tmp_path / "x.safetensors", section)
     loaded = build_backbone(SMALL)
     load_weights(loaded, tmp_path / "x.safetensors")
     assert all(torch.equal(tensor, state[name.removeprefix("layers.")]) for name, tensor in loaded.state_dict().items())
@@ -225,7 +226,7 @@ def test_a_file_of_weights_that_carries_code_is_refused_and_the_code_not_run(tmp
     for path, write in (("x.pth", torch.save), ("y.pth", lambda x, path: path.write_bytes(pickle.dumps(x)))):
         write({"0.weight": Code(marker)}, tmp_path / path)
         with refused(tmp_path / path):
-            weights.fetch(tmp_path / "out", Backbone(weights="mine", file=str(tmp_path / path)))
+            fetch_weights(tmp_path / "out", BackboneConfig(weights="mine", file=str(tmp_path / path)))
     assert not marker.exists()
     assert not (tmp_path / "out").exists()
 
@@ -235,10 +236,10 @@ def test_a_file_of_weights_that_carries_code_is_refused_and_the_code_not_run(tmp
 def test_a_file_that_holds_no_weights_is_named_in_one_line(name, content, tmp_path, refused):
     path = tmp_path / name
     with refused(path):
-        weights.read_state(path)
+        read_state_dict(path)
     path.write_bytes(content)
     with refused(path):
-        weights.read_state(path)
+        read_state_dict(path)
 
 
 STATES = [{"layers.norm.weight": torch.ones(2)}, {0: torch.ones(2)}, {"state_dict": [1]}, [torch.ones(2)], {}, {"x": 1}]
@@ -248,11 +249,11 @@ STATES = [{"layers.norm.weight": torch.ones(2)}, {0: torch.ones(2)}, {"state_dic
 def test_weights_of_something_else_are_named_in_one_line(state, tmp_path, refused):
     torch.save(state, tmp_path / "x.pth")
     with refused(tmp_path / "x.pth"):
-        weights.fetch(tmp_path / "out", Backbone(weights="mine", file=str(tmp_path / "x.pth")))
+        fetch_weights(tmp_path / "out", BackboneConfig(weights="mine", file=str(tmp_path / "x.pth")))
 
 
 def test_normalisation_layers_always_use_their_stored_statistics():
-    model = network(Backbone(name="resnet18", options={"train_from": "layer1"}), Aggregator(name="gem"))
+    model = network(BackboneConfig(name="resnet18", options={"train_from": "layer1"}), AggregatorConfig(name="gem"))
     before = {name: tensor.clone() for name, tensor in model.named_buffers()}
     model.train()
     model(rand(4, 3, 32, 32)).sum().backward()

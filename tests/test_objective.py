@@ -4,14 +4,14 @@ import mini
 import pytest
 import torch
 
-from vprlib.config import Train
+from vprlib.config import TrainConfig
 from vprlib.models.aggregators.netvlad import region_descriptors
-from vprlib.models.network import activations
+from vprlib.models.network import frozen_features
 from vprlib.training.losses.sare import sare_ind
 from vprlib.training.losses.sfrs import hard_loss, soft_loss
-from vprlib.training.objective import Objective, Tuple
+from vprlib.training.objective import Objective, TrainingTuple
 
-SFRS = Train(**mini.SOFT)
+SFRS = TrainConfig(**mini.SOFT)
 
 
 def networks():
@@ -30,10 +30,10 @@ def photos(count):
 
 def through_the_trunk(model, batch_BCHW):
     with torch.no_grad():
-        return activations(model.backbone, batch_BCHW, model.image, torch.device("cpu"))
+        return frozen_features(model.backbone, batch_BCHW, model.image, torch.device("cpu"))
 
 
-TUPLES = [Tuple(0, 1, [2, 3, 4], [5, 1]), Tuple(6, 1, [2, 7, 0], [5])]
+TUPLES = [TrainingTuple(0, 1, [2, 3, 4], [5, 1]), TrainingTuple(6, 1, [2, 7, 0], [5])]
 
 
 def test_the_loss_of_sfrs_is_the_sum_of_its_parts():
@@ -69,7 +69,7 @@ def test_a_step_passes_the_trunk_once_and_the_teacher_only_what_it_is_asked():
     teacher.backbone.layers["0"].register_forward_hook(count("trunk"))
     student.backbone.layers["24"].register_forward_hook(count("student"))
     teacher.backbone.layers["24"].register_forward_hook(count("teacher"))
-    one = [Tuple(0, 1, list(range(2, 12)), list(range(12, 22)))]
+    one = [TrainingTuple(0, 1, list(range(2, 12)), list(range(12, 22)))]
     objective = Objective(student, teacher, SFRS)
     objective(through_the_trunk(student, photos(22)), one).loss.backward()
     assert passed == {"trunk": 22, "student": 22, "teacher": 11}
@@ -79,8 +79,8 @@ def test_a_step_passes_the_trunk_once_and_the_teacher_only_what_it_is_asked():
 def test_soft_labels_alone_leave_the_hard_loss_to_whole_photos():
     student, teacher = networks()
     trunk = through_the_trunk(student, photos(8))
-    soft = Train(**mini.SOFT | {"regions": False})
-    plain = Train(loss="sare_ind", temperature=0.07)
+    soft = TrainConfig(**mini.SOFT | {"regions": False})
+    plain = TrainConfig(loss="sare_ind", temperature=0.07)
     found, expected = Objective(student, teacher, soft)(trunk, TUPLES), Objective(student, None, plain)(trunk, TUPLES)
     torch.testing.assert_close(found.told_TS[:, 0].mean(), expected.loss.detach(), atol=1e-5, rtol=1e-5)
 
@@ -93,7 +93,7 @@ def test_a_tuple_s_loss_does_not_depend_on_the_others():
         torch.testing.assert_close(objective(trunk, [one]).told_TS[0], together[row], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("recipe", [Train(), SFRS])
+@pytest.mark.parametrize("recipe", [TrainConfig(), SFRS])
 def test_bfloat16_is_near(recipe):
     student, teacher = networks()
     trunk = through_the_trunk(student, photos(8))

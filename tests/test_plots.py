@@ -6,12 +6,19 @@ import pytest
 from matplotlib.colors import same_color
 from PIL import Image
 
-from vprlib.data.dataset import Protocol
-from vprlib.evaluation import recall as evaluate
-from vprlib.figures import marks as lines
-from vprlib.figures import photo_sheets as sheets
-from vprlib.figures import recall_curves as plots
-from vprlib.figures import style
+from vprlib.data.coco import read_coco_boxes
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.predictions import load_predictions
+from vprlib.evaluation.series import interval_name, summarize_recalls
+from vprlib.figures.centroids import plot_centroids
+from vprlib.figures.contact_sheet import plot_contact_sheet
+from vprlib.figures.marks import series_numbers, series_style
+from vprlib.figures.photo_sheets import plot_gallery
+from vprlib.figures.precision_recall import plot_precision
+from vprlib.figures.recall_curves import plot_recalls, plot_thresholds
+from vprlib.figures.run_comparison import plot_comparison
+from vprlib.figures.style import COLUMN, PAGE, PRINT, RIGHT, WRONG, line_style
+from vprlib.figures.training_curves import plot_training
 from vprlib.io.files import write_h5
 
 
@@ -85,19 +92,19 @@ def data_lines(ax):
 def test_a_figure_is_written_as_svg_pdf_and_png_without_time_stamps(tmp_path):
     sets = [[tmp_path / f"{name}.{kind}" for kind in ("svg", "pdf", "png")] for name in "ab"]
     for paths in sets:
-        plots.curves(paths, recalls())
+        plot_recalls(paths, recalls())
     first, again = ([path.read_bytes() for path in paths] for paths in sets)
     assert first == again
     assert [content[:5] for content in first] == [b"<?xml", b"%PDF-", b"\x89PNG\r"]
     assert b"CreationDate" not in first[1]
     assert b"<dc:date>" not in first[0]
     with Image.open(sets[0][2]) as picture:
-        assert picture.width == style.COLUMN * style.PRINT
+        assert picture.width == COLUMN * PRINT
 
 
 def test_curves_show_the_table(tmp_path):
     table = recalls()
-    (first, again), fig = written(tmp_path, lambda out: plots.curves(out, table))
+    (first, again), fig = written(tmp_path, lambda out: plot_recalls(out, table))
     assert first == again
     ax = fig.axes[0]
     lines = data_lines(ax)
@@ -117,17 +124,17 @@ def test_curves_show_the_table(tmp_path):
 
 def test_protocols_share_no_panel(tmp_path):
     near, far = recalls(), recalls(runs=("vlad",)).assign(protocol="99 m", queries=7, recall=0.5)
-    fig = plots.curves(tmp_path / "a.svg", pd.concat([near, far]))
+    fig = plot_recalls(tmp_path / "a.svg", pd.concat([near, far]))
     titles = [part.get_suptitle() for part in fig.subfigs]
     assert ["10 m" in titles[0], "99 m" in titles[1], "7 queries" in titles[1]] == [True] * 3
     assert [len(part.axes[0].lines) for part in fig.subfigs] == [4 + 1, 2 + 1]
     assert set(data_lines(fig.axes[1])["vlad, raw 256-D"].get_ydata()) == {50}
-    bars = plots.comparison(tmp_path / "b.svg", [pd.concat([near, far])], NONE)
+    bars = plot_comparison(tmp_path / "b.svg", [pd.concat([near, far])], NONE)
     assert [len(ax.patches) for ax in bars.axes] == [4, 2]
 
 
 def test_curves_legend_is_sorted_by_recall_at_1(tmp_path):
-    fig = plots.curves(tmp_path / "a.svg", recalls(runs=[f"run{i}" for i in range(12)], seeds=3))
+    fig = plot_recalls(tmp_path / "a.svg", recalls(runs=[f"run{i}" for i in range(12)], seeds=3))
     values = [float(text.get_text().split()[0]) for text in fig.subfigs[0].legends[0].get_texts()]
     assert len(values) == 12 * 2 + 1
     assert values == sorted(values, reverse=True)
@@ -136,31 +143,31 @@ def test_curves_legend_is_sorted_by_recall_at_1(tmp_path):
 
 
 def test_many_variants_of_a_run_and_many_runs_differ():
-    for some in ([style.look(3, variant) for variant in range(64)], [style.look(run) for run in range(56)]):
+    for some in ([line_style(3, variant) for variant in range(64)], [line_style(run) for run in range(56)]):
         seen = {tuple(map(str, look.values())) for look in some}
         assert len(seen) == len(some)
 
 
 def test_the_last_whitened_generation_without_re_ranking_is_solid():
     table = pd.concat([recalls(gens=4), recalls(gens=4).assign(rerank="alpha_qe")])
-    numbers = lines.numbered(lines.summarise(table))
+    numbers = series_numbers(summarize_recalls(table))
     assert numbers["netvlad, gen 3, whitened 256-D"] == (1, 0)
     assert numbers["netvlad, gen 3, raw 256-D"] == (1, 1)
     assert sorted(variant for run, variant in numbers.values() if run == 0) == list(range(16))
-    last = lines.numbered(lines.summarise(table[table.gen == 3]))
+    last = series_numbers(summarize_recalls(table[table.gen == 3]))
     assert all(numbers[label.replace(",", ", gen 3,", 1)] == number for label, number in last.items())
 
 
 def test_only_the_last_of_five_generations_is_solid():
-    numbers = lines.numbered(lines.summarise(recalls(gens=5, forms=("whitened",))))
-    solid = [label for label, number in numbers.items() if style.look(*number)["linestyle"] == "-"]
+    numbers = series_numbers(summarize_recalls(recalls(gens=5, forms=("whitened",))))
+    solid = [label for label, number in numbers.items() if line_style(*number)["linestyle"] == "-"]
     assert solid == ["vlad, gen 4, whitened 256-D", "netvlad, gen 4, whitened 256-D"]
-    assert all(lines.marks(run, variant)["dash"] for run in range(9) for variant in range(1, 64))
+    assert all(series_style(run, variant)["dash"] for run in range(9) for variant in range(1, 64))
 
 
 def test_a_run_of_raw_descriptors_beside_one_of_both_kinds_is_solid():
     both, raw = recalls(runs=("both",), gens=2), recalls(runs=("raw",), gens=2, forms=("raw",))
-    numbers = lines.numbered(lines.summarise(pd.concat([both, raw])))
+    numbers = series_numbers(summarize_recalls(pd.concat([both, raw])))
     assert numbers["raw, gen 1, raw 256-D"] == (1, 0)
     assert numbers["both, gen 1, whitened 256-D"] == (0, 0)
     assert numbers["both, gen 1, raw 256-D"] == (0, 1)
@@ -169,19 +176,19 @@ def test_a_run_of_raw_descriptors_beside_one_of_both_kinds_is_solid():
 
 def test_seeds_become_their_mean_and_range():
     table = recalls(runs=("a",), seeds=3, forms=("raw",), ks=(1,))
-    row = lines.summarise(table).iloc[0]
+    row = summarize_recalls(table).iloc[0]
     np.testing.assert_allclose(
         [row.recall, row.low, row.high], [100 * f(table.recall) for f in (np.mean, np.min, np.max)]
     )
-    single = lines.summarise(table[table.seed == 1]).iloc[0]
+    single = summarize_recalls(table[table.seed == 1]).iloc[0]
     np.testing.assert_allclose([single.low, single.high], 100 * table[table.seed == 1][["low", "high"]].to_numpy()[0])
-    assert lines.spread([1]) == "95 % interval"
-    assert lines.spread([3, 3]) == "range of 3 seeds"
+    assert interval_name([1]) == "95 % interval"
+    assert interval_name([3, 3]) == "range of 3 seeds"
 
 
 @pytest.mark.parametrize(("gens", "shown"), [(1, False), (2, True)])
 def test_gen_is_named_only_if_there_are_several(gens, shown):
-    labels = lines.summarise(recalls(gens=gens)).label
+    labels = summarize_recalls(recalls(gens=gens)).label
     assert labels.str.contains(", gen 0").any() == shown
     assert labels.nunique() == 4 * gens
 
@@ -189,10 +196,10 @@ def test_gen_is_named_only_if_there_are_several(gens, shown):
 @pytest.mark.parametrize("ks", [(1,), (3,), tuple(range(1, 26)), (1, 5, 10, 20, 50, 100)])
 def test_curves_and_bars_take_any_ks(tmp_path, ks):
     table = recalls(runs=("a",), ks=ks)
-    ax = plots.curves(tmp_path / "a.svg", table).axes[0]
+    ax = plot_recalls(tmp_path / "a.svg", table).axes[0]
     np.testing.assert_array_equal(ax.get_xticks(), ks)
     assert ax.get_xticklabels()[-1].get_text() == str(ks[-1])
-    bars = plots.comparison(tmp_path / "b.svg", [table], NONE)
+    bars = plot_comparison(tmp_path / "b.svg", [table], NONE)
     assert f"recall@{ks[0]} " in bars.axes[-1].get_xlabel()
 
 
@@ -217,7 +224,7 @@ def details(runs=("vlad", "netvlad"), seeds=1, gens=1, protocols=("10 m",)):
 
 def test_thresholds_show_the_table(tmp_path):
     table, _, summary = details(seeds=3, gens=2)
-    (first, again), fig = written(tmp_path, lambda out: plots.thresholds(out, table, summary))
+    (first, again), fig = written(tmp_path, lambda out: plot_thresholds(out, table, summary))
     assert first == again
     ax = fig.axes[0]
     lines = data_lines(ax)
@@ -237,7 +244,7 @@ def test_thresholds_show_the_table(tmp_path):
 
 def test_precision_shows_the_tables(tmp_path):
     _, points, summary = details(seeds=2, protocols=("10 m", "all views"))
-    (first, again), fig = written(tmp_path, lambda out: plots.precision(out, points, summary))
+    (first, again), fig = written(tmp_path, lambda out: plot_precision(out, points, summary))
     assert first == again
     panels = [(protocol, by) for protocol in ("10 m", "all views") for by in ("score", "ratio")]
     for panel, (protocol, by) in zip(np.ravel(fig.subfigs), panels, strict=True):
@@ -262,9 +269,9 @@ def test_conditions_are_not_drawn(tmp_path):
     more = pd.concat([table, table.assign(condition="light=night", recall=0.01, queries=5)])
     pictures = [tmp_path / name for name in ("a.svg", "b.svg", "c.svg", "d.svg")]
     for path, shown in zip(pictures[:2], (table, more), strict=True):
-        plots.curves(path, shown)
+        plot_recalls(path, shown)
     for path, shown in zip(pictures[2:], (table, more), strict=True):
-        plots.comparison(path, [shown], NONE)
+        plot_comparison(path, [shown], NONE)
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
     assert pictures[2].read_bytes() == pictures[3].read_bytes()
 
@@ -281,7 +288,7 @@ def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(
         "train_set": "a",
     }
     known = pd.DataFrame([known | {"recall": 0.77}, known | {"recall": 0.5, "protocol": "99 m"}])
-    (first, again), fig = written(tmp_path, lambda out: plots.comparison(out, tables, known))
+    (first, again), fig = written(tmp_path, lambda out: plot_comparison(out, tables, known))
     assert first == again
     for ax, table in zip(fig.axes, tables, strict=True):
         best = table[table.k == 1].groupby(["run", "descriptor"], sort=False).recall.mean() * 100
@@ -306,8 +313,8 @@ def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(
 
 
 def test_what_does_not_fit_abreast_gets_a_second_row_of_panels(tmp_path):
-    fig = plots.comparison(tmp_path / "a.png", [recalls(f"set{i}") for i in range(6)], NONE)
-    assert fig.get_size_inches()[0] <= style.PAGE
+    fig = plot_comparison(tmp_path / "a.png", [recalls(f"set{i}") for i in range(6)], NONE)
+    assert fig.get_size_inches()[0] <= PAGE
     shown = [ax for ax in fig.axes if ax.axison]
     assert [ax.get_title("left").split("\n")[0] for ax in shown] == [f"set{i}" for i in range(6)]
     assert len(fig.subfigs) == 3
@@ -317,7 +324,7 @@ def test_training_shows_the_histories(tmp_path):
     histories = {f"a seed {seed} gen {gen}": history(3 + gen) for seed in range(2) for gen in range(2)}
     histories |= {"untrained seed 0 gen 0": history(0), "no_val seed 0 gen 0": history(4, val=False)}
     (first, again), fig = written(
-        tmp_path, lambda out: plots.training(out, histories, ["published", "a", "untrained", "no_val"])
+        tmp_path, lambda out: plot_training(out, histories, ["published", "a", "untrained", "no_val"])
     )
     assert first == again
     labels = ["loss", "violating\nnegatives (%)", "val recall@1 (%)", "val recall@5 (%)", "learning rate"]
@@ -329,7 +336,7 @@ def test_training_shows_the_histories(tmp_path):
     level = data_lines(grid[2, 0])["untrained"]
     np.testing.assert_allclose(level.get_ydata(), 100 * history(0)["val_recall@1"][0])
     assert level.get_linestyle() == "--"
-    assert [line.get_color() for line in (loss, level)] == [style.look(1)["color"], style.look(2)["color"]]
+    assert [line.get_color() for line in (loss, level)] == [line_style(1)["color"], line_style(2)["color"]]
     legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == ["a", "untrained", "no_val (no val split)"]
     assert [ax.get_ylabel() for ax in grid[:, 0]] == labels
@@ -338,21 +345,21 @@ def test_training_shows_the_histories(tmp_path):
 
 def test_the_soft_loss_has_a_panel_where_there_is_one(tmp_path):
     taught = history(3).assign(loss_soft=[np.nan, 3, 2, 1])
-    fig = plots.training(tmp_path / "a.svg", {"sfrs seed 0 gen 0": history(1), "sfrs seed 0 gen 1": taught}, ["sfrs"])
+    fig = plot_training(tmp_path / "a.svg", {"sfrs seed 0 gen 0": history(1), "sfrs seed 0 gen 1": taught}, ["sfrs"])
     grid = np.array(fig.axes).reshape(6, 2)
     np.testing.assert_array_equal(grid[1, 1].lines[0].get_ydata(), taught.loss_soft)
     assert grid[1, 0].texts[0].get_text() == "no values"
 
 
 def test_training_says_where_nothing_was_measured(tmp_path):
-    fig = plots.training(tmp_path / "a.svg", {"vlad seed 0 gen 0": history(0, val=False)}, ["vlad"])
+    fig = plot_training(tmp_path / "a.svg", {"vlad seed 0 gen 0": history(0, val=False)}, ["vlad"])
     assert [ax.texts[0].get_text() for ax in fig.axes] == ["no values"] * 5
 
 
 def test_clusters_counts_the_nearest_words(tmp_path):
     centroids = np.array([[2, 0], [0, 0.5]], np.float32)
     descriptors = np.array([[1, 0.1], [1, 0.2], [0.1, 1], [1, 0]], np.float32)
-    (first, again), fig = written(tmp_path, lambda out: plots.clusters(out, centroids, descriptors))
+    (first, again), fig = written(tmp_path, lambda out: plot_centroids(out, centroids, descriptors))
     assert first == again
     top, bottom = fig.axes
     assert [bar.get_height() for bar in top.patches] == [75, 25]
@@ -364,7 +371,7 @@ def test_clusters_counts_the_nearest_words(tmp_path):
 
 
 def test_clusters_takes_a_single_word(tmp_path):
-    plots.clusters(tmp_path / "a.svg", np.ones((1, 4), np.float32), np.ones((5, 4), np.float32))
+    plot_centroids(tmp_path / "a.svg", np.ones((1, 4), np.float32), np.ones((5, 4), np.float32))
     assert (tmp_path / "a.svg").stat().st_size
 
 
@@ -382,20 +389,20 @@ def searched(photos, tmp_path, kinds, views=None):
     arrays |= {f"all/{kind}/score": scores for kind in kinds}
     write_h5(tmp_path / "ranking.h5", arrays | {f"all/{kind}/dim": 2 for kind in kinds})
     protocol = Protocol("10 m", radius=10, views_per_place=views)
-    return evaluate.searched(images=tmp_path / "images.csv", ranking=tmp_path / "ranking.h5", protocol=protocol)
+    return load_predictions(images=tmp_path / "images.csv", ranking=tmp_path / "ranking.h5", protocol=protocol)
 
 
 def test_gallery_has_the_best_the_worst_and_random_ones(photos, tmp_path):
     found, options = searched(photos, tmp_path, ["raw"]), {"title": "city", "protocol": Protocol("10 m", radius=10)}
-    figures = [sheets.gallery(tmp_path / name, found, **options) for name in ("a.png", "b.png")]
+    figures = [plot_gallery(tmp_path / name, found, **options) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     shown = captions(figures[0])
     assert shown[:5] == ["query 4", "✓ 0.0 m", "✓ 0.0 m", "✗ 100.0 m", "query 3"]  # 5 is surer, and wrong
     assert shown[12] == "query 5\nhas no positive"
     assert all(caption.startswith("✗") for caption in shown[13:16])
     frames = [ax.spines["left"].get_edgecolor() for ax in figures[0].axes]
-    assert same_color(frames[1], style.RIGHT)
-    assert same_color(frames[3], style.WRONG)
+    assert same_color(frames[1], RIGHT)
+    assert same_color(frames[3], WRONG)
     assert len(shown) == (3 + 1 + 3) * 4  # a query and three candidates; the padding and what is beyond it stay empty
     texts = [text.get_text().replace("\n", " ") for text in figures[0].texts]
     assert texts[0] == "city; 10 m: 5 of 6 queries right at rank 1, 1 wrong, 1 of these without a positive"
@@ -407,7 +414,7 @@ def test_gallery_has_the_best_the_worst_and_random_ones(photos, tmp_path):
 def test_gallery_fills_up_with_what_there_is(photos, tmp_path, right):
     found = searched(photos, tmp_path, ["raw"])
     found = found._replace(positives=[found.shown[q, :1] if q < right else np.empty(0, int) for q in range(6)])
-    fig = sheets.gallery(tmp_path / "a.png", found, title="city", protocol=Protocol("10 m", 10), rows=4, top=2)
+    fig = plot_gallery(tmp_path / "a.png", found, title="city", protocol=Protocol("10 m", 10), rows=4, top=2)
     marks = captions(fig)[1::3]
     assert len(marks) == min(right, 4) + min(6 - right, 4) + 4
     headings = [text.get_text() for text in fig.texts][1:]
@@ -426,7 +433,7 @@ def test_gallery_prefers_whitened_and_suppresses_views(photos, tmp_path):
 
 def test_contact_shows_all_kinds_of_groups(photos, tmp_path):
     boxes = {photos.path[2]: [(1, 2, 3, 4, "car")], photos.path[5]: [(0, 0, 2, 2, "person"), (1, 1, 2, 2, "car")]}
-    figures = [sheets.contact(tmp_path / name, photos, title="city", boxes=boxes) for name in ("a.png", "b.png")]
+    figures = [plot_contact_sheet(tmp_path / name, photos, title="city", boxes=boxes) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     headings = [text.get_text() for text in figures[0].texts if text.get_text()]
     assert headings[:3] == ["city", "test, database: some of 12 photos", "test, query: some of 6 photos"]
@@ -441,12 +448,12 @@ def test_contact_shows_all_kinds_of_groups(photos, tmp_path):
 
 
 def test_contact_tells_distances_in_the_unit_of_the_dataset(photos, tmp_path):
-    fig = sheets.contact(tmp_path / "a.png", photos, title="own", unit="frames")
+    fig = plot_contact_sheet(tmp_path / "a.png", photos, title="own", unit="frames")
     assert "100 frames" in captions(fig)
 
 
 def test_contact_without_places_or_boxes(photos, tmp_path):
-    fig = sheets.contact(tmp_path / "a.png", photos.assign(place=None), title="own")
+    fig = plot_contact_sheet(tmp_path / "a.png", photos.assign(place=None), title="own")
     assert not any("place" in text.get_text() or "annotated" in text.get_text() for text in fig.texts)
 
 
@@ -454,4 +461,4 @@ def test_coco(tmp_path):
     content = {"images": [{"id": 7, "file_name": "a/b.jpg"}], "categories": [{"id": 1, "name": "car"}]}
     content["annotations"] = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}]
     (tmp_path / "annotations.json").write_text(json.dumps(content))
-    assert sheets.coco(tmp_path / "annotations.json") == {str(tmp_path / "a/b.jpg"): [(1, 2, 3, 4, "car")]}
+    assert read_coco_boxes(tmp_path / "annotations.json") == {str(tmp_path / "a/b.jpg"): [(1, 2, 3, 4, "car")]}

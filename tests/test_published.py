@@ -8,14 +8,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vprlib.config import Aggregator, Backbone, Image, Train
-from vprlib.io import files
-from vprlib.models import published_formats as published
-from vprlib.models import weights
-from vprlib.models.network import build, load_checkpoint, save_checkpoint
-from vprlib.models.whitening import Whitening
-from vprlib.retrieval.extract import whitening_of
-from vprlib.training import train
+from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, TrainConfig
+from vprlib.io.files import read_h5, write_h5
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.models.checkpoint import load_checkpoint, save_checkpoint
+from vprlib.models.network import build_network
+from vprlib.models.published_formats import (
+    MATCONVNET,
+    export_checkpoint,
+    import_checkpoint,
+    import_whitening,
+    read_published,
+)
+from vprlib.models.weights import fetch_weights, read_state_dict
+from vprlib.models.whitening import Whitening, load_whitening
+from vprlib.training.train import TrainingSources, initial_network
 
 VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG_POOLINGS = (4, 9, 16, 23)
@@ -146,7 +153,7 @@ CASES = {
 def test_a_published_checkpoint_gives_the_descriptor_of_its_project(project, options, prefix, wrap, tmp_path):
     state = published_state(project, **options)
     torch.save(wrap(prefixed(state, prefix)), tmp_path / "model.pth.tar")
-    found = published.convert(tmp_path / "model.pth.tar")
+    found = read_published(tmp_path / "model.pth.tar")
     assert found.format == project
     assert found.backbone.name == ("alexnet" if options.get("alexnet") else "vgg16")
     assert (found.aggregator.clusters, found.aggregator.bias) == (options.get("clusters", 4), "bias" in options)
@@ -166,21 +173,21 @@ def test_a_pca_file_beside_a_checkpoint_is_its_definition(tmp_path, refused):
         rng.normal(size=(128, 1)) / 9,
     )
     arrays = {"U": U, "lams": lams, "mu": mu, "Utmu": U.T @ mu}
-    files.write_h5(tmp_path / "pca.h5", {name: array.astype(np.float32) for name, array in arrays.items()})
-    found = published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "pca.h5")
+    write_h5(tmp_path / "pca.h5", {name: array.astype(np.float32) for name, array in arrays.items()})
+    found = read_published(tmp_path / "model_best.pth.tar", pca=tmp_path / "pca.h5")
     weight = (U / np.sqrt(lams)).T
     y = by_definition("openibl", state, photos()).numpy() @ weight.T - (weight @ mu).T
     expected = y / np.linalg.norm(y, axis=1, keepdims=True)
     np.testing.assert_allclose(ours(found, photos()).numpy(), expected, atol=1e-6, rtol=0)
-    files.write_h5(tmp_path / "other.h5", {"U": U[:64], "lams": lams, "mu": mu[:64], "Utmu": arrays["Utmu"]})
+    write_h5(tmp_path / "other.h5", {"U": U[:64], "lams": lams, "mu": mu[:64], "Utmu": arrays["Utmu"]})
     with refused(tmp_path / "other.h5", "64-D", "128-D"):
-        published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "other.h5")
-    files.write_h5(tmp_path / "bad.h5", arrays | {"lams": lams[:5]})
+        read_published(tmp_path / "model_best.pth.tar", pca=tmp_path / "other.h5")
+    write_h5(tmp_path / "bad.h5", arrays | {"lams": lams[:5]})
     with refused(tmp_path / "bad.h5", "lams is (5,)", "(20,)"):
-        published.convert(tmp_path / "model_best.pth.tar", pca=tmp_path / "bad.h5")
+        read_published(tmp_path / "model_best.pth.tar", pca=tmp_path / "bad.h5")
     torch.save(published_state("openibl_hub", dims=5), tmp_path / "hub.pth")
     with refused(tmp_path / "hub.pth", "its own PCA", "pca_layer.weight"):
-        published.convert(tmp_path / "hub.pth", pca=tmp_path / "pca.h5")
+        read_published(tmp_path / "hub.pth", pca=tmp_path / "pca.h5")
 
 
 @pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
@@ -189,7 +196,7 @@ def test_numpy_scalars_of_any_numpy_and_torch_are_left_aside(module, tmp_path):
     data = (tmp_path / "new.pth").read_bytes()
     assert b"numpy._core.multiarray" in data
     (tmp_path / "old.pth").write_bytes(data.replace(b"numpy._core.multiarray", module))
-    assert set(weights.read_state(tmp_path / "old.pth")) == set(published_state("openibl"))
+    assert set(read_state_dict(tmp_path / "old.pth")) == set(published_state("openibl"))
 
 
 class Code:
@@ -205,7 +212,7 @@ def test_a_checkpoint_that_needs_a_full_unpickling_is_refused_with_what_it_holds
     for thing, name in ((argparse.Namespace(lr=1), "argparse.Namespace"), (Code(marker), "posix.mkdir")):
         torch.save(beside(published_state("openibl")) | {"options": thing}, tmp_path / "x.pth")
         with refused(tmp_path / "x.pth", name, "full unpickling", "never"):
-            published.convert(tmp_path / "x.pth")
+            read_published(tmp_path / "x.pth")
     assert not marker.exists()
 
 
@@ -255,45 +262,45 @@ BAD = {
 def test_a_checkpoint_that_does_not_fit_is_one_line(state, format, fragments, tmp_path, refused):
     torch.save(state, tmp_path / "x.pth")
     with refused(*fragments):
-        published.convert(tmp_path / "x.pth", format=format)
+        read_published(tmp_path / "x.pth", format=format)
 
 
 def imported(out, pca_out, **source):
     """Import a checkpoint and its whitening."""
-    published.import_checkpoint(out, file=source["file"])
+    import_checkpoint(out, file=source["file"])
     if pca_out:
-        published.import_whitening(pca_out, checkpoint=out, **source)
+        import_whitening(pca_out, checkpoint=out, **source)
 
 
 def test_an_imported_checkpoint_is_one_of_ours_with_its_whitening_and_its_source(tmp_path, refused):
     file, out, pca = tmp_path / "hub.pth", tmp_path / "out" / "best.safetensors", tmp_path / "out" / "pca.h5"
     state = published_state("openibl_hub", dims=24)
     torch.save(state, file)
-    digest = files.digest(file)
-    published.import_checkpoint(out, file=file, sha256=digest.upper())
-    published.import_whitening(pca, checkpoint=out, file=file)
+    digest = sha256_of_file(file)
+    import_checkpoint(out, file=file, sha256=digest.upper())
+    import_whitening(pca, checkpoint=out, file=file)
     attributes = load_checkpoint(out)[1]
     assert attributes["source"] == {"file": "hub.pth", "sha256": digest, "format": "openibl_hub"}
     assert (attributes["epoch"], attributes["generation"], attributes["train"]) == (0, 0, None)
     assert str(tmp_path).encode() not in out.read_bytes() + pca.read_bytes()
-    again = published.convert(out, pca=pca)
+    again = read_published(out, pca=pca)
     assert again.format == "vprlib"
     torch.testing.assert_close(ours(again, photos()), by_definition("openibl_hub", state, photos()), atol=1e-6, rtol=0)
-    assert whitening_of(out, pca).dim == 24
+    assert load_whitening(out, pca).dim == 24
     imported(tmp_path / "copy" / "best.safetensors", tmp_path / "copy" / "pca.h5", file=out, pca=pca)
-    copy = published.convert(tmp_path / "copy" / "best.safetensors", pca=tmp_path / "copy" / "pca.h5")
+    copy = read_published(tmp_path / "copy" / "best.safetensors", pca=tmp_path / "copy" / "pca.h5")
     torch.testing.assert_close(ours(copy, photos()), ours(again, photos()), atol=0, rtol=0)
     with refused(file, digest, "not 00ff"):
-        published.import_checkpoint(tmp_path / "no", file=file, sha256="00ff")
+        import_checkpoint(tmp_path / "no", file=file, sha256="00ff")
     torch.save(published_state("openibl"), tmp_path / "raw.pth")
     with refused(tmp_path / "raw.pth", "no PCA", "extract", "raw"):
-        published.import_whitening(tmp_path / "no", checkpoint=out, file=tmp_path / "raw.pth")
+        import_whitening(tmp_path / "no", checkpoint=out, file=tmp_path / "raw.pth")
     with refused("none.pth", "no such file"):
-        published.import_checkpoint(tmp_path / "no", file="none.pth")
+        import_checkpoint(tmp_path / "no", file="none.pth")
     assert not (tmp_path / "no").exists()
-    published.import_checkpoint(tmp_path / "raw", file=tmp_path / "raw.pth")
+    import_checkpoint(tmp_path / "raw", file=tmp_path / "raw.pth")
     with refused(pca, "another checkpoint"):
-        published.convert(tmp_path / "raw", pca=pca)
+        read_published(tmp_path / "raw", pca=pca)
 
 
 @pytest.mark.parametrize(("project", "options", "prefix", "wrap"), list(CASES.values())[:-1], ids=list(CASES)[:-1])
@@ -302,7 +309,7 @@ def test_what_is_imported_is_exported_as_it_was(project, options, prefix, wrap, 
     torch.save(wrap(prefixed(state, prefix)), tmp_path / "in.pth")
     pca = tmp_path / "pca.h5" if project in PCA else None
     imported(tmp_path / "ours", pca, file=tmp_path / "in.pth")
-    published.export(tmp_path / "ours", tmp_path / "out.pth", format=project, whitening=pca)
+    export_checkpoint(tmp_path / "ours", tmp_path / "out.pth", format=project, whitening=pca)
     written = torch.load(tmp_path / "out.pth", weights_only=True)
     written = written if project == "openibl_hub" else written["state_dict"]
     expected = prefixed(state, "module." if project == "openibl" else "")
@@ -310,7 +317,7 @@ def test_what_is_imported_is_exported_as_it_was(project, options, prefix, wrap, 
     for name, tensor in written.items():
         last_digit = {"atol": 1e-6, "rtol": 3e-7} if "pca" in name or "WPCA" in name else {"atol": 0, "rtol": 0}
         torch.testing.assert_close(tensor, expected[name], **last_digit)
-    again = published.convert(tmp_path / "out.pth")
+    again = read_published(tmp_path / "out.pth")
     assert again.format == project
     expected = by_definition(project, state, photos(), options.get("alexnet", False))
     torch.testing.assert_close(ours(again, photos()), expected, atol=1e-6, rtol=0)
@@ -318,25 +325,25 @@ def test_what_is_imported_is_exported_as_it_was(project, options, prefix, wrap, 
 
 def test_what_a_format_cannot_hold_is_not_exported(tmp_path, refused):
     def network(name="vgg16", aggregator="netvlad", mean=(0.485, 0.456, 0.406), bias=False):
-        backbone = Backbone(name=name, options={"width": 1 / 16} if name == "vgg16" else {})
-        sections = Image(mean=mean), backbone, Aggregator(name=aggregator, clusters=4, bias=bias)
-        save_checkpoint(tmp_path / "ours", build(*sections), *sections[1:])
+        backbone = BackboneConfig(name=name, options={"width": 1 / 16} if name == "vgg16" else {})
+        sections = ImageConfig(mean=mean), backbone, AggregatorConfig(name=aggregator, clusters=4, bias=bias)
+        save_checkpoint(tmp_path / "ours", build_network(*sections), *sections[1:])
 
     whitening = Whitening.of_layer(np.ones((2, 128)), np.ones(2))
     for options, format, whitened, *fragments in (
         ({"aggregator": "gem"}, "pytorch_netvlad", False, "holds NetVLAD, not 'gem'"),
         ({"name": "resnet18"}, "pytorch_netvlad", False, "vgg16 or alexnet, not 'resnet18'"),
         ({"name": "alexnet"}, "patch_netvlad", False, "vgg16, not 'alexnet'"),
-        ({"bias": True, "mean": published.MATCONVNET.mean}, "openibl", False, "no bias"),
+        ({"bias": True, "mean": MATCONVNET.mean}, "openibl", False, "no bias"),
         ({}, "openibl", False, "mean [0.485, 0.458, 0.4076]", "not [0.485, 0.456, 0.406]"),
         ({}, "patch_netvlad", False, "PCA layer", "pca.h5"),
         ({}, "pytorch_netvlad", True, "file of its own"),
         ({}, "openblib", False, "'openblib'", "openibl_hub"),
     ):
         network(**options)
-        whitening.save(tmp_path / "pca.h5", {"checkpoint": files.digest(tmp_path / "ours")})
+        whitening.save(tmp_path / "pca.h5", {"checkpoint": sha256_of_file(tmp_path / "ours")})
         with refused(*fragments):
-            published.export(
+            export_checkpoint(
                 tmp_path / "ours", tmp_path / "out", format=format, whitening=tmp_path / "pca.h5" if whitened else None
             )
     assert not (tmp_path / "out").exists()
@@ -353,12 +360,12 @@ def test_training_starts_from_the_published_convolutions_and_centroids(tmp_path)
         file["descriptors"] = rng.normal(size=(500, 32)).astype(np.float32)
         file["centroids"] = rng.normal(size=(64, 32)).astype(np.float32) / 9
     file = str(tmp_path / "vd16_offtheshelf_conv5_3_max.pth")
-    backbone = Backbone(weights="matconvnet", file=file, options={"width": 1 / 16})
-    weights.fetch(tmp_path / "w.safetensors", backbone)
-    sources = train.Sources(tmp_path / "none", tmp_path / "w.safetensors", tmp_path / "vgg16_pitts_64_desc_cen.hdf5")
-    model = train.initial(published.MATCONVNET, backbone, Aggregator(), sources, Train(), 0)
+    backbone = BackboneConfig(weights="matconvnet", file=file, options={"width": 1 / 16})
+    fetch_weights(tmp_path / "w.safetensors", backbone)
+    sources = TrainingSources(tmp_path / "none", tmp_path / "w.safetensors", tmp_path / "vgg16_pitts_64_desc_cen.hdf5")
+    model = initial_network(MATCONVNET, backbone, AggregatorConfig(), sources, TrainConfig(), 0)
     assert all(torch.equal(model.backbone.state_dict()[f"layers.{name}"], tensor) for name, tensor in stack.items())
-    centroids = files.read_h5(sources.centroids, "centroids")[0]
+    centroids = read_h5(sources.centroids, "centroids")[0]
     np.testing.assert_array_equal(model.aggregator.centroids.detach(), centroids)
     unit = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
     alpha = (model.aggregator.assignment.detach().numpy() / unit).ravel()
@@ -367,8 +374,8 @@ def test_training_starts_from_the_published_convolutions_and_centroids(tmp_path)
 
 def test_a_moved_checkpoint_converts_from_anywhere(tmp_path):
     torch.save(published_state("openibl_hub", dims=5), tmp_path / "a.pth")
-    published.import_checkpoint(tmp_path / "one", file=tmp_path / "a.pth")
+    import_checkpoint(tmp_path / "one", file=tmp_path / "a.pth")
     (tmp_path / "else").mkdir()
     shutil.move(tmp_path / "a.pth", tmp_path / "else" / "a.pth")
-    published.import_checkpoint(tmp_path / "two", file=tmp_path / "else" / "a.pth")
+    import_checkpoint(tmp_path / "two", file=tmp_path / "else" / "a.pth")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()

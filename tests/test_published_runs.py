@@ -15,7 +15,7 @@ from test_workflow import TINY, planned, snakemake
 from web import Page, Site
 
 import vprlib
-from vprlib.io import files
+from vprlib.io.fingerprints import sha256_of_file
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def offered(tmp_path):
     torch.save(published_state("openibl_hub", dims=12), tmp_path / "hub.pth")
     with Site() as site:
         site.pages["/hub.pth"] = Page((tmp_path / "hub.pth").read_bytes())
-        named = {"url": site.url("/hub.pth"), "sha256": files.digest(tmp_path / "hub.pth")}
+        named = {"url": site.url("/hub.pth"), "sha256": sha256_of_file(tmp_path / "hub.pth")}
         (tmp_path / "hub.pth").unlink()
         both = {"descriptors": ["raw", "whitened"]}
         yield site, {"datasets": ["city"], "runs": {"hub": {"checkpoint": named, "extract": both}}}

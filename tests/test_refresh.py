@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vprlib.config import Train
+from vprlib.config import TrainConfig
 from vprlib.data.geometry import within
-from vprlib.training.miners.tuple_mining import mine
+from vprlib.training.miners.tuple_mining import mine_tuples
 
 
 class Scene:
@@ -27,9 +27,9 @@ class Scene:
         return self.x[role][some]
 
     def mine(self, known=None, seed=1, **settings):
-        return mine(
+        return mine_tuples(
             self.usable,
-            settings=Train(**{"negatives": 5, "negative_pool": 20} | settings),
+            settings=TrainConfig(**{"negatives": 5, "negative_pool": 20} | settings),
             describe=self.describe,
             positives=self.positives,
             excluded=self.excluded,

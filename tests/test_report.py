@@ -17,22 +17,38 @@ from PIL import Image
 from test_plots import recalls
 
 from benchmarks.campaign import made
-from vprlib.data.dataset import Protocol, read_table, select
-from vprlib.data.layouts.photo_folder import APART
+from vprlib.data.image_table import APART, read_image_table, select_rows
+from vprlib.data.protocol import Protocol
 from vprlib.evaluation.comparison import last_generations
-from vprlib.figures import recall_curves as plots
-from vprlib.figures import style
-from vprlib.figures.marks import DASHES, HUES, MARKERS, summarise
-from vprlib.io import files
-from vprlib.jobs import resource_usage as ledger
-from vprlib.report import charts
-from vprlib.report import cost as stages
-from vprlib.report import encoding as packing
-from vprlib.report import page_tables as tables
-from vprlib.report import provenance as sources
-from vprlib.report import query_results as answers
-from vprlib.report import thumbnails as photos
-from vprlib.report.page import build
+from vprlib.evaluation.series import summarize_recalls
+from vprlib.figures.marks import DASHES, HUES, MARKERS
+from vprlib.figures.style import MATPLOTLIB_MARKERS, line_styles
+from vprlib.io.files import write_csv, write_json
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.jobs.resource_usage import ResourceMeter, gpus_used
+from vprlib.report import page, provenance
+from vprlib.report.charts import chart_lines, dataset_charts, size_charts, training_charts
+from vprlib.report.cost import CORE_WATTS, DRAWN, machine_lines, read_usage, stage_rows, total_row
+from vprlib.report.encoding import encode_block, json_value, smallest_type
+from vprlib.report.page import build_page
+from vprlib.report.page_tables import comparison_table, mark_best, mark_tied
+from vprlib.report.provenance import command_for, evaluation_sources, source_id
+from vprlib.report.query_results import (
+    TOP,
+    NetworkResults,
+    QueryResults,
+    collect_query_results,
+    coordinate_kind,
+    page_arrays,
+    shown_images,
+)
+from vprlib.report.thumbnails import (
+    choose_thumbnails,
+    inline_thumbnails,
+    make_thumbnail,
+    queries_by_importance,
+    shown_candidates,
+)
 
 RUNS, TOWNS = ["plain", "better"], ["town", "drive"]
 
@@ -52,7 +68,7 @@ def campaign(whole, tmp_path):
 
 
 def unpacked(text) -> dict:
-    """What the page's script makes of a `packing.block`."""
+    """What the page's script makes of a `encode_block`."""
     data = zlib.decompress(base64.b64decode(text))
     length = int.from_bytes(data[:4], "little")
     header, body = json.loads(data[4 : 4 + length]), data[4 + length :]
@@ -63,19 +79,19 @@ def unpacked(text) -> dict:
 
 def test_a_block_comes_back():
     values = {"a": np.array([1, 2, 3], np.uint8), "b": np.array([-5, 2**30], np.int32), "text": ["é<", None], "n": 3}
-    back = unpacked(packing.block(values))
+    back = unpacked(encode_block(values))
     assert back["text"] == values["text"]
     assert back["n"] == 3
     for name in "ab":
         assert back[name].dtype == values[name].dtype
         assert back[name].tolist() == values[name].tolist()
-    assert packing.smallest([0, 255]).dtype == np.uint8
-    assert packing.smallest([0, 256]).dtype == np.uint16
-    assert packing.plain({"a": [np.float64("nan"), np.int64(3), (1.5,)]}) == {"a": [None, 3, [1.5]]}
+    assert smallest_type([0, 255]).dtype == np.uint8
+    assert smallest_type([0, 256]).dtype == np.uint16
+    assert json_value({"a": [np.float64("nan"), np.int64(3), (1.5,)]}) == {"a": [None, 3, [1.5]]}
 
 
 def test_the_comparison_has_the_recalls_of_the_tables_beside_published_ones(whole):
-    ks, rows = tables.comparison(whole)
+    ks, rows = comparison_table(whole)
     assert ks == [1, 5, 10, 20]
     assert {(row["dataset"], row["run"]) for row in rows} == {(d, r) for d in TOWNS for r in RUNS}
     for (name, network), table in whole.evaluated.items():
@@ -84,7 +100,7 @@ def test_the_comparison_has_the_recalls_of_the_tables_beside_published_ones(whol
         for k in ks:
             told = [row["recalls"][k][part] for part in ("recall", "low", "high")]
             assert told == pytest.approx([100 * wanted.loc[k, part] for part in ("recall", "low", "high")])
-        assert row["sources"] == [[sources.source_id(name, network), 0]]
+        assert row["sources"] == [[source_id(name, network), 0]]
     for name in TOWNS:
         best = max((one for one in rows if one["dataset"] == name), key=lambda one: one["recalls"][1]["recall"])
         assert 1 in best["best"]
@@ -107,8 +123,8 @@ def test_runs_that_the_paired_test_does_not_tell_from_the_best_are_marked():
     pair = {"gen": 0, "other_gen": 0, "descriptor": "raw", "rerank": "none"}
     pairs = [pair | {"run": "a", "other": "b", "p_holm": 0.7}, pair | {"run": "b", "other": "c", "p_holm": 0.01}]
     pairs += [pair | {"run": "a", "other": "c", "p_holm": 0.3}]
-    tables.mark_best(group, [1])
-    tables.mark_tied(group, pairs)
+    mark_best(group, [1])
+    mark_tied(group, pairs)
     assert [one["best"] for one in group] == [[], [1], [], []]
     assert group[1]["tied"] == [("a", 0, "raw", "none")]
     assert [one.get("close", False) for one in group] == [True, False, False, False]
@@ -117,10 +133,10 @@ def test_runs_that_the_paired_test_does_not_tell_from_the_best_are_marked():
 
 @pytest.mark.parametrize(("k", "compared", "says"), [(1, True, False), (1, False, True), (5, False, False)])
 def test_a_largest_recall_that_was_never_tested_is_said_to_be_so(whole, monkeypatch, tmp_path, k, compared, says):
-    _, rows = tables.comparison(whole)
+    _, rows = comparison_table(whole)
     rows = [row | {"best": [k], "compared": compared, "close": k == 1} for row in rows]
-    monkeypatch.setattr(tables, "comparison", lambda _: ([k], rows))
-    build(tmp_path / "page.html", whole)
+    monkeypatch.setattr(page, "comparison_table", lambda _: ([k], rows))
+    build_page(tmp_path / "page.html", whole)
     text = (tmp_path / "page.html").read_text()
     assert ("<small>not compared by the paired test</small>" in text) == says
     assert ("one seed that does not tell them apart is enough" in text) == (k == 1)
@@ -130,13 +146,13 @@ def test_published_rows_stand_beside_ours(whole):
     rows = {name: table.assign(dataset="pitts30k", protocol="25 m") for name, table in whole.evaluated.items()}
     some = replace(whole, gaps=[])
     some.__dict__["evaluated"] = {one: table for one, table in rows.items() if one[0] == "town"}
-    origins = [row["origin"] for row in tables.comparison(some)[1]]
+    origins = [row["origin"] for row in comparison_table(some)[1]]
     assert origins[:2] == ["ours"] * 2
     assert set(origins[2:]) == {"published"}
 
 
 def test_charts_hold_the_tables_numbers(whole):
-    made = charts.of_dataset(whole, "town", "own")
+    made = dataset_charts(whole, "town", "own")
     assert list(made) == ["recalls", "thresholds", "precision"]
     lines = {line["label"]: line for line in made["recalls"]["lines"]}
     assert list(lines) == [f"{run}, whitened 256-D" for run in RUNS]
@@ -147,14 +163,14 @@ def test_charts_hold_the_tables_numbers(whole):
             for column, values in (("x", wanted.k), ("y", wanted.recall * 100), ("low", wanted.low * 100)):
                 assert line[column] == pytest.approx(list(values), abs=1e-5)
     assert made["thresholds"]["at"]["x"] == 25
-    assert set(charts.training(whole)) == {"loss", "val_recall@1", "val_recall@5", "learning_rate"}
+    assert set(training_charts(whole)) == {"loss", "val_recall@1", "val_recall@5", "learning_rate"}
 
 
 def test_bands_are_the_range_of_several_seeds():
     table = pd.DataFrame({"run": "plain", "gen": 0, "descriptor": "raw", "dim": 8, "rerank": "none", "k": 1,
                           "seed": [0, 1], "recall": [0.4, 0.6], "low": [0.1, 0.2], "high": [0.8, 0.9]})  # fmt: skip
     config = type("Config", (), {"runs": {"plain": made_run()}})
-    [line] = charts.lines(type("Campaign", (), {"config": config}), summarise(table), "k")
+    [line] = chart_lines(type("Campaign", (), {"config": config}), summarize_recalls(table), "k")
     assert (line["y"], line["low"], line["high"]) == ([50], [40], [60])
 
 
@@ -162,14 +178,14 @@ def test_a_line_looks_the_same_on_the_page_and_in_the_figures():
     runs = {"plain": made_run(), "better": made_run(gens=3)}
     campaign = type("Campaign", (), {"config": type("Config", (), {"runs": runs})})
     table = pd.concat([recalls(runs=("plain",)), recalls(runs=("better",), gens=3)], ignore_index=True)
-    page = {line["label"]: line for line in charts.lines(campaign, summarise(table), "k")}
-    figure = plots.looks(last_generations(summarise(table)))
+    page = {line["label"]: line for line in chart_lines(campaign, summarize_recalls(table), "k")}
+    figure = line_styles(last_generations(summarize_recalls(table)))
     assert len(page) == 2 + 6
     assert len(figure) == 2 + 2
     for label, look in figure.items():
         line, whitened = page[label], "whitened" in label
         assert look["color"] == HUES["light"][line["hue"]]
-        assert look["marker"] == style.MARKERS[MARKERS[line["marker"]]]
+        assert look["marker"] == MATPLOTLIB_MARKERS[MARKERS[line["marker"]]]
         assert (look["linestyle"] == "-") == (DASHES[line["dash"]] == ()) == whitened
         assert (look["markerfacecolor"] == "white") == line["hollow"] == (not whitened)
     looks = [{name: line[name] for name in ("hue", "marker", "dash", "hollow")} for line in page.values()]
@@ -180,7 +196,7 @@ def test_sizes_are_lines_by_run_and_storage_over_bytes():
     table = pd.DataFrame({"protocol": "own", "run": "plain", "gen": 0, "seed": [0, 1, 0], "dim": 8, "k": 1})
     table = table.assign(storage=["int8", "int8", "pq"], bytes=[8, 8, 1], recall=[0.5, 0.7, 0.3])
     config = type("Config", (), {"runs": {"plain": made_run()}})
-    made = charts.sizes(type("Campaign", (), {"config": config}), table)["lines"]
+    made = size_charts(type("Campaign", (), {"config": config}), table)["lines"]
     assert [(line["label"], line["x"], line["y"]) for line in made] == [
         ("plain, int8", [8], [60]),
         ("plain, pq", [1], [30]),
@@ -188,14 +204,14 @@ def test_sizes_are_lines_by_run_and_storage_over_bytes():
 
 
 def made_run(gens=1):
-    from vprlib.config import Run
+    from vprlib.config import RunConfig
 
-    return Run(train_set="city", extract={"descriptors": ["raw"]}, generations=[{}] * gens)
+    return RunConfig(train_set="city", extract={"descriptors": ["raw"]}, generations=[{}] * gens)
 
 
 def test_answers_are_those_of_the_tables_of_queries(whole):
-    found = answers.explored(whole, "town", 99)
-    page = unpacked(packing.block(answers.arrays(found, answers.used(found))))
+    found = collect_query_results(whole, "town", 99)
+    page = unpacked(encode_block(page_arrays(found, shown_images(found))))
     assert page["queries"] == 60
     names = {one["label"]: number for number, one in enumerate(page["systems"])}
     database = np.array(page["database_paths"])
@@ -204,8 +220,8 @@ def test_answers_are_those_of_the_tables_of_queries(whole):
         table = pd.read_csv(whole.evaluation("town", network) / "queries.csv")
         assert list(page["query_paths"]) == list(table["query"])
         assert page[f"rank{number}"].tolist() == table["rank"].fillna(0).astype(int).tolist()
-        top = page[f"top{number}"].reshape(answers.TOP, 60).astype(int) - 1
-        falls = page[f"score{number}"].reshape(answers.TOP, 60) / 1000
+        top = page[f"top{number}"].reshape(TOP, 60).astype(int) - 1
+        falls = page[f"score{number}"].reshape(TOP, 60) / 1000
         assert falls[0] == pytest.approx(table.score.to_numpy(), abs=1e-3)
         assert (falls[1:] >= 0).all()
         assert database[top[0]].tolist() == table.top.tolist()
@@ -214,42 +230,42 @@ def test_answers_are_those_of_the_tables_of_queries(whole):
         assert ((page[f"hit{number}"] & 1) == (table["rank"] == 1)).all()
     [[condition, labels]] = page["conditions"]
     assert condition == "light"
-    images = read_table(whole.results / "town/images.csv")
-    assert [labels[code] for code in page["condition_light"]] == list(select(images, "test", "query").light)
+    images = read_image_table(whole.results / "town/images.csv")
+    assert [labels[code] for code in page["condition_light"]] == list(select_rows(images, "test", "query").light)
 
 
 def test_no_more_answers_than_there_is_room_for_and_the_last_generations_come_first(whole):
-    found = answers.explored(whole, "town", 1)
+    found = collect_query_results(whole, "town", 1)
     assert len(found.answers) == 1
     assert found.left_out == 1
 
 
 def test_a_protocol_that_asks_some_queries_leaves_the_others_out(campaign):
     path = campaign.results / "town/images.csv"
-    table = read_table(path)
+    table = read_image_table(path)
     table["chosen"] = (table.light == "night").astype(int)
-    files.write_csv(path, table)
+    write_csv(path, table)
     campaign.protocols["town"] = [Protocol("some", 25, queries="chosen")]
-    found = answers.explored(campaign, "town", 9)
-    night = select(table, "test", "query").chosen == 1
+    found = collect_query_results(campaign, "town", 9)
+    night = select_rows(table, "test", "query").chosen == 1
     assert found.answers[0].asked_Q.tolist() == night.tolist()
     assert not found.answers[0].rank_Q[~night].any()
     campaign.protocols["town"] = [Protocol("own", 25)]
 
 
-def judged(*ranks) -> answers.Explored:
+def judged(*ranks) -> QueryResults:
     """Answers of several networks to the same queries, by the ranks of their first hits."""
     made = []
     for rank in ranks:
         rank_Q = np.array(rank, np.uint8)
         top, asked = np.zeros((len(rank_Q), 5), int), np.ones(len(rank_Q), bool)
-        made.append(answers.Answers("x", "x", 0, 0, True, rank_Q, rank_Q, top, np.zeros(top.shape), asked))
-    return answers.Explored(pd.DataFrame(index=range(len(rank))), None, made, {0: np.full(len(rank), 99)}, 0, "")
+        made.append(NetworkResults("x", "x", 0, 0, True, rank_Q, rank_Q, top, np.zeros(top.shape), asked))
+    return QueryResults(pd.DataFrame(index=range(len(rank))), None, made, {0: np.full(len(rank), 99)}, 0, "")
 
 
 def test_disagreements_and_failures_come_in_turn_and_then_the_rest():
     agreed, disagreed, failed = [1] * 6, [1, 2] * 2, [0, 3]
-    order = photos.importance(judged(agreed + disagreed + failed, agreed + disagreed[::-1] + failed))
+    order = queries_by_importance(judged(agreed + disagreed + failed, agreed + disagreed[::-1] + failed))
     assert sorted(order) == list(range(12))
     assert [set(order[:4:2]) <= {6, 7, 8, 9}, set(order[1:4:2])] == [True, {10, 11}]
     assert set(order[4:6]) <= {6, 7, 8, 9}
@@ -257,18 +273,18 @@ def test_disagreements_and_failures_come_in_turn_and_then_the_rest():
 
 
 def test_photos_fit_into_their_room_and_every_chosen_query_has_all_of_its_photos(whole, tmp_path):
-    found = answers.explored(whole, "town", 9)
-    everything = photos.choose(found, tmp_path, np.inf)
+    found = collect_query_results(whole, "town", 9)
+    everything = choose_thumbnails(found, tmp_path, np.inf)
     assert everything.queries_Q.all()
     room = everything.size / 3
-    some = photos.choose(found, tmp_path, room)
+    some = choose_thumbnails(found, tmp_path, room)
     assert 0 < some.queries_Q.sum() < 60
     assert 0.5 * room < some.size <= room
     for query in np.flatnonzero(some.queries_Q):
         assert query in some.query
-        assert set(photos.shown(found)[query]) - {-1} <= set(some.database)
-    assert not photos.choose(found, tmp_path, 0).queries_Q.any()
-    arrays, text = photos.inlined(some, answers.used(found))
+        assert set(shown_candidates(found)[query]) - {-1} <= set(some.database)
+    assert not choose_thumbnails(found, tmp_path, 0).queries_Q.any()
+    arrays, text = inline_thumbnails(some, shown_images(found))
     begin, end = arrays["query_at"].reshape(-1, 2)[next(iter(some.query))]
     assert base64.b64decode(text[begin:end]) == some.query[next(iter(some.query))].path.read_bytes()
 
@@ -277,28 +293,30 @@ def test_a_query_is_shown_with_two_networks_candidates_and_the_first_of_the_othe
     found = judged([1, 1], [1, 3], [1, 1])
     for number, one in enumerate(found.answers):
         one.top_Q5[:] = np.arange(5) + 10 * number
-    assert set(photos.shown(found)[0]) - {-1} == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24}
-    assert set(photos.shown(found)[1]) == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24, 99}, "and what a miss should have got"
+    assert set(shown_candidates(found)[0]) - {-1} == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24}
+    assert set(shown_candidates(found)[1]) == {0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24, 99}, (
+        "and what a miss should have got"
+    )
 
 
 def test_a_thumbnail_is_made_once_and_again_when_the_photo_changes(photo, tmp_path):
     path = tmp_path / "a.png"
     photo(path, 1, size=(640, 400))
-    first = photos.thumbnail(tmp_path / "kept", str(path))
+    first = make_thumbnail(tmp_path / "kept", str(path))
     with Image.open(first.path) as small:
         assert small.size == (192, 120)
     made = first.path.stat().st_ino
-    assert photos.thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino == made
+    assert make_thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino == made
     time.sleep(0.01)
     photo(path, 2, size=(640, 400))
-    assert photos.thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino != made
+    assert make_thumbnail(tmp_path / "kept", str(path)).path.stat().st_ino != made
     (tmp_path / "no.jpg").write_text("no photo")
-    assert photos.thumbnail(tmp_path / "kept", str(tmp_path / "no.jpg")) is None
-    assert photos.thumbnail(tmp_path / "kept", str(tmp_path / "lost.jpg")) is None
+    assert make_thumbnail(tmp_path / "kept", str(tmp_path / "no.jpg")) is None
+    assert make_thumbnail(tmp_path / "kept", str(tmp_path / "lost.jpg")) is None
 
 
 def test_a_page_keeps_to_its_size_and_says_how_much_it_shows(whole, tmp_path):
-    size = build(whole.results / "small.html", whole, megabytes=2.2)
+    size = build_page(whole.results / "small.html", whole, megabytes=2.2)
     text = (whole.results / "small.html").read_text()
     assert size <= 2.2e6
     assert len(text.encode()) == size
@@ -309,7 +327,7 @@ def test_a_page_keeps_to_its_size_and_says_how_much_it_shows(whole, tmp_path):
 
 
 def test_photos_in_a_folder_are_all_there(whole):
-    build(whole.results / "folder.html", whole, images="folder")
+    build_page(whole.results / "folder.html", whole, images="folder")
     text = (whole.results / "folder.html").read_text()
     page = unpacked(re.search(r'data-answers="town">([^<]+)', text)[1])
     assert page["whole"].all()
@@ -342,7 +360,7 @@ def test_what_is_missing_is_a_gap(campaign, part, how):
     name, gap = BROKEN[part]
     spoil(campaign.results / name, how)
     out = campaign.results / "preview.html"
-    build(out, campaign, complete=False, megabytes=2.2)
+    build_page(out, campaign, complete=False, megabytes=2.2)
     text = out.read_text()
     assert "preview of what was there" in text
     whys = [one.why for one in campaign.gaps if one.what.startswith(gap)]
@@ -362,36 +380,36 @@ def test_trainings_without_a_val_split_say_so(campaign):
     for network in campaign.networks:
         path = campaign.model(network) / "history.csv"
         table = pd.read_csv(path)
-        files.write_csv(path, table[["epoch", "learning_rate", "loss"]])
-    assert "val_recall@1" not in charts.training(campaign)
+        write_csv(path, table[["epoch", "learning_rate", "loss"]])
+    assert "val_recall@1" not in training_charts(campaign)
     assert "no val split" in campaign.gaps[0].why
 
 
 def test_places_without_coordinates_have_no_map(whole):
-    found = answers.explored(whole, "town", 9)
-    assert answers.positions(found, "m") == "map"
-    assert answers.positions(found, "frames") == "frames"
+    found = collect_query_results(whole, "town", 9)
+    assert coordinate_kind(found, "m") == "map"
+    assert coordinate_kind(found, "frames") == "frames"
     apart = found.query.assign(north=0, east=np.arange(60) * APART)
-    assert answers.positions(found._replace(query=apart), "m") == "places"
+    assert coordinate_kind(found._replace(query=apart), "m") == "places"
 
 
 def test_sources_are_the_files_hashes_and_the_command(whole):
-    one = sources.sources(whole)[0]
+    one = evaluation_sources(whole)[0]
     for file in one["files"]:
-        assert file["sha256"] == files.digest(file["path"])
+        assert file["sha256"] == sha256_of_file(file["path"])
     names = [file["path"].rsplit("/")[-1] for file in one["files"]]
     assert names == ["recalls.csv", "queries.csv", "ranking.h5", "images.csv"]
     assert ["checkpoint", "1" * 64] in one["made_from"]
     assert one["command"].endswith("town/plain/seed0/gen0/recalls.csv --configfile config.yaml")
     given = replace(whole, configfiles=("a.yaml", "b c.yaml"), overrides=("seeds=[0]",))
-    assert sources.command(given, "x").endswith(" x --configfile a.yaml 'b c.yaml' --config 'seeds=[0]'")
+    assert command_for(given, "x").endswith(" x --configfile a.yaml 'b c.yaml' --config 'seeds=[0]'")
 
 
 def test_a_file_that_many_numbers_come_from_is_hashed_once(whole, monkeypatch):
     read = []
-    digest = files.digest
-    monkeypatch.setattr(files, "digest", lambda path: read.append(str(path)) or digest(path))
-    assert len(sources.sources(whole)) == 4
+    digest = sha256_of_file
+    monkeypatch.setattr(provenance, "sha256_of_file", lambda path: read.append(str(path)) or digest(path))
+    assert len(evaluation_sources(whole)) == 4
     assert len(read) == len(set(read)) == 4 * 3 + 2
 
 
@@ -399,11 +417,11 @@ def record(campaign, name, **changes):
     """Leave the record of a job called `name`, which ran for an hour on two of four cores."""
     values = {"rule": name.split("/")[0], "wildcards": {}, "seconds": 3600, "cpu_seconds": 7200, "gpus": 0}
     values |= {"gpu": None, "gpu_watts": None, "nodes": 1, "peak_gb": 2, "host": "h", "cpu": "c", "cores": 4}
-    files.write_json(campaign.logs / f"{name}.json", values | changes)
+    write_json(campaign.logs / f"{name}.json", values | changes)
 
 
 def rows_of(campaign) -> dict:
-    return {row["rule"]: row for row in stages.stages(stages.taken(campaign))}
+    return {row["rule"]: row for row in stage_rows(read_usage(campaign))}
 
 
 def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(campaign):
@@ -425,11 +443,11 @@ def test_stages_add_up_and_energy_is_unknown_where_a_gpu_s_limit_is(campaign):
         "peak_gb": 5,
         "wh": 0,
     }
-    assert rows["train"]["wh"] == pytest.approx(4 * stages.CORE_WATTS + 2 * 700)
-    assert stages.total(list(rows.values()))["jobs"] == 3
+    assert rows["train"]["wh"] == pytest.approx(4 * CORE_WATTS + 2 * 700)
+    assert total_row(list(rows.values()))["jobs"] == 3
     record(campaign, "train/better/seed0/gen0", gpus=1, gpu="H200")
     assert rows_of(campaign)["train"]["wh"] is None
-    assert stages.total(list(rows_of(campaign).values()))["wh"] is None
+    assert total_row(list(rows_of(campaign).values()))["wh"] is None
 
 
 def test_jobs_of_another_campaign_and_pages_do_not_count_and_jobs_without_a_record_are_told(campaign):
@@ -452,23 +470,23 @@ def test_jobs_of_another_campaign_and_pages_do_not_count_and_jobs_without_a_reco
     rows = rows_of(campaign)
     assert (rows["evaluate"]["jobs"], rows["evaluate"]["wanted"]) == (1, 4)
     assert (rows["extract"]["jobs"], rows["extract"]["wanted"], rows["extract"]["hours"]) == (0, 4, None)
-    assert (rows[stages.DRAWN]["jobs"], rows[stages.DRAWN]["wanted"]) == (1, None)
+    assert (rows[DRAWN]["jobs"], rows[DRAWN]["wanted"]) == (1, None)
     assert sum(row["jobs"] for row in rows.values()) == 2
-    assert stages.machines(stages.taken(campaign)) == [("h: c, 4 cores", 2)]
-    build(campaign.results / "report.html", campaign, megabytes=2.2)
+    assert machine_lines(read_usage(campaign)) == [("h: c, 4 cores", 2)]
+    build_page(campaign.results / "report.html", campaign, megabytes=2.2)
     assert '<span class="bad">1 of 4</span>' in (campaign.results / "report.html").read_text()
 
 
 def test_places_without_coordinates_stay_apart_on_the_page():
     places = pd.DataFrame({"path": [f"{n}.jpg" for n in range(40)], "east": APART * np.arange(40), "north": 0.0})
     places = places.assign(time=None)
-    found = answers.Explored(places, places, [], {}, 0, "")
-    values = answers.arrays(found, np.arange(40))
+    found = QueryResults(places, places, [], {}, 0, "")
+    values = page_arrays(found, np.arange(40))
     assert len(set(values["query_xy"][0])) == 40
 
 
 def test_a_job_s_clock_counts_its_work(tmp_path):
-    clock, until = ledger.Clock(), time.process_time() + 0.2
+    clock, until = ResourceMeter(), time.process_time() + 0.2
     while time.process_time() < until:
         pass
     clock.write(tmp_path / "a.json", rule="train", wildcards={"run": "x"}, threads=1, gpus=0, nodes=1)
@@ -478,4 +496,4 @@ def test_a_job_s_clock_counts_its_work(tmp_path):
     assert told["peak_gb"] > 0.01
     assert told["gpu"] is None
     assert told["cores"] >= 1
-    assert ledger.gpus_used(1) == (1 if "torch" in sys.modules and sys.modules["torch"].cuda.is_available() else 0)
+    assert gpus_used(1) == (1 if "torch" in sys.modules and sys.modules["torch"].cuda.is_available() else 0)

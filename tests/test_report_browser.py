@@ -13,12 +13,11 @@ from PIL import Image
 
 from benchmarks.campaign import made
 from benchmarks.chromium import chromium, installed, opened
-from vprlib.data.dataset import read_table, select
-from vprlib.data.layouts.photo_folder import APART
-from vprlib.io import files
+from vprlib.data.image_table import APART, read_image_table, select_rows
 from vprlib.io.files import write_csv
-from vprlib.report.artifacts import Network
-from vprlib.report.page import build
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.report.artifacts import EvaluatedNetwork
+from vprlib.report.page import build_page
 
 pytestmark = pytest.mark.skipif(not installed(), reason="no chromium on this machine; tests/install_browser.sh gets it")
 NASTY = "\"><img src=x onerror=alert(1)>'&%{y}"
@@ -40,7 +39,7 @@ def browser():
 @pytest.fixture(scope="module")
 def page(campaign, browser):
     """The page, open; whatever it complains of or asks the network for fails the test that sees it."""
-    build(campaign.results / "report.html", campaign)
+    build_page(campaign.results / "report.html", campaign)
     tab, said = opened(browser, campaign.results / "report.html")
     tab.said = said
     return tab
@@ -93,7 +92,7 @@ def test_filtering_shows_only_the_rows_that_fit(page):
 
 def test_finding_an_evaluation_by_names_and_hashes(page, campaign):
     seen(page, "#find-source")
-    digest = files.digest(campaign.results / "town/better/seed0/gen0/recalls.csv")
+    digest = sha256_of_file(campaign.results / "town/better/seed0/gen0/recalls.csv")
     for typed, shown in (("better", 2), ("town better", 1), (digest[:9], 1), ("margin", 0), ("", 4)):
         page.locator("#find-source").fill(typed)
         assert page.locator("details.origin:visible").count() == shown, typed
@@ -293,12 +292,12 @@ def test_who_is_right_is_a_button_with_its_count(page):
 def test_the_right_photo_and_the_scores_are_those_of_the_files(page, campaign):
     seen(page, "#explorer-filters")
     page.wait_for_selector("#explorer-list .row")
-    table = read_table(campaign.results / "town/images.csv")
-    query, database = (select(table, "test", role) for role in ("query", "database"))
+    table = read_image_table(campaign.results / "town/images.csv")
+    query, database = (select_rows(table, "test", role) for role in ("query", "database"))
     names = page.locator("#explorer-filters [name=a] option").all_inner_texts()
     shown = page.locator("#explorer-filters [name=a]").input_value()
     run = names[int(shown)].split(",")[0]
-    with h5py.File(campaign.evaluation("town", Network(run, 0, 0, "")) / "ranking.h5") as file:
+    with h5py.File(campaign.evaluation("town", EvaluatedNetwork(run, 0, 0, "")) / "ranking.h5") as file:
         scores = file["all/whitened/score"][:]
     stepped = page.locator("[data-step='1']")
     for _ in range(5):
@@ -437,7 +436,7 @@ def test_a_page_of_nothing_and_a_page_of_a_part_have_gaps_and_no_errors(campaign
     shutil.rmtree(tmp_path / "part/town/better")
     for name, gap in (("nothing", "No recall is there yet."), ("part", "drive: plain, seed 0, generation 0")):
         some = replace(campaign, results=tmp_path / name, logs=tmp_path / "logs", gaps=[])
-        build(tmp_path / name / "preview.html", some, complete=False)
+        build_page(tmp_path / name / "preview.html", some, complete=False)
         tab, said = opened(browser, tmp_path / name / "preview.html")
         for section in tab.locator("main > section").all():
             section.scroll_into_view_if_needed()
@@ -448,11 +447,11 @@ def test_a_page_of_nothing_and_a_page_of_a_part_have_gaps_and_no_errors(campaign
 
 def test_places_without_coordinates_are_the_same_or_other_and_have_no_map(campaign, browser, tmp_path):
     shutil.copytree(campaign.results / "town", tmp_path / "places/town", symlinks=True)
-    table = read_table(tmp_path / "places/town/images.csv")
+    table = read_image_table(tmp_path / "places/town/images.csv")
     table["east"], table["north"] = APART * (table.groupby(["split", "role"]).cumcount() % 40), 0.0
     table.loc[table.path.str.contains("test_query_000000"), "east"] = 500 * APART
     write_csv(tmp_path / "places/town/images.csv", table)
-    build(tmp_path / "p.html", replace(campaign, results=tmp_path / "places", gaps=[]), complete=False)
+    build_page(tmp_path / "p.html", replace(campaign, results=tmp_path / "places", gaps=[]), complete=False)
     tab, said = opened(browser, tmp_path / "p.html")
     seen(tab, "#explorer-filters")
     tab.wait_for_selector("#explorer-list .row")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from test_neighbours import by_definition, unit
 
-from vprlib import registry
-from vprlib.config import Rerank
-from vprlib.retrieval.k_reciprocal_graph import Joined
+from vprlib.config import RerankConfig
+from vprlib.registry import FAMILIES, load_object
+from vprlib.retrieval.exact_search import nearest
+from vprlib.retrieval.k_reciprocal_graph import ConcatenatedDescriptors
 from vprlib.retrieval.rerank.k_reciprocal import k_reciprocal
 from vprlib.retrieval.rerank.query_expansion import alpha_qe
-from vprlib.retrieval.search import nearest
 
 
 def expanded_by_loops(query, database, neighbours, alpha):
@@ -31,7 +31,7 @@ def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, m
     rng = np.random.default_rng(0)
     query, database = unit(rng, 12, 8, 2.0), unit(rng, 90, 8, 2.0)
     scores = expanded_by_loops(query, database, neighbours, alpha) @ database.T
-    settings = Rerank(name="alpha_qe", neighbours=neighbours, alpha=alpha)
+    settings = RerankConfig(name="alpha_qe", neighbours=neighbours, alpha=alpha)
     ranking, score = alpha_qe(query, database, 20, settings=settings)
     np.testing.assert_array_equal(ranking, np.argsort(-scores, axis=1, kind="stable")[:, :20])
     np.testing.assert_allclose(score, np.take_along_axis(scores, ranking, 1), atol=1e-6)
@@ -53,7 +53,7 @@ def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, memory, m
         query, database = unit(rng, 15, 8), unit(rng, 60, 8)
         distance = by_definition(query, database, k1, k2, weight)
         ranking, score = k_reciprocal(
-            query, database, k, settings=Rerank(name="k_reciprocal", k1=k1, k2=k2, weight=weight), memory=memory
+            query, database, k, settings=RerankConfig(name="k_reciprocal", k1=k1, k2=k2, weight=weight), memory=memory
         )
         assert ranking.shape == (15, min(k, 60))
         assert all(len(set(row)) == len(row) for row in ranking.tolist())
@@ -65,15 +65,15 @@ def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, memory, m
 def test_descriptors_that_do_not_fit_are_read_from_their_files_by_block(tmp_path, monkeypatch):
     rng = np.random.default_rng(3)
     query, database = unit(rng, 15, 64).astype(np.float16), unit(rng, 85, 64).astype(np.float16)
-    settings = Rerank(name="k_reciprocal", k1=8, k2=3, weight=0.3)
+    settings = RerankConfig(name="k_reciprocal", k1=8, k2=3, weight=0.3)
     expected = k_reciprocal(query, database, 20, settings=settings)
-    read, sizes = Joined.__getitem__, []
+    read, sizes = ConcatenatedDescriptors.__getitem__, []
 
     def measured(x, some):
         sizes.append(len(read(x, some)))
         return read(x, some)
 
-    monkeypatch.setattr(Joined, "__getitem__", measured)
+    monkeypatch.setattr(ConcatenatedDescriptors, "__getitem__", measured)
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["query"], file["database"] = query, database
         file.flush()
@@ -86,7 +86,7 @@ def test_descriptors_that_do_not_fit_are_read_from_their_files_by_block(tmp_path
 def test_queries_and_database_are_read_as_one():
     query, database = np.arange(6.0).reshape(3, 2), np.arange(6, 16.0).reshape(5, 2)
     whole = np.concatenate([query, database])
-    x = Joined(query.astype(np.float16), database.astype(np.float32))
+    x = ConcatenatedDescriptors(query.astype(np.float16), database.astype(np.float32))
     assert x.shape == (8, 2)
     for some in (slice(None), slice(1, 3), slice(2, 6), slice(4, 99), np.array([0, 2, 3, 7]), np.array([5])):
         assert x[some].dtype == torch.float32
@@ -96,7 +96,7 @@ def test_queries_and_database_are_read_as_one():
 def test_of_equal_jaccard_distances_the_nearer_descriptor_comes_first():
     rng = np.random.default_rng(1)
     query, database = unit(rng, 9, 8, 3.0), unit(rng, 80, 8, 3.0)
-    ranking, score = k_reciprocal(query, database, 80, settings=Rerank(name="k_reciprocal", k1=2))
+    ranking, score = k_reciprocal(query, database, 80, settings=RerankConfig(name="k_reciprocal", k1=2))
     before, _ = nearest(query, database, 80)
     alone = 0
     for now, then, value in zip(ranking, before, score, strict=True):
@@ -106,11 +106,11 @@ def test_of_equal_jaccard_distances_the_nearer_descriptor_comes_first():
     assert alone > 100
 
 
-@pytest.mark.parametrize("name", list(registry.FAMILIES["rerank"]))
+@pytest.mark.parametrize("name", list(FAMILIES["rerank"]))
 def test_every_re_ranker_ranks_files_and_refuses_what_search_refuses(name, tmp_path, refused):
     rng = np.random.default_rng(0)
     query, database = unit(rng, 5, 8).astype(np.float16), unit(rng, 30, 8).astype(np.float16)
-    rerank, settings = registry.load("rerank", name), Rerank(name=name)
+    rerank, settings = load_object("rerank", name), RerankConfig(name=name)
     whole = rerank(query, database, 7, settings=settings)
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["query"], file["database"] = query, database

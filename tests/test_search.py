@@ -12,11 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.config import parse
-from vprlib.io import files
-from vprlib.jobs.job import search_device
-from vprlib.retrieval.descriptor_reader import Rows, gathered
-from vprlib.retrieval.search import join, merge_rankings, nearest, nearest_crop, search
+from vprlib.compute.device import search_device
+from vprlib.config import parse_config
+from vprlib.io.files import write_h5
+from vprlib.retrieval.descriptor_reader import DescriptorView, take_rows
+from vprlib.retrieval.exact_search import merge_rankings, nearest
+from vprlib.retrieval.search import merge_ranking_files, nearest_crop, search_database
 
 
 def by_sorting(query, database, k):
@@ -85,7 +86,7 @@ def test_queries_may_be_rows_of_a_file(tmp_path, rows):
     query, database = rng.integers(-1, 2, (90, 8)).astype(np.float16), np.ones((70, 8), np.float16)
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["query"] = query
-        found = nearest(Rows(file["query"], rows), database, 5)
+        found = nearest(DescriptorView(file["query"], rows), database, 5)
     for one, other in zip(found, nearest(query[rows], database, 5), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -163,7 +164,7 @@ def test_every_way_to_search_gives_the_same_bits(width, tmp_path):
         file["query"], file["database"] = query, database
         file.flush()
         shards = [(0, 1), (1, 334), (334, 700)]
-        parts = [nearest(query, Rows(database, range(*ends)), 20) for ends in shards]
+        parts = [nearest(query, DescriptorView(database, range(*ends)), 20) for ends in shards]
         ways = {
             "whole": nearest(query, database, 20),
             "blocks": nearest(query, database, 20, block=97),
@@ -171,7 +172,7 @@ def test_every_way_to_search_gives_the_same_bits(width, tmp_path):
                 map(np.concatenate, zip(*(nearest(q[None], database, 20) for q in query), strict=True))
             ),
             "file": nearest(file["query"], file["database"], 20, block=64),
-            "rows": nearest(query, Rows(file["database"], np.arange(700)), 20, block=64),
+            "rows": nearest(query, DescriptorView(file["database"], np.arange(700)), 20, block=64),
             "shards": merge_rankings([(r + a, s) for (a, _), (r, s) in zip(shards, parts, strict=True)], 20),
             "torch": nearest(query, database, 20, device=torch.device("cpu")),
             "torch, blocks": nearest(query, database, 20, device=torch.device("cpu"), block=97),
@@ -199,16 +200,16 @@ def test_rows_are_those_of_what_they_are_taken_from(tmp_path):
         file.create_dataset("chunked", data=x, chunks=(7, 2))
         file.flush()
         for source in (x, file["contiguous"], file["chunked"]):
-            rows, shard = Rows(source, some), Rows(source, range(10, 40), "shard")
+            rows, shard = DescriptorView(source, some), DescriptorView(source, range(10, 40), "shard")
             assert rows.shape == (6, 6)
             assert (len(shard), shard.dtype, shard.name) == (30, np.float16, "shard")
             np.testing.assert_array_equal(rows[:], x[some])
             np.testing.assert_array_equal(rows[:3], x[3:6])
             np.testing.assert_array_equal(rows[2:5, :4], x[some[2:5], :4])
             np.testing.assert_array_equal(shard[5:90], x[15:40])
-            within = Rows(shard, np.array([0, 2, 7]))
+            within = DescriptorView(shard, np.array([0, 2, 7]))
             np.testing.assert_array_equal(within[:], x[[10, 12, 17]])
-            np.testing.assert_array_equal(gathered(within, np.array([1, 2])), x[[12, 17]])
+            np.testing.assert_array_equal(take_rows(within, np.array([1, 2])), x[[12, 17]])
             assert rows[6:].shape == (0, 6)
 
 
@@ -232,14 +233,14 @@ def described(tmp_path):
         arrays = {
             kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 16), ("whitened", 4))
         }
-        files.write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "abc", "model": json.dumps({"epoch": 1})})
+        write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "abc", "model": json.dumps({"epoch": 1})})
     rows = {"split": "test", "role": ["query"] * 7 + ["database"] * 50, "city": [*"abcabcd", *"ab" * 25]}
     pd.DataFrame(rows | {"place": None, "time": None}).to_csv(tmp_path / "images.csv", index=False)
     return {name: tmp_path / file for name, file in FILES.items()}
 
 
 def test_half_precision_files_are_searched_kind_by_kind(described, tmp_path):
-    search(tmp_path / "ranking.h5", **described, depth=9, scopes=["all"])
+    search_database(tmp_path / "ranking.h5", **described, depth=9, scopes=["all"])
     with opened(tmp_path / "ranking.h5", described) as (results, file, asked):
         assert dict(results.attrs) == {"checkpoint": "abc", "model": '{"epoch": 1}'}
         assert set(results) == {"all"}
@@ -255,7 +256,7 @@ def test_half_precision_files_are_searched_kind_by_kind(described, tmp_path):
 
 
 def test_a_search_bounded_by_a_column_ranks_each_part_alone(described, tmp_path):
-    search(tmp_path / "ranking.h5", **described, depth=30, scopes=["all", "city"])
+    search_database(tmp_path / "ranking.h5", **described, depth=30, scopes=["all", "city"])
     table = pd.read_csv(described["images"])
     part = {role: table.city[table.role == role].to_numpy() for role in ("query", "database")}
     with opened(tmp_path / "ranking.h5", described) as (results, file, asked):
@@ -276,26 +277,26 @@ def test_a_search_bounded_by_a_column_ranks_each_part_alone(described, tmp_path)
 @pytest.mark.parametrize("shards", [1, 3, 50])
 def test_joined_shards_are_the_file_of_one_search_to_the_byte(described, tmp_path, shards, refused):
     options = {**described, "depth": 30, "scopes": ["all", "city"], "attributes": {"index": "flat"}}
-    search(tmp_path / "whole.h5", **options)
+    search_database(tmp_path / "whole.h5", **options)
     paths = [tmp_path / f"{shard}.h5" for shard in range(shards)]
     for shard, path in enumerate(paths):
-        search(path, **options, shard=shard, shards=shards)
-    join(tmp_path / "joined.h5", paths, 30)
+        search_database(path, **options, shard=shard, shards=shards)
+    merge_ranking_files(tmp_path / "joined.h5", paths, 30)
     assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     with refused("search.shards", "51 shards", "50 photos"):
-        search(paths[0], **options, shard=0, shards=51)
+        search_database(paths[0], **options, shard=0, shards=51)
     with h5py.File(paths[0], "a") as file:
         file.attrs["checkpoint"] = "other"
     if shards > 1:
         with refused(paths[1], "other descriptors", "search_shard"):
-            join(tmp_path / "joined.h5", paths, 30)
+            merge_ranking_files(tmp_path / "joined.h5", paths, 30)
 
 
 def test_a_city_is_read_by_block(described, monkeypatch):
     """Every other row of a file, so that no slice of it is the city's."""
     table = pd.read_csv(described["images"])
     parts = [table.city[table.role == role].to_numpy() for role in ("query", "database")]
-    read, sizes = Rows.__getitem__, []
+    read, sizes = DescriptorView.__getitem__, []
 
     def measured(rows, key):
         sizes.append(len(read(rows, key)))
@@ -303,7 +304,7 @@ def test_a_city_is_read_by_block(described, monkeypatch):
 
     with h5py.File(described["database"]) as file, h5py.File(described["queries"]) as wanted:
         expected = nearest_crop(wanted["raw"][:], file["raw"][:], 9, *parts)
-        monkeypatch.setattr(Rows, "__getitem__", measured)
+        monkeypatch.setattr(DescriptorView, "__getitem__", measured)
         monkeypatch.setattr(faiss, "omp_get_max_threads", lambda: 1)  # several read a block in shares
         found = nearest_crop(wanted["raw"], file["raw"], 9, *parts, rank=partial(nearest, block=7))
     assert max(sizes) == 7
@@ -352,7 +353,7 @@ def test_an_empty_database_or_another_width_is_refused_and_no_query_is_not(refus
 def test_a_search_is_on_the_gpu_only_where_it_is_asked_for_and_is_one(monkeypatch):
     def asked(**execution):
         return search_device(
-            parse({"datasets": ["city"], "runs": {"a": {"train_set": "city"}}, "execution": execution})
+            parse_config({"datasets": ["city"], "runs": {"a": {"train_set": "city"}}, "execution": execution})
         )
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

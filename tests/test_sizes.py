@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vprlib.config import Sizes
-from vprlib.data.dataset import Protocol
-from vprlib.io import files
+from vprlib.config import DescriptorSizesConfig
+from vprlib.data.protocol import Protocol
+from vprlib.figures.pareto import plot_pareto
+from vprlib.io.files import write_h5
 from vprlib.retrieval.compression import STORAGES
-from vprlib.retrieval.descriptor_sizes import measure, pareto
+from vprlib.retrieval.descriptor_sizes import measure_sizes
 
 PROTOCOL = Protocol("10 m", radius=10)
 
@@ -22,15 +23,15 @@ def described(tmp_path):
     table = pd.DataFrame({"path": range(340), "split": "test", "role": ["query"] * 40 + ["database"] * 300})
     table = table.assign(place=place, east=100.0 * place, north=0.0, heading=None, time=None, city=place % 2)
     table.to_csv(tmp_path / "images.csv", index=False)
-    files.write_h5(tmp_path / "queries.h5", {"whitened": x[:40]}, {"checkpoint": "abc"})
-    files.write_h5(tmp_path / "database.h5", {"whitened": x[40:]}, {"checkpoint": "abc"})
+    write_h5(tmp_path / "queries.h5", {"whitened": x[:40]}, {"checkpoint": "abc"})
+    write_h5(tmp_path / "database.h5", {"whitened": x[40:]}, {"checkpoint": "abc"})
     found = {name: tmp_path / f"{name}.h5" for name in ("database", "queries")}
     return found | {"images": tmp_path / "images.csv", "seed": 0}, x, place
 
 
 def test_each_size_has_the_recalls_of_a_slow_search(described):
     paths, x, place = described
-    table = measure(**paths, protocol=PROTOCOL, sizes=Sizes(dims=[32, 8]))
+    table = measure_sizes(**paths, protocol=PROTOCOL, sizes=DescriptorSizesConfig(dims=[32, 8]))
     assert len(table) == 2 * len(STORAGES) * 3
     for row in table[table.storage.isin(["float32", "binary"])].itertuples():
         short = x[:, : row.dim].astype(float)
@@ -47,7 +48,7 @@ def test_each_size_has_the_recalls_of_a_slow_search(described):
 def test_protocols_bound_and_suppress_as_in_evaluation(described):
     paths, x, place = described
     protocol = Protocol("10 m", radius=10, within="city", views_per_place=3)
-    table = measure(**paths, protocol=protocol, sizes=Sizes(dims=[32], storage=["float32"]))
+    table = measure_sizes(**paths, protocol=protocol, sizes=DescriptorSizesConfig(dims=[32], storage=["float32"]))
     short = x.astype(float) / np.linalg.norm(x.astype(float), axis=1, keepdims=True)
     score = short[:40] @ short[40:].T
     score[place[:40, None] % 2 != place[40:] % 2] = -np.inf
@@ -60,17 +61,19 @@ def test_protocols_bound_and_suppress_as_in_evaluation(described):
 def test_descriptors_that_are_missing_or_short_are_refused(described, refused):
     paths, x, _ = described
     with refused(paths["database"], "64", "32"):
-        measure(**paths, protocol=PROTOCOL, sizes=Sizes(dims=[64]))
-    files.write_h5(paths["queries"], {"raw": x[:40]})
+        measure_sizes(**paths, protocol=PROTOCOL, sizes=DescriptorSizesConfig(dims=[64]))
+    write_h5(paths["queries"], {"raw": x[:40]})
     with refused(paths["queries"], "whitened", "extract.descriptors"):
-        measure(**paths, protocol=PROTOCOL, sizes=Sizes(dims=[8]))
+        measure_sizes(**paths, protocol=PROTOCOL, sizes=DescriptorSizesConfig(dims=[8]))
 
 
 def test_the_plot_has_a_row_a_run_a_column_a_cost_a_line_a_storage_and_the_front(tmp_path, described):
     paths, *_ = described
-    one = measure(**paths, protocol=PROTOCOL, sizes=Sizes(dims=[32, 8])).assign(dataset="x", seed=0, gen=0)
+    one = measure_sizes(**paths, protocol=PROTOCOL, sizes=DescriptorSizesConfig(dims=[32, 8])).assign(
+        dataset="x", seed=0, gen=0
+    )
     table = pd.concat([one.assign(run=run) for run in ("a", "b")])
-    drawn = [pareto(tmp_path / name, table) for name in ("1.svg", "2.svg")]
+    drawn = [plot_pareto(tmp_path / name, table) for name in ("1.svg", "2.svg")]
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
     assert [ax.get_title("left") for ax in drawn[0].axes] == ["a", "", "", "b", "", ""]
     for ax in (drawn[0].axes[3], drawn[0].axes[5]):

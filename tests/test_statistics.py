@@ -11,13 +11,13 @@ from vprlib.evaluation.statistics import (
     average_precision,
     bootstrap_difference,
     error_quantiles,
-    holm,
-    mcnemar,
-    over_seeds,
+    holm_adjust,
+    mcnemar_test,
+    mean_over_seeds,
     precision_recall,
     recall_at_full_precision,
-    recall_within,
-    wilson,
+    recall_by_radius,
+    wilson_interval,
 )
 
 nan = np.nan
@@ -26,24 +26,24 @@ nan = np.nan
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 315), (7, 10), (200, 315), (6816, 6816)])
 def test_wilson_agrees_with_scipy(successes, trials):
     expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-7)
-    assert wilson(successes, trials) == pytest.approx(
+    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-7)
+    assert wilson_interval(successes, trials) == pytest.approx(
         proportion.proportion_confint(successes, trials, method="wilson"), abs=1e-7
     )
-    assert 0 <= wilson(successes, trials)[0] <= wilson(successes, trials)[1] <= 1
+    assert 0 <= wilson_interval(successes, trials)[0] <= wilson_interval(successes, trials)[1] <= 1
 
 
 @pytest.mark.parametrize(("only", "other"), [(0, 0), (0, 5), (5, 0), (3, 3), (46, 47), (53, 12), (400, 600)])
 def test_mcnemar_agrees_with_statsmodels(only, other):
     expected = contingency_tables.mcnemar([[7, only], [other, 9]], exact=True).pvalue if only + other else 1
-    assert mcnemar(only, other) == pytest.approx(expected, rel=1e-9)
-    assert mcnemar(only, other) == mcnemar(other, only)
+    assert mcnemar_test(only, other) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar_test(only, other) == mcnemar_test(other, only)
 
 
 @pytest.mark.parametrize("p", [[0.01], [0.04, 0.01, 0.03], [0.5, 0.5, 1, 0.001], [0.2, 0.01, 0.01, 0.9, 0.0]])
 def test_holm_agrees_with_statsmodels(p):
-    np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1], atol=1e-15)
-    assert not len(holm([]))
+    np.testing.assert_allclose(holm_adjust(p), multitest.multipletests(p, method="holm")[1], atol=1e-15)
+    assert not len(holm_adjust([]))
 
 
 @pytest.mark.parametrize(("only", "other", "queries"), [(30, 12, 200), (0, 40, 315), (5, 5, 40), (0, 0, 10)])
@@ -73,10 +73,10 @@ def test_the_bootstrap_covers_the_truth():
 def test_seeds_agree_with_scipy():
     values = [0.41, 0.44, 0.39, 0.47]
     expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    found = over_seeds(values)
+    found = mean_over_seeds(values)
     assert (found["low"], found["high"]) == pytest.approx(expected, rel=1e-9)
     assert found["std"] == pytest.approx(stats.tstd(values))
-    single = over_seeds([0.4])
+    single = mean_over_seeds([0.4])
     assert single["mean"] == 0.4
     assert np.isnan([single["std"], single["low"], single["high"]]).all()
 
@@ -85,7 +85,7 @@ def test_seeds_agree_with_scipy():
 @given(st.lists(st.one_of(st.integers(0, 120), st.just(nan)), min_size=1, max_size=20))
 def test_recall_within_and_quantiles_agree_with_counting(errors):
     thresholds = np.arange(1, 101)
-    found = recall_within(thresholds, np.array(errors, float))
+    found = recall_by_radius(thresholds, np.array(errors, float))
     slow = [sum(error <= threshold for error in errors) / len(errors) for threshold in thresholds]
     np.testing.assert_allclose(found, slow, rtol=1e-12)
     assert (np.diff(found) >= 0).all()

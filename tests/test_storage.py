@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vprlib.models.whitening import fit
-from vprlib.retrieval.compression import STORAGES, leading
+from vprlib.retrieval.compression import STORAGES, leading_dimensions
 
 rng = np.random.default_rng(0)
 
@@ -81,7 +81,7 @@ def test_a_row_of_zeros_stays_one():
 
 def test_leading_values_of_a_whitening_are_those_of_a_shorter_one():
     x = DATABASE @ np.diag(np.linspace(3, 1, 32)).astype(np.float32)
-    np.testing.assert_allclose(leading(fit(x, 16).apply(x), 8), fit(x, 8).apply(x), atol=1e-5)
+    np.testing.assert_allclose(leading_dimensions(fit(x, 16).apply(x), 8), fit(x, 8).apply(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "k"), [(300, 1), (300, 17), (20_000, 100)])

@@ -8,11 +8,12 @@ import pytest
 import timm
 import torch
 
-from vprlib.config import Aggregator, Backbone, Image, parse
-from vprlib.data.dataset import read_table
-from vprlib.models import weights
-from vprlib.models.feature_cache import cache
-from vprlib.models.network import build, build_backbone, load_checkpoint, load_weights, save_checkpoint, write_weights
+from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, parse_config
+from vprlib.data.image_table import read_image_table
+from vprlib.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_weights
+from vprlib.models.feature_cache import cache_frozen_features
+from vprlib.models.network import build_backbone, build_network
+from vprlib.models.weights import fetch_weights
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 MODELS = [
@@ -26,7 +27,7 @@ MODELS = [
 
 
 def section(name, **options):
-    return Backbone(name=f"timm/{name}", options=options)
+    return BackboneConfig(name=f"timm/{name}", options=options)
 
 
 def rand(*shape, seed=0):
@@ -64,7 +65,7 @@ def test_the_features_are_those_of_timm_s_own_pass_with_the_same_weights(name, s
         {"state_dict": {f"module.{key}": tensor for key, tensor in theirs.state_dict().items()}}, tmp_path / "w.pth"
     )
     mine = section(name, stage=stage).model_copy(update={"weights": "mine", "file": str(tmp_path / "w.pth")})
-    weights.fetch(tmp_path / "w.safetensors", mine)
+    fetch_weights(tmp_path / "w.safetensors", mine)
     backbone = build_backbone(mine)
     load_weights(backbone, tmp_path / "w.safetensors")
     with torch.no_grad():
@@ -95,8 +96,8 @@ def test_a_model_is_frozen_or_trained_as_a_whole(train_from, cut):
 
 
 def test_a_checkpoint_of_a_timm_backbone_rebuilds_it(tmp_path):
-    sections = Image(height=64, width=96, **HALF), section("test_vit", stage=1), Aggregator(clusters=4)
-    model, x = build(*sections), rand(2, 3, 64, 96)
+    sections = ImageConfig(height=64, width=96, **HALF), section("test_vit", stage=1), AggregatorConfig(clusters=4)
+    model, x = build_network(*sections), rand(2, 3, 64, 96)
     save_checkpoint(tmp_path / "x", model, *sections[1:])
     torch.testing.assert_close(load_checkpoint(tmp_path / "x")[0](x), model(x), atol=0, rtol=0)
     assert model.dim == 256
@@ -120,30 +121,30 @@ REFUSED = {
 @pytest.mark.parametrize(("name", "options", "image", "fragments"), REFUSED.values(), ids=list(REFUSED))
 def test_what_a_timm_backbone_cannot_take_is_one_line(name, options, image, fragments, refused):
     with refused(*fragments):
-        build_backbone(section(name, **options), Image(**image))
+        build_backbone(section(name, **options), ImageConfig(**image))
 
 
 def test_own_weights_of_a_timm_model_may_want_any_mean():
     backbone = section("test_convnext").model_copy(update={"weights": "mine", "file": "x"})
-    assert build_backbone(backbone, Image()).channels == build_backbone(backbone).channels
+    assert build_backbone(backbone, ImageConfig()).channels == build_backbone(backbone).channels
 
 
 def test_a_timm_backbone_has_a_path_of_one_part():
     raw = {"datasets": ["city"], "runs": {"a": {"train_set": "city", "backbone": {"name": "timm/test_vit.r160_in1k"}}}}
-    assert parse(raw).runs["a"].backbone.path == "timm-test_vit.r160_in1k"
+    assert parse_config(raw).runs["a"].backbone.path == "timm-test_vit.r160_in1k"
 
 
 def test_weights_of_timm_that_cannot_be_downloaded_are_one_line(repository, tmp_path):
     code = (
-        "import sys; from vprlib.config import Backbone; from vprlib.models.weights import fetch\n"
-        "try: fetch(sys.argv[1], Backbone(name='timm/test_vit.r160_in1k'))\n"
+        "import sys; from vprlib.config import BackboneConfig; from vprlib.models.weights import fetch_weights\n"
+        "try: fetch_weights(sys.argv[1], BackboneConfig(name='timm/test_vit.r160_in1k'))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     command = [sys.executable, "-c", code, tmp_path / "out"]
     done = subprocess.run(command, cwd=repository, env=offline, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
-    assert done.stdout.startswith("BadInput timm's weights of test_vit.r160_in1k cannot be downloaded")
+    assert done.stdout.startswith("InputError timm's weights of test_vit.r160_in1k cannot be downloaded")
     assert "file: PATH" in done.stdout
     assert not (tmp_path / "out").exists()
 
@@ -151,9 +152,9 @@ def test_weights_of_timm_that_cannot_be_downloaded_are_one_line(repository, tmp_
 @pytest.mark.parametrize(
     ("backbone", "image"),
     [
-        (section("test_resnet"), Image(height=64, width=96, **HALF)),
-        (section("test_vit"), Image(height=64, width=96, **HALF)),
-        (Backbone(name="resnet18"), Image(height=64, width=96)),
+        (section("test_resnet"), ImageConfig(height=64, width=96, **HALF)),
+        (section("test_vit"), ImageConfig(height=64, width=96, **HALF)),
+        (BackboneConfig(name="resnet18"), ImageConfig(height=64, width=96)),
     ],
     ids=lambda part: getattr(part, "name", None),
 )
@@ -167,8 +168,10 @@ def test_the_trunk_s_cache_is_the_trunk_with_stored_statistics(backbone, image, 
     network = build_backbone(backbone, image)
     write_weights(tmp_path / "w", network.state_dict(), {})
     compute = {"device": torch.device("cpu"), "batch": 2, "workers": 0}
-    table = read_table(tmp_path / "images.csv")
-    cache(tmp_path / "t.h5", table=table, weights=tmp_path / "w", image=image, backbone=backbone, **compute)
+    table = read_image_table(tmp_path / "images.csv")
+    cache_frozen_features(
+        tmp_path / "t.h5", table=table, weights=tmp_path / "w", image=image, backbone=backbone, **compute
+    )
     mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (image.mean, image.std))
     with torch.no_grad():
         x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255

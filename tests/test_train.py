@@ -14,10 +14,11 @@ import pytest
 import torch
 from mini import OUTPUTS, SETTINGS, SOFT, run
 
-from vprlib.config import Train
-from vprlib.io import files
-from vprlib.models.network import load_checkpoint, write_weights
-from vprlib.training.objective import pick
+from vprlib.config import TrainConfig
+from vprlib.io.files import file_lock, read_h5
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.models.checkpoint import load_checkpoint, write_weights
+from vprlib.training.objective import deterministic_gather
 
 GENTLE = {"learning_rate": 0.005}  # at 0.05 this network turns a last digit into a fourth one within epochs
 
@@ -65,8 +66,8 @@ def test_a_history_tells_every_epoch_and_best_is_the_first_with_the_highest_reca
     best, last = (load_checkpoint(folder / f"{name}.safetensors")[1] for name in ("best", "last"))
     assert last["epoch"] == 4
     assert best["epoch"] == 1 + int(np.argmax(history["val_recall@1"][1:]))
-    assert (best["seed"], best["generation"], best["train"]["margin"]) == (0, 0, Train().margin)
-    assert best["sources"]["weights"] == files.digest(root / "w")
+    assert (best["seed"], best["generation"], best["train"]["margin"]) == (0, 0, TrainConfig().margin)
+    assert best["sources"]["weights"] == sha256_of_file(root / "w")
 
 
 def test_only_what_lies_behind_the_cut_is_trained(root, undisturbed):
@@ -128,7 +129,7 @@ def test_a_network_that_knows_nothing_is_not_trained(root, tmp_path, refused):
 def test_no_epochs_keep_the_initial_network(root, tmp_path):
     run(root, tmp_path, epochs=0)
     model = mini.initial()
-    model.aggregator.initialise(*files.read_h5(root / "c.h5", "centroids", "descriptors"))
+    model.aggregator.initialise(*read_h5(root / "c.h5", "centroids", "descriptors"))
     for name in ("last", "best"):
         state = state_of(tmp_path / f"{name}.safetensors")
         assert all(torch.equal(tensor, model.state_dict()[key]) for key, tensor in state.items())
@@ -161,7 +162,7 @@ def taught(root, undisturbed, tmp_path_factory):
 
 def test_the_teacher_is_a_file_and_its_hash_stands_in_the_checkpoint(undisturbed, taught):
     attributes = load_checkpoint(taught[1] / "last.safetensors")[1]
-    assert attributes["sources"]["teacher"] == files.digest(undisturbed[1] / "last.safetensors")
+    assert attributes["sources"]["teacher"] == sha256_of_file(undisturbed[1] / "last.safetensors")
     history = pd.read_csv(taught[1] / "history.csv")
     assert (history.loss_soft[1:] > 0).all()
     np.testing.assert_allclose(history.loss, history.loss_hard + 0.5 * history.loss_soft)
@@ -259,7 +260,7 @@ def test_several_nodes_need_a_slurm_job(root, tmp_path, refused, monkeypatch):
 
 def test_who_trains_into_a_folder_is_named(root, tmp_path, refused, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "123")
-    with files.held(tmp_path / "resume.pt"), refused("resume.pt", "SLURM job 123", f"process {os.getpid()}"):
+    with file_lock(tmp_path / "resume.pt"), refused("resume.pt", "SLURM job 123", f"process {os.getpid()}"):
         run(root, tmp_path)
 
 
@@ -309,10 +310,10 @@ def test_a_photo_that_occurs_twice_gets_the_same_gradient_in_every_run():
         x_BD = torch.randn(6, 4096, generator=make).requires_grad_()
         positions_TI = torch.randint(6, (8, 12), generator=make)
         weight_TID = torch.randn(8, 12, 4096, generator=make) * torch.logspace(-3, 3, 12)[:, None]
-        torch.testing.assert_close(pick(x_BD, positions_TI), x_BD[positions_TI], rtol=0, atol=0)
+        torch.testing.assert_close(deterministic_gather(x_BD, positions_TI), x_BD[positions_TI], rtol=0, atol=0)
         gradients = []
         for _ in range(30):
-            (gradient,) = torch.autograd.grad((pick(x_BD, positions_TI) * weight_TID).sum(), x_BD)
+            (gradient,) = torch.autograd.grad((deterministic_gather(x_BD, positions_TI) * weight_TID).sum(), x_BD)
             gradients.append(gradient)
         assert all(torch.equal(gradients[0], other) for other in gradients)
     finally:

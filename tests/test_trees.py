@@ -7,9 +7,9 @@ import pytest
 
 from vprlib.data.datasets.gardens_point import GARDENS_POINT
 from vprlib.data.datasets.msls import MSLS, MSLS_VAL, TRAIN, VAL
-from vprlib.data.datasets.nordland import LIST, NORDLAND, nordland
+from vprlib.data.datasets.nordland import LIST, NORDLAND, nordland_dataset
 from vprlib.data.datasets.utm_named_sets import SF_XL_SMALL, ST_LUCIA, SVOX
-from vprlib.data.layouts.utm_names import parse as fields
+from vprlib.data.layouts.utm_names import parse_utm_name
 
 
 def touch(root, *names):
@@ -115,14 +115,14 @@ def test_tables_of_msls_that_do_not_fit_are_named(tmp_path, refused):
     ],
 )  # fmt: skip
 def test_names_with_at_signs_hold_their_fields(name, expected):
-    found = fields(name)
+    found = parse_utm_name(name)
     assert {key: found[key] for key in expected} == expected
     assert "" not in found.values()
 
 
 @pytest.mark.parametrize("name", ["x@1@2@.jpg", "@x@2@.jpg", "@1@.jpg", "@@@.jpg", "1.jpg"])
 def test_names_without_a_position_have_no_fields(name):
-    assert fields(name) is None
+    assert parse_utm_name(name) is None
 
 
 def test_a_test_set_of_names_is_read_from_either_folder(tmp_path, refused):
@@ -197,7 +197,7 @@ def test_nordland_is_read_as_formatted_too(tmp_path):
 
 def test_the_other_seasons_of_nordland_go_by_both_names(tmp_path):
     write_nordland(tmp_path, "spring", "autumn")
-    table = replace(nordland("spring", "fall", access=""), root=tmp_path).table()
+    table = replace(nordland_dataset("spring", "fall", access=""), root=tmp_path).table()
     assert table[table.role == "query"].season.unique().tolist() == ["fall"]
 
 

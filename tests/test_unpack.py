@@ -15,9 +15,9 @@ import zipfile
 
 import pytest
 
-from vprlib.io import files
+from vprlib.exceptions import InputError
 from vprlib.io.download import unpack
-from vprlib.io.download.unpack import unpack as unpack_archive
+from vprlib.io.download.unpack import unpack_archive
 
 KINDS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
 SQUEEZE = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -223,7 +223,7 @@ def test_damage_is_one_line_or_harms_nothing(tmp_path, place, kind):
         damaged = bytearray(whole)
         damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
         (tmp_path / "x").write_bytes(damaged)
-        with contextlib.suppress(files.BadInput):
+        with contextlib.suppress(InputError):
             unpack_archive(tmp_path / "x", place / f"{trial}")
             continue
         assert not tree(place / f"{trial}")
@@ -261,8 +261,8 @@ def test_too_little_room_is_refused(tmp_path, rejected, monkeypatch, kind):
 
 UNPACK = """
 import resource, signal, sys, time
-from vprlib import unpack
-from vprlib.io.files import BadInput
+from vprlib.io.download import unpack
+from vprlib.exceptions import InputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 archive, folder, size, slow = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), -1))
@@ -270,8 +270,8 @@ write = unpack._write
 if slow == "slow":
     unpack._write = lambda *arguments: (write(*arguments), time.sleep(0.1))
 try:
-    unpack.unpack(archive, folder)
-except BadInput as error:
+    unpack.unpack_archive(archive, folder)
+except InputError as error:
     sys.exit(str(error))
 """
 

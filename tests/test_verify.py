@@ -17,11 +17,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vprlib.data.checks import near_duplicates as duplicates
-from vprlib.data.checks import photo_scan as looked
-from vprlib.data.checks.verify import BINS, histogram, positives, verify
-from vprlib.data.dataset import SPLITS, Dataset, Protocol
-from vprlib.data.layouts.csv_table import dataset
+from vprlib.data.checks import near_duplicates, photo_scan
+from vprlib.data.checks.near_duplicates import count_near_duplicates
+from vprlib.data.checks.photo_scan import PhotoRecord, read_scan_cache, scan_photo, scan_photos
+from vprlib.data.checks.verify import BINS, count_histogram, count_positives, verify_dataset
+from vprlib.data.dataset import Dataset
+from vprlib.data.image_table import SPLITS
+from vprlib.data.layouts.csv_table import csv_dataset
+from vprlib.data.protocol import Protocol
 from vprlib.io.files import write_csv
 
 
@@ -39,10 +42,10 @@ def sets(tmp_path, photo):
     def check(counts=(), hamming=4, radius=10, **changes):
         lines = [",".join(map(str, [name, *row])) for name, row in (rows | changes).items()]
         (tmp_path / "own.csv").write_text("\n".join(["path,split,role,east,north", *lines]))
-        declared = replace(dataset(tmp_path / "own.csv", Protocol("own", radius=radius)), counts=dict(counts))
+        declared = replace(csv_dataset(tmp_path / "own.csv", Protocol("own", radius=radius)), counts=dict(counts))
         write_csv(tmp_path / "images.csv", declared.table())
         paths = {"images": tmp_path / "images.csv", "dataset": declared, "name": "own"}
-        verify(tmp_path / "out.json", **paths, hamming=hamming, threads=2)
+        verify_dataset(tmp_path / "out.json", **paths, hamming=hamming, threads=2)
         return json.loads((tmp_path / "out.json").read_text())
 
     return tmp_path, check
@@ -126,8 +129,8 @@ def test_near_duplicates_are_those_of_the_definition(monkeypatch):
         if differ <= 5 and digests[a] != digests[b] and (across or apart > radius):
             expected[" and ".join(sorted({split[a], split[b]}, key=order.index))] += 1
             bits[table.path[a], table.path[b]] = [differ, apart]
-    monkeypatch.setattr(duplicates, "LISTED", 50)
-    found = duplicates.near_duplicates(table, digests, hashes, hamming=5, radius=radius)
+    monkeypatch.setattr(near_duplicates, "LISTED", 50)
+    found = count_near_duplicates(table, digests, hashes, hamming=5, radius=radius)
     assert found["pairs"] == expected
     assert len(expected) == 6
     listed = {(a, b): rest for a, b, *rest in found["listed"]}
@@ -163,7 +166,7 @@ def test_positives_are_counted(sets):
 def test_a_histogram_s_bins_hold_all_queries_and_zero_alone(most):
     number = np.random.default_rng(0).integers(0, most + 1, 500)
     number[:2] = 0, most
-    bins = histogram(number)
+    bins = count_histogram(number)
     assert len(bins) <= BINS + 1
     assert bins[0] == [0, 0, int((number == 0).sum())]
     assert len({last - first for first, last, _ in bins[1:]}) == 1
@@ -178,7 +181,7 @@ def test_each_protocol_judges_test_by_its_own_queries_and_cities():
     kinds = (Protocol("all", 5), Protocol("asked", 5, queries="asked"), Protocol("city", 5, within="city"))
     kinds += (Protocol("near", 1),)
     declared = Dataset(index=None, files=(), root=None, protocols=kinds, access="")
-    found = {row["protocol"]: row for row in positives(table, declared)}
+    found = {row["protocol"]: row for row in count_positives(table, declared)}
     assert {name: (row["queries"], row["mean"]) for name, row in found.items()} == {
         "all": (2, 2), "asked": (1, 2), "city": (2, 1), "near": (2, 1),
     }  # fmt: skip
@@ -228,12 +231,12 @@ def test_damaged_lines_of_what_was_kept_are_ignored(sets, monkeypatch, damage):
     elif damage == "junk":
         lines = [os.urandom(999)]
     else:
-        monkeypatch.setattr(looked, "FORMAT", b"2")
+        monkeypatch.setattr(photo_scan, "FORMAT", b"2")
     kept.write_bytes(b"".join(lines))
     again = {"digit": 1, "cut": 2}.get(damage, 12)
-    assert len(looked.recall(kept)) == 12 - again
+    assert len(read_scan_cache(kept)) == 12 - again
     assert check() == first
-    assert len(looked.recall(kept)) == 12
+    assert len(read_scan_cache(kept)) == 12
 
 
 def first_digest(line):
@@ -241,7 +244,8 @@ def first_digest(line):
     return line.split(b'"')[3][:4]
 
 
-LOOK = "import sys; from vprlib.data.checks.photo_scan import look_at; look_at(sys.argv[2:], kept=sys.argv[1], threads=2, desc='')"
+LOOK = "import sys; from vprlib.data.checks.photo_scan import scan_photos; "
+LOOK += "scan_photos(sys.argv[2:], kept=sys.argv[1], threads=2, desc='')"
 
 
 def test_a_killed_look_goes_on_where_it_was(tmp_path, photo, repository):
@@ -256,13 +260,13 @@ def test_a_killed_look_goes_on_where_it_was(tmp_path, photo, repository):
         time.sleep(0.005)
     running.kill()
     assert running.wait() == -signal.SIGKILL
-    known = looked.recall(kept)
+    known = read_scan_cache(kept)
     assert 0 < len(known) < len(paths)
     for path in known:
         spoil(Path(path))
     before = kept.read_bytes()
-    found = looked.look_at(map(str, paths), kept=kept, threads=2, desc="")
-    assert {one[2:] for one in found} == {looked.look(paths[-1])[2:]}
+    found = scan_photos(map(str, paths), kept=kept, threads=2, desc="")
+    assert {one[2:] for one in found} == {scan_photo(paths[-1])[2:]}
     assert all(kept.read_bytes().count(line) == 1 for line in before.splitlines()[:-1])
     assert len(kept.read_bytes().splitlines()) == len(paths)
 
@@ -279,7 +283,7 @@ def test_the_small_decoding_fails_where_the_full_one_does(tmp_path, photo, optio
                 full.load()
         except OSError:
             full = None
-        assert isinstance(looked.look(tmp_path / "cut.jpg"), looked.Seen) == (full is not None), cut
+        assert isinstance(scan_photo(tmp_path / "cut.jpg"), PhotoRecord) == (full is not None), cut
         verdicts.add(full is not None)
     assert verdicts == {True, False}
 
@@ -290,7 +294,7 @@ def test_a_photo_s_hash_and_size_are_those_of_the_upright_photo(tmp_path, photo)
     exif[0x0112] = 6  # to be turned clockwise
     pixels.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     Image.fromarray(np.asarray(pixels.convert("L")).astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    upright, turned, deep = (looked.look(tmp_path / name) for name in ("upright.png", "turned.jpg", "deep.png"))
+    upright, turned, deep = (scan_photo(tmp_path / name) for name in ("upright.png", "turned.jpg", "deep.png"))
     assert (turned.width, turned.height) == (upright.width, upright.height) == (320, 240)
     assert bin(turned.phash ^ upright.phash).count("1") <= 4
     assert bin(deep.phash ^ upright.phash).count("1") <= 4
@@ -299,5 +303,5 @@ def test_a_photo_s_hash_and_size_are_those_of_the_upright_photo(tmp_path, photo)
 
 def test_real_traverses_are_looked_at(real_data, tmp_path):
     paths = sorted(map(str, (real_data / "gardens_point").glob("*/*.jpg")))
-    found = looked.look_at(paths, kept=tmp_path / "kept", threads=2, desc="")
+    found = scan_photos(paths, kept=tmp_path / "kept", threads=2, desc="")
     assert Counter((one.width, one.height) for one in found) == {(960, 540): 400, (640, 360): 200}

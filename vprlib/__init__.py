@@ -6,7 +6,7 @@ descriptors = vprlib.describe("best.safetensors", ["a.jpg", "b.jpg"])  # (2, D) 
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+from vprlib._version import __version__  # noqa: F401
 
 
 def __getattr__(name: str):

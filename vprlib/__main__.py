@@ -4,21 +4,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from vprlib.io.files import BadInput
+from vprlib.exceptions import InputError
 
 
 def main(arguments=None) -> int:
     """Run one command; what the user gave and cannot be used ends it with one line and status 1."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         options.run(options)
-    except (BadInput, OSError) as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="python -m vprlib", description=__doc__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
@@ -29,38 +29,38 @@ def parser() -> argparse.ArgumentParser:
     part.add_argument("--whitening", help="the PCA file to whiten by")
     part.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
     part.add_argument("--batch", type=int, default=16, help="photos in a pass")
-    part.set_defaults(run=describe)
+    part.set_defaults(run=run_describe)
 
     part = commands.add_parser("export", help="write a checkpoint in another project's format")
     part.add_argument("checkpoint", help="a checkpoint of ours")
     part.add_argument("out", help="the file to write, as model.pth.tar")
     part.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
     part.add_argument("--whitening", help="its pca.h5, for the formats with a PCA layer")
-    part.set_defaults(run=export)
+    part.set_defaults(run=run_export)
     return whole
 
 
-def describe(options):
-    from vprlib import api
+def run_describe(options):
+    from vprlib.api import describe, expand_photo_paths, write_descriptors
 
     if Path(options.out).suffix not in (".h5", ".npy"):
-        raise BadInput(f"--out {options.out}: must end with .h5 or .npy")
+        raise InputError(f"--out {options.out}: must end with .h5 or .npy")
     if options.batch < 1:
-        raise BadInput(f"--batch {options.batch}: must be at least 1")
-    paths = api.photos(options.images)
+        raise InputError(f"--batch {options.batch}: must be at least 1")
+    paths = expand_photo_paths(options.images)
     described = {"whitening": options.whitening, "device": options.device, "batch": options.batch}
-    descriptors = api.describe(options.checkpoint, paths, **described)
-    api.write(options.out, descriptors, paths, options.checkpoint)
+    descriptors = describe(options.checkpoint, paths, **described)
+    write_descriptors(options.out, descriptors, paths, options.checkpoint)
     print(f"{options.out}: {len(descriptors)} descriptors of {descriptors.shape[1]} values")
     beside = Path(options.checkpoint).with_name("pca.h5")
     if beside.exists() and not options.whitening:
         print(f"They are raw; `--whitening {beside}` whitens them.")
 
 
-def export(options):
-    from vprlib.models import published_formats as published
+def run_export(options):
+    from vprlib.models.published_formats import export_checkpoint
 
-    published.export(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
+    export_checkpoint(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
     print(f"{options.out}: {options.format}")
 
 

@@ -7,12 +7,13 @@ import h5py
 import numpy as np
 import torch
 
-from vprlib.data.dataset import photos_under
-from vprlib.images.loader import Photos
-from vprlib.io import files
-from vprlib.models import network as model
-from vprlib.models.published_formats import convert
-from vprlib.retrieval import extract
+from vprlib.compute.device import select_device
+from vprlib.data.photos import list_photos
+from vprlib.images.loader import PhotoDataset
+from vprlib.io.files import atomic, write_h5
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.models.published_formats import read_published
+from vprlib.retrieval.extract import extract_descriptors
 
 
 def describe(checkpoint, images, *, whitening=None, device: str = "auto", batch: int = 16) -> np.ndarray:
@@ -30,35 +31,35 @@ def describe(checkpoint, images, *, whitening=None, device: str = "auto", batch:
         (N, D) float32, unit rows, in the order of `images`.
 
     Raises:
-        BadInput: one line that names the file: a photo that cannot be decoded, a checkpoint that cannot be read, a
+        InputError: one line that names the file: a photo that cannot be decoded, a checkpoint that cannot be read, a
             whitening that is not its own.
     """
     paths = [images] if isinstance(images, str | os.PathLike) else list(images)
-    chosen = model.device(device)
-    published = convert(checkpoint, pca=whitening)
-    photos = Photos(paths, *published.image.size)
+    chosen = select_device(device)
+    published = read_published(checkpoint, pca=whitening)
+    photos = PhotoDataset(paths, *published.image.size)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # a GPU's descriptors are a CPU's
-        x_ND = extract.describe(published.model, photos, range(len(paths)), device=chosen, batch=batch)
+        x_ND = extract_descriptors(published.model, photos, range(len(paths)), device=chosen, batch=batch)
     return published.whitening.apply(x_ND) if published.whitening else x_ND
 
 
-def photos(images) -> list:
+def expand_photo_paths(images) -> list:
     """The paths of photos: files as they are given, and of a folder all photos below it, sorted.
 
     Raises:
-        BadInput: if a folder has none.
+        InputError: if a folder has none.
     """
     found = []
     for path in map(Path, images):
-        found += [path / name for name in photos_under(path)] if path.is_dir() else [path]
+        found += [path / name for name in list_photos(path)] if path.is_dir() else [path]
     return found
 
 
-def write(out, descriptors, paths, checkpoint):
+def write_descriptors(out, descriptors, paths, checkpoint):
     """Write descriptors: `.npy`, or `.h5` with `descriptors` (N, D), their `paths` and the checkpoint's SHA-256."""
     if Path(out).suffix == ".npy":
-        with files.atomic(out) as partial, partial.open("wb") as file:
+        with atomic(out) as partial, partial.open("wb") as file:
             np.save(file, descriptors)
         return
     names = np.array([str(path) for path in paths], h5py.string_dtype())
-    files.write_h5(out, {"descriptors": descriptors, "paths": names}, {"checkpoint": files.digest(checkpoint)})
+    write_h5(out, {"descriptors": descriptors, "paths": names}, {"checkpoint": sha256_of_file(checkpoint)})

@@ -3,9 +3,10 @@
 A name that ends with `*` holds all that begin so; what it names takes the rest as its first argument.
 """
 
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+
+from vprlib.exceptions import did_you_mean
 
 FAMILIES = {
     "backbone": {
@@ -50,27 +51,20 @@ FAMILIES = {
 }
 
 
-def suggestion(name: str, known, briefly: bool = False) -> str:
-    """The end of an error message: the closest of the known names, and all of them (briefly: if none is close)."""
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    meant = f"did you mean {close[0]!r}?" if close else ""
-    return meant if meant and briefly else f"{meant} known: {', '.join(known)}".lstrip()
-
-
-def check(family: str, name: str) -> str:
+def check_name(family: str, name: str) -> str:
     """Return `name` if `family` has it.
 
     Raises:
         ValueError: naming the closest known name, and all of them.
     """
     if _entry(family, name) is None:
-        raise ValueError(f"unknown {family} {name!r}; {suggestion(name, FAMILIES[family])}")
+        raise ValueError(f"unknown {family} {name!r}; {did_you_mean(name, FAMILIES[family])}")
     return name
 
 
-def load(family: str, name: str):
+def load_object(family: str, name: str):
     """Return the object that `family` holds under `name`; its module is imported now, and no other."""
-    entry = _entry(family, check(family, name))
+    entry = _entry(family, check_name(family, name))
     module, attribute = FAMILIES[family][entry].split(":")
     found = getattr(import_module(module), attribute)
     return partial(found, name.removeprefix(entry[:-1])) if entry.endswith("*") else found

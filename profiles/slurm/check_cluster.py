@@ -1,4 +1,4 @@
-"""What of a profile would not fit a SLURM cluster: `python profiles/slurm/check_cluster.py`, before anything is submitted.
+"""Check that a profile fits a SLURM cluster before anything is submitted: `python profiles/slurm/check_cluster.py`.
 
 It compares the profile and its partition file with what `sinfo` and `sacctmgr` say of the cluster, and the jobs of a
 dry run with both. Each line that it prints names what is wrong; without any it ends with status 0.

@@ -11,37 +11,37 @@ from pathlib import Path
 
 import torch
 
-from vprlib.compute import slurm_nodes as nodes
-from vprlib.compute.process_group import Group
+from vprlib.compute.device import compute_device
+from vprlib.compute.execution import ComputeSettings
+from vprlib.compute.process_group import ProcessGroup
+from vprlib.compute.slurm_nodes import is_multi_node, network_interface, node_rank, rendezvous_store, run_on_all_nodes
 from vprlib.config import Config
-from vprlib.io.files import BadInput
-from vprlib.jobs.job import device
-from vprlib.training.trainer import Job
+from vprlib.exceptions import InputError
 
 PR_SET_PDEATHSIG = 1
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-def launch(config: Config, log: str, function, **arguments):
+def run_distributed(config: Config, log: str, function, **arguments):
     """Call function(**arguments, job=...) in `execution.processes` processes, on each of `execution.nodes` nodes.
 
     On one machine they meet over a file, and their messages stay on the loopback interface: nothing listens on another
     one. On several nodes they use the interface that reaches the first node.
 
     Raises:
-        BadInput: what one of them raised; or there are fewer GPUs than processes.
+        InputError: what one of them raised; or there are fewer GPUs than processes.
         RuntimeError: if one ended otherwise; its traceback is in the log.
     """
     processes, several = config.execution.processes, config.execution.nodes > 1
-    if several and not nodes.several():
-        return nodes.on_each(config.execution.nodes, threads=int(os.environ["OMP_NUM_THREADS"]))
+    if several and not is_multi_node():
+        return run_on_all_nodes(config.execution.nodes, threads=int(os.environ["OMP_NUM_THREADS"]))
     if processes == 1 and not several:
-        return function(**arguments, job=here(config))
+        return function(**arguments, job=local_settings(config))
     if ":" in config.execution.device:
-        raise BadInput(f"execution.device: {config.execution.device} is one GPU, for {processes} processes; use cuda")
+        raise InputError(f"execution.device: {config.execution.device} is one GPU, for {processes} processes; use cuda")
     gpus = torch.cuda.device_count() if config.execution.device != "cpu" else 0
     if 0 < gpus < processes:
-        raise BadInput(f"execution.processes: {processes}, but torch sees {gpus} GPUs")
+        raise InputError(f"execution.processes: {processes}, but torch sees {gpus} GPUs")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -49,7 +49,7 @@ def launch(config: Config, log: str, function, **arguments):
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it, in one line
     threads = max(1, int(os.environ["OMP_NUM_THREADS"]) // processes)
     with tempfile.TemporaryDirectory() as folder:
-        interface = nodes.interface() if several else "lo"
+        interface = network_interface() if several else "lo"
         os.environ |= {"OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": interface}
         if not several or "NCCL_SOCKET_IFNAME" not in os.environ:  # which a cluster may know better
             os.environ["NCCL_SOCKET_IFNAME"] = interface
@@ -61,11 +61,11 @@ def launch(config: Config, log: str, function, **arguments):
         )  # fmt: skip
         handlers = {number: signal.getsignal(number) for number in HANDLED}
         try:
-            elastic_launch(settings, worker)(config, log, folder, os.getpid(), function, arguments)
+            elastic_launch(settings, run_worker)(config, log, folder, os.getpid(), function, arguments)
         except ChildFailedError as error:
             told = sorted(Path(folder).glob("error.*"))
             if told:
-                raise BadInput(told[0].read_text()) from None
+                raise InputError(told[0].read_text()) from None
             raise RuntimeError(
                 f"a training process ended with status {error.get_first_failure()[1].exitcode}"
             ) from None
@@ -77,9 +77,9 @@ def launch(config: Config, log: str, function, **arguments):
     return None
 
 
-def worker(config: Config, log: str, folder: str, parent: int, function, arguments: dict):
+def run_worker(config: Config, log: str, folder: str, parent: int, function, arguments: dict):
     """One of the processes: join the others, then call the function."""
-    node, all_nodes = nodes.place()
+    node, all_nodes = node_rank()
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     rank, size = node * local_size + local_rank, all_nodes * local_size
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size)}
@@ -91,13 +91,15 @@ def worker(config: Config, log: str, folder: str, parent: int, function, argumen
     logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(message)s", handlers=handlers)
     logging.getLogger("faiss").setLevel(logging.WARNING)
     try:
-        job = here(config, local_rank)
-        meeting = {"store": nodes.store(rank, size)} if nodes.several() else {"init_method": f"file://{folder}/store"}
+        job = local_settings(config, local_rank)
+        meeting = (
+            {"store": rendezvous_store(rank, size)} if is_multi_node() else {"init_method": f"file://{folder}/store"}
+        )
         backend = "gloo" if job.device.type == "cpu" else "nccl"
         torch.distributed.init_process_group(backend, **meeting, rank=rank, world_size=size)
-        job.group = Group(rank, size, job.device)
+        job.group = ProcessGroup(rank, size, job.device)
         function(**arguments, job=job)
-    except (BadInput, OSError) as error:
+    except (InputError, OSError) as error:
         Path(folder, f"error.{rank}").write_text(str(error))
         os._exit(1)  # without waiting for the others
     except SystemExit:
@@ -112,8 +114,10 @@ def worker(config: Config, log: str, folder: str, parent: int, function, argumen
             torch.distributed.destroy_process_group()
 
 
-def here(config: Config, local_rank: int | None = None) -> Job:
+def local_settings(config: Config, local_rank: int | None = None) -> ComputeSettings:
     """How this process computes."""
-    chosen, workers = device(config, local_rank)
+    chosen, workers = compute_device(config, local_rank)
     execution = config.execution
-    return Job(chosen, execution.batch, workers, execution.checkpoint_minutes, execution.chunk, execution.compile)
+    return ComputeSettings(
+        chosen, execution.batch, workers, execution.checkpoint_minutes, execution.chunk, execution.compile
+    )

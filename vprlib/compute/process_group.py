@@ -6,7 +6,7 @@ import torch
 ROWS = 1024  # of an array that is gathered, at once
 
 
-class Group:
+class ProcessGroup:
     """The processes of a training; one alone, without any of its calls, when there is one.
 
     They are started by torch's elastic launcher, which tells each its rank, and speak through Hugging Face Accelerate.

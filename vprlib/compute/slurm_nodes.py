@@ -9,30 +9,30 @@ from datetime import timedelta
 
 import psutil
 
-from vprlib.io.files import BadInput
+from vprlib.exceptions import InputError
 
 MEETING_PORT = "VPRLIB_MEETING_PORT"  # on the first node; set where this process is one of several nodes'
 
 
-def several() -> bool:
+def is_multi_node() -> bool:
     """Whether this process was started by `on_each`."""
     return MEETING_PORT in os.environ
 
 
-def place() -> tuple[int, int]:
+def node_rank() -> tuple[int, int]:
     """(This node's number, how many there are)."""
-    return (int(os.environ["SLURM_NODEID"]), int(os.environ["SLURM_NNODES"])) if several() else (0, 1)
+    return (int(os.environ["SLURM_NODEID"]), int(os.environ["SLURM_NNODES"])) if is_multi_node() else (0, 1)
 
 
-def on_each(nodes: int, threads: int):
+def run_on_all_nodes(nodes: int, threads: int):
     """Run this very program once on each node of the SLURM job that we are in.
 
     Raises:
-        BadInput: this is no SLURM job.
+        InputError: this is no SLURM job.
         SystemExit: if it failed somewhere, which has stopped it everywhere; the log has the reason.
     """
     if "SLURM_JOB_ID" not in os.environ:
-        raise BadInput(f"execution.nodes: {nodes}, but this is no SLURM job; set it to 1, or use profiles/slurm")
+        raise InputError(f"execution.nodes: {nodes}, but this is no SLURM job; set it to 1, or use profiles/slurm")
     with socket.socket() as any_free:
         any_free.bind(("", 0))
         meeting = {MEETING_PORT: str(any_free.getsockname()[1])}
@@ -48,25 +48,25 @@ def on_each(nodes: int, threads: int):
         raise SystemExit(status if status > 0 else 128 - status)
 
 
-def interface() -> str:
+def network_interface() -> str:
     """The network interface of this node that reaches the first node."""
     with socket.socket(type=socket.SOCK_DGRAM) as towards:  # nothing is sent
-        towards.connect((first(), int(os.environ[MEETING_PORT])))
+        towards.connect((head_node(), int(os.environ[MEETING_PORT])))
         own = towards.getsockname()[0]
     named = psutil.net_if_addrs().items()
     return next((name for name, addresses in named if any(one.address == own for one in addresses)), "lo")
 
 
-def first() -> str:
+def head_node() -> str:
     """The first node's address, as the others reach it: `srun` was started there."""
     return os.environ["SLURM_LAUNCH_NODE_IPADDR"]
 
 
-def store(rank: int, size: int):
+def rendezvous_store(rank: int, size: int):
     """Where the processes of all nodes meet: the first listens, on the address that the others know alone."""
     from torch.distributed import TCPStore
 
-    address, wait = (first(), int(os.environ[MEETING_PORT])), timedelta(minutes=5)
+    address, wait = (head_node(), int(os.environ[MEETING_PORT])), timedelta(minutes=5)
     if rank:
         return TCPStore(*address, size, is_master=False, timeout=wait)
     listening = socket.create_server(address)

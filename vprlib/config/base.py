@@ -5,17 +5,18 @@ from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from vprlib import registry
+from vprlib.exceptions import did_you_mean
+from vprlib.registry import check_name
 
 NAMED = 5  # faults that one message names
 
 
-def known(family: str):
+def registered(family: str):
     """A name of this family of methods or datasets."""
-    return AfterValidator(lambda name: registry.check(family, name))
+    return AfterValidator(lambda name: check_name(family, name))
 
 
-def written(pattern: str, kind: str):
+def matching(pattern: str, kind: str):
     """Text of this pattern, which messages call `kind`."""
 
     def check(value: str) -> str:
@@ -27,10 +28,10 @@ def written(pattern: str, kind: str):
 
 
 NAME = "a letter or digit, and then letters, digits, `_`, `-` and `.`"
-Name = Annotated[str, written(r"[A-Za-z0-9][A-Za-z0-9_.-]*", NAME)]  # part of a path
+Name = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", NAME)]  # part of a path
 
 
-def distinct(values):
+def distinct_values(values):
     """Values of which none is given twice."""
     if len(set(values)) < len(values):
         raise ValueError(f"{next(value for value in values if values.count(value) > 1)!r} is given twice")
@@ -43,18 +44,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
 
-def together(faults: list) -> str:
+def join_faults(faults: list) -> str:
     """Several faults in one line: the first five, and how many more there are."""
     more = f" (and {len(faults) - NAMED} more)" if len(faults) > NAMED else ""
     return "; also: ".join(faults[:NAMED]) + more
 
 
-def explain(section: type[Section], error: dict, prefix: str, briefly: bool = False) -> str:
+def explain_error(section: type[Section], error: dict, prefix: str, briefly: bool = False) -> str:
     """One of pydantic's errors in our words: the key, after `prefix`, the value and what is allowed."""
     key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
     if error["type"] == "extra_forbidden":
         fields = _section_at(section, error["loc"][:-1]).model_fields
-        return f"{key}: unknown key; {registry.suggestion(str(error['loc'][-1]), fields, briefly)}"
+        return f"{key}: unknown key; {did_you_mean(str(error['loc'][-1]), fields, briefly)}"
     if error["type"] == "missing":
         return f"{key}: missing"
     message = error["msg"].removeprefix("Value error, ")

@@ -13,12 +13,13 @@ from pydantic import (
     model_validator,
 )
 
-from vprlib import registry
-from vprlib.config.base import Name, Section, distinct, known, written
-from vprlib.config.recipe import Run
+from vprlib.config.base import Name, Section, distinct_values, matching, registered
+from vprlib.config.recipe import RunConfig
+from vprlib.exceptions import did_you_mean
+from vprlib.registry import FAMILIES
 
 
-class Pretrain(Section):
+class PretrainConfig(Section):
     """Contrastive pretraining on pairs of rendered photos: the stand-in for ImageNet weights of the embedded city."""
 
     cities: PositiveInt = 30
@@ -37,7 +38,7 @@ class Pretrain(Section):
         return self
 
 
-class City(Section):
+class CityConfig(Section):
     """The size of the embedded city: places and queries a split, `spacing` in metres, images in pixels."""
 
     seed: NonNegativeInt = 0
@@ -53,7 +54,7 @@ class City(Section):
     test_queries: PositiveInt = 500
 
 
-class Custom(Section):
+class OwnDatasetConfig(Section):
     """A dataset of one's own: a CSV with a row an image, or a folder of photos that know where they were taken."""
 
     csv: str | None = None
@@ -73,17 +74,17 @@ class Custom(Section):
         return self
 
 
-class Search(Section):
+class SearchConfig(Section):
     depth: PositiveInt = Field(100, description="places kept a query")
     index: Literal["flat", "ivf-pq", "hnsw"] = Field("flat", description="flat is exact; the others are for millions")
     memory_gb: PositiveFloat = Field(8, description="that an index may take, GB; its parameters follow from it")
     shards: PositiveInt = Field(1, description="jobs that share one search, of a part of the database each")
 
 
-class Rerank(Section):
+class RerankConfig(Section):
     """A second ranking, whose recalls stand beside those of the first."""
 
-    name: Annotated[str, known("rerank")]
+    name: Annotated[str, registered("rerank")]
     neighbours: PositiveInt = Field(10, description="of alpha_qe: images that a query is expanded by")
     alpha: NonNegativeFloat = Field(3, description="of alpha_qe: power of the similarity that weighs them")
     k1: PositiveInt = Field(25, description="of k_reciprocal: neighbours of an image")
@@ -94,28 +95,28 @@ class Rerank(Section):
 Storage = Literal["float32", "float16", "int8", "pq", "binary"]
 
 
-class Sizes(Section):
+class DescriptorSizesConfig(Section):
     """Descriptor size as an axis: each dimension in each storage; none, and nothing is measured."""
 
-    dims: Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], AfterValidator(distinct)] = ()
-    storage: Annotated[tuple[Storage, ...], Field(min_length=1), AfterValidator(distinct)] = get_args(Storage)
-    runs: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+    dims: Annotated[tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], AfterValidator(distinct_values)] = ()
+    storage: Annotated[tuple[Storage, ...], Field(min_length=1), AfterValidator(distinct_values)] = get_args(Storage)
+    runs: Annotated[tuple[str, ...], AfterValidator(distinct_values)] = Field(
         (), description="that are measured; all whose descriptors are whitened, if not said"
     )
 
 
-class Verify(Section):
+class VerifyConfig(Section):
     hamming: int = Field(4, ge=0, le=31, description="bits of 64 in which perceptual hashes of near-duplicates differ")
 
 
-class Evaluate(Section):
-    ks: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(distinct)] = (1, 5, 10, 20)
-    by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct)]] = Field(
+class EvaluateConfig(Section):
+    ks: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(distinct_values)] = (1, 5, 10, 20)
+    by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct_values)]] = Field(
         {}, description="dataset: columns of its image table; queries that share a value have rows of their own"
     )
 
 
-class Report(Section):
+class ReportConfig(Section):
     """The page `results/report.html`."""
 
     images: Literal["inline", "folder"] = Field(
@@ -124,10 +125,10 @@ class Report(Section):
     megabytes: float = Field(30, ge=5, description="that the page may take; photos get what charts and tables leave")
 
 
-class Execution(Section):
+class ExecutionConfig(Section):
     """How jobs run. It changes results in their last digits only, so nothing here makes a job run again."""
 
-    device: Annotated[str, written(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>")] = "auto"
+    device: Annotated[str, matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>")] = "auto"
     search: Literal["cpu", "device"] = Field(
         "cpu", description="where exact search is done; `device`: on the GPU, if there is one"
     )
@@ -140,25 +141,25 @@ class Execution(Section):
 
 
 class Config(Section):
-    datasets: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
-    runs: dict[Name, Run] = Field(min_length=1)
-    custom: dict[Name, Custom] = Field({}, description="datasets of one's own")
+    datasets: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct_values)]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(distinct_values)] = (0,)
+    runs: dict[Name, RunConfig] = Field(min_length=1)
+    custom: dict[Name, OwnDatasetConfig] = Field({}, description="datasets of one's own")
     roots: dict[str, str] = Field({}, description="where a dataset's files lie, if not in its folder of `data/`")
-    protocols: dict[str, Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]] = Field(
+    protocols: dict[str, Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct_values)]] = Field(
         {}, description="dataset: the protocols that it is judged by; its first one, if not said"
     )
     offline: bool = Field(False, description="nothing is downloaded; a missing file is named")
     shards: PositiveInt = Field(1, description="jobs that share one extraction")
-    pretrain: Pretrain = Pretrain()
-    city: City = City()
-    verify: Verify = Verify()
-    search: Search = Search()
-    rerank: tuple[Rerank, ...] = ()
-    sizes: Sizes = Sizes()
-    evaluate: Evaluate = Evaluate()
-    report: Report = Report()
-    execution: Execution = Execution()
+    pretrain: PretrainConfig = PretrainConfig()
+    city: CityConfig = CityConfig()
+    verify: VerifyConfig = VerifyConfig()
+    search: SearchConfig = SearchConfig()
+    rerank: tuple[RerankConfig, ...] = ()
+    sizes: DescriptorSizesConfig = DescriptorSizesConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+    execution: ExecutionConfig = ExecutionConfig()
 
     @model_validator(mode="after")
     def names_are_known(self):
@@ -168,8 +169,8 @@ class Config(Section):
         used += [(f"runs.{run}.train_set", self.runs[run].train_set) for run in self.runs]
         for key, name in used:
             if name not in self.dataset_names:
-                raise ValueError(f"{key}: unknown dataset {name!r}; {registry.suggestion(name, self.dataset_names)}")
-        if clash := set(self.custom) & {*registry.FAMILIES["dataset"], "models", "weights", "centroids", "trunk"}:
+                raise ValueError(f"{key}: unknown dataset {name!r}; {did_you_mean(name, self.dataset_names)}")
+        if clash := set(self.custom) & {*FAMILIES["dataset"], "models", "weights", "centroids", "trunk"}:
             raise ValueError(f"custom.{clash.pop()}: the name is taken")
         return self
 
@@ -181,14 +182,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def rerankers_are_told_apart(self):
-        distinct([settings.name for settings in self.rerank])
+        distinct_values([settings.name for settings in self.rerank])
         return self
 
     @model_validator(mode="after")
     def sizes_are_there(self):
         for name in self.sizes.runs:
             if name not in self.runs:
-                raise ValueError(f"sizes.runs: unknown run {name!r}; {registry.suggestion(name, self.runs)}")
+                raise ValueError(f"sizes.runs: unknown run {name!r}; {did_you_mean(name, self.runs)}")
             if "whitened" not in self.runs[name].extract.descriptors:
                 raise ValueError(
                     f"sizes.runs: {name!r} has no whitened descriptors; add them to its extract.descriptors"
@@ -261,9 +262,11 @@ class Config(Section):
 
     @cached_property
     def dataset_names(self) -> tuple:
-        return (*registry.FAMILIES["dataset"], *self.custom)
+        return (*FAMILIES["dataset"], *self.custom)
 
-    def sharing(self, *, backbone: str, weights: str, train_set: str | None = None, size=None, clustered=False) -> Run:
+    def sharing(
+        self, *, backbone: str, weights: str, train_set: str | None = None, size=None, clustered=False
+    ) -> RunConfig:
         """A run that reads the weights, trunk or centroids file of these names; all such runs agree on what made it."""
         return next(
             run

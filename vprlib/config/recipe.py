@@ -14,11 +14,12 @@ from pydantic import (
     model_validator,
 )
 
-from vprlib.config.base import Name, Section, distinct, explain, known, together, written
-from vprlib.io.files import BadInput, fingerprint
+from vprlib.config.base import Name, Section, distinct_values, explain_error, join_faults, matching, registered
+from vprlib.exceptions import InputError
+from vprlib.io.fingerprints import short_hash
 
 
-class Image(Section):
+class ImageConfig(Section):
     """What a network sees of an image: its size in pixels, and the mean and deviation of the RGB channels in [0, 1]."""
 
     height: int = Field(480, ge=16)
@@ -31,8 +32,8 @@ class Image(Section):
         return self.height, self.width
 
 
-class Backbone(Section):
-    name: Annotated[str, known("backbone")] = "vgg16"
+class BackboneConfig(Section):
+    name: Annotated[str, registered("backbone")] = "vgg16"
     weights: Name = Field(
         "imagenet", description="`imagenet` (torchvision's or timm's), `pretrain`, or a name of your own"
     )
@@ -54,8 +55,8 @@ class Backbone(Section):
         return self.label or self.name.replace("/", "-")
 
 
-class Aggregator(Section):
-    name: Annotated[str, known("aggregator")] = "netvlad"
+class AggregatorConfig(Section):
+    name: Annotated[str, registered("aggregator")] = "netvlad"
     clusters: int = Field(64, ge=2, description="NetVLAD's visual words")
     bias: bool = Field(False, description="NetVLAD's assignment has a bias a word (`vladv2` of pytorch-NetVlad)")
 
@@ -66,7 +67,7 @@ class Aggregator(Section):
         return self
 
 
-class Centroids(Section):
+class CentroidsConfig(Section):
     """The sample of local descriptors that NetVLAD starts from, and its k-means."""
 
     split: Literal["train", "val", "test"] = "train"
@@ -76,7 +77,7 @@ class Centroids(Section):
     iterations: PositiveInt = 100
 
 
-class Jitter(Section):
+class JitterConfig(Section):
     """Random changes of the colours of the photos that are trained on (torchvision's ColorJitter); 0 leaves them."""
 
     brightness: NonNegativeFloat = 0
@@ -88,7 +89,7 @@ class Jitter(Section):
         return any(self.model_dump().values())
 
 
-class Soft(Section):
+class SoftLabelsConfig(Section):
     """SFRS's soft labels: what the teacher says of the regions of a query's difficult positives."""
 
     weight: NonNegativeFloat = Field(0, description="of the soft loss beside the hard one; 0: no soft labels")
@@ -106,14 +107,14 @@ class Soft(Section):
         return self
 
 
-class Train(Section):
+class TrainConfig(Section):
     """One generation of training; what changes here trains it again."""
 
-    loss: Annotated[str, known("loss")] = "triplet"
+    loss: Annotated[str, registered("loss")] = "triplet"
     margin: PositiveFloat = Field(sqrt(0.1), description="of the triplet loss, L2 distance of unit vectors")
     temperature: PositiveFloat | None = Field(None, description="of SARE on dot products; none: squared L2 distances")
     regions: bool = Field(False, description="a negative is its region most similar to the query (SFRS)")
-    soft: Soft = Soft()
+    soft: SoftLabelsConfig = SoftLabelsConfig()
     teacher: Literal["last", "best"] = Field("last", description="which model of the generation before is the teacher")
     start: Literal["weights", "previous"] = Field("weights", description="where a later generation starts from")
     gate: float = Field(0.1, ge=0, lt=1, description="how far above chance, of the way to 1, val recall must start")
@@ -123,7 +124,7 @@ class Train(Section):
     weight_decay: NonNegativeFloat = 1e-3
     decay_every: PositiveInt = Field(5, description="epochs between two decays of the learning rate")
     decay_by: PositiveFloat = 0.5
-    jitter: Jitter = Jitter()
+    jitter: JitterConfig = JitterConfig()
     precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="of the convolutions; auto: bf16 on a GPU")
     tuples_per_step: PositiveInt = 4
     negatives: PositiveInt = 10
@@ -155,22 +156,22 @@ class Train(Section):
         return self.regions or self.soft.weight > 0
 
 
-class Whiten(Section):
+class WhitenConfig(Section):
     dim: PositiveInt = 4096
     images: PositiveInt = Field(10_000, description="random images of the training set, at most")
 
 
-class Extract(Section):
+class ExtractConfig(Section):
     checkpoint: Literal["best", "last"] = "best"
-    descriptors: Annotated[tuple[Literal["raw", "whitened"], ...], AfterValidator(distinct)] = ("whitened",)
+    descriptors: Annotated[tuple[Literal["raw", "whitened"], ...], AfterValidator(distinct_values)] = ("whitened",)
 
 
-class Checkpoint(Section):
+class CheckpointConfig(Section):
     """A network that was trained elsewhere: it is evaluated like one trained here."""
 
     file: str | None = None
     url: str | None = Field(None, description="where to download it from, into data/checkpoints/")
-    sha256: Annotated[str, written("[0-9a-fA-F]{64}", "a SHA-256, 64 hexadecimal digits")] | None = None
+    sha256: Annotated[str, matching("[0-9a-fA-F]{64}", "a SHA-256, 64 hexadecimal digits")] | None = None
     format: Literal["auto", "vprlib", "openibl", "openibl_hub", "pytorch_netvlad", "patch_netvlad"] = "auto"
     pca: str | None = Field(None, description="the PCA file that was published beside it")
     whitening: Literal["published", "fitted"] = Field(
@@ -188,25 +189,25 @@ class Checkpoint(Section):
     @property
     def path(self) -> str:
         """Where the file lies, once it is downloaded: addresses that end in the same name have folders of their own."""
-        return self.file or f"data/checkpoints/{fingerprint(self.url)}/{self.url.split('?')[0].rsplit('/')[-1]}"
+        return self.file or f"data/checkpoints/{short_hash(self.url)}/{self.url.split('?')[0].rsplit('/')[-1]}"
 
 
-class Run(Section):
+class RunConfig(Section):
     """A recipe, whole."""
 
     train_set: str
-    image: Image = Image()
-    backbone: Backbone = Backbone()
-    aggregator: Aggregator = Aggregator()
-    centroids: Centroids = Centroids()
+    image: ImageConfig = ImageConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    aggregator: AggregatorConfig = AggregatorConfig()
+    centroids: CentroidsConfig = CentroidsConfig()
     cache_trunk: Literal["auto", "never"] = Field(
         "auto", description="keep the frozen layers' output, if the disk does"
     )
-    train: Train = Train()
-    checkpoint: Checkpoint | None = Field(None, description="evaluate this one, instead of training")
+    train: TrainConfig = TrainConfig()
+    checkpoint: CheckpointConfig | None = Field(None, description="evaluate this one, instead of training")
     generations: tuple[dict[str, Any], ...] = Field(({},), min_length=1, description="what each changes in `train`")
-    whiten: Whiten = Whiten()
-    extract: Extract = Extract()
+    whiten: WhitenConfig = WhitenConfig()
+    extract: ExtractConfig = ExtractConfig()
 
     @model_validator(mode="after")
     def what_is_published_is_not_trained(self):
@@ -221,7 +222,9 @@ class Run(Section):
                 settings = self.generation(number)
             except ValidationError as errors:
                 found, key = errors.errors(), f"generations.{number}."
-                raise ValueError(together([explain(Train, one, key, len(found) > 1) for one in found])) from None
+                raise ValueError(
+                    join_faults([explain_error(TrainConfig, one, key, len(found) > 1) for one in found])
+                ) from None
             if settings.by_region and self.aggregator.name != "netvlad":
                 raise ValueError(
                     f"generations.{number}: regions are those of the aggregator 'netvlad', not of "
@@ -233,15 +236,15 @@ class Run(Section):
                 )
         return self
 
-    def generation(self, number: int) -> Train:
+    def generation(self, number: int) -> TrainConfig:
         """The `train` section of one generation.
 
         Raises:
-            BadInput: if the run has no such generation.
+            InputError: if the run has no such generation.
         """
         if not 0 <= number < len(self.generations):
-            raise BadInput(f"the run has generations 0 to {len(self.generations) - 1}, not {number}")
-        return Train.model_validate(overlay(self.train.model_dump(), self.generations[number]))
+            raise InputError(f"the run has generations 0 to {len(self.generations) - 1}, not {number}")
+        return TrainConfig.model_validate(overlay(self.train.model_dump(), self.generations[number]))
 
     @property
     def by_region(self) -> bool:
@@ -251,7 +254,7 @@ class Run(Section):
     def identity(self, generation: int) -> str:
         """A fingerprint of all that a generation's numbers depend on in this recipe."""
         recipe = self.model_dump(mode="json")
-        return fingerprint(recipe | {"generations": recipe["generations"][: generation + 1]})
+        return short_hash(recipe | {"generations": recipe["generations"][: generation + 1]})
 
 
 def overlay(base: dict, changes: dict) -> dict:

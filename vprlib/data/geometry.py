@@ -1,6 +1,6 @@
 """Positions in metres; cheap to import, as every dataset's declaration does."""
 
-from vprlib.io.files import BadInput
+from vprlib.exceptions import InputError
 
 FARTHEST = 6.0  # degrees from the middle of a dataset; beyond, UTM's own zone bends metres by more than 0.3 %
 
@@ -33,7 +33,7 @@ def within(query_Q2, database_N2, radius_m: float) -> list:
     return [np.asarray(one, np.int64) for one in found]
 
 
-def utm(latitude_N, longitude_N) -> tuple:
+def to_utm(latitude_N, longitude_N) -> tuple:
     """Positions on the ground, in metres of the one UTM zone that the median position lies in.
 
     One zone for all, so that distances hold across a zone's edge and the equator; the widened zones of Norway and
@@ -47,7 +47,7 @@ def utm(latitude_N, longitude_N) -> tuple:
         and the zone's name, as "33N".
 
     Raises:
-        BadInput: if one is no position, or farther than FARTHEST degrees from the median position.
+        InputError: if one is no position, or farther than FARTHEST degrees from the median position.
     """
     import numpy as np
     from pyproj import Transformer
@@ -56,7 +56,7 @@ def utm(latitude_N, longitude_N) -> tuple:
     wrong = ~((np.abs(latitude_N) <= 84) & (np.abs(longitude_N) <= 180))  # NaN is wrong, too
     if wrong.any():
         first = int(wrong.argmax())
-        raise BadInput(f"latitude {latitude_N[first]:g}, longitude {longitude_N[first]:g}: no position that UTM has")
+        raise InputError(f"latitude {latitude_N[first]:g}, longitude {longitude_N[first]:g}: no position that UTM has")
     if not len(latitude_N):
         return np.empty(0), np.empty(0), ""
     turned_N = (longitude_N - longitude_N[0] + 180) % 360 - 180  # the date line cuts no dataset
@@ -64,7 +64,7 @@ def utm(latitude_N, longitude_N) -> tuple:
     far_N = np.maximum(np.abs(latitude_N - middle[0]), np.abs(turned_N - middle[1]))
     if far_N.max() > FARTHEST:
         first = int(far_N.argmax())
-        raise BadInput(
+        raise InputError(
             f"latitude {latitude_N[first]:g}, longitude {longitude_N[first]:g}: is {far_N[first]:.0f} degrees from "
             f"the other positions; one dataset has one UTM zone, make it two datasets or mend the position"
         )

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from vprlib.evaluation.comparison import last_generations
-from vprlib.figures.marks import labelled, published_names
+from vprlib.evaluation.series import add_series_labels, published_labels
 
 KS, FEW = (1, 5, 10, 20), 3  # those that papers give; of others, if none of these was measured, so many
 ROW, GROUP, VALUES = ["origin", "label", "seeds"], ["dataset", "protocol", "queries"], ["recall", "low", "high"]
@@ -19,11 +19,11 @@ MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "missing": "-"}
 LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "missing": "--"}
 
 
-def wide(table):
+def wide_table(table):
     """Recalls in percent: a row for each kind of descriptor of our runs' last generations, then the published ones.
 
     Args:
-        table: what `compare.beside` returns.
+        table: what `compare_with_published` returns.
 
     Returns:
         A table with the index (origin, label, seeds; 0 where nobody says) and the columns (dataset, protocol, queries,
@@ -31,9 +31,9 @@ def wide(table):
         smallest. Of the published ones only what was measured with one of our protocols: two protocols share no column.
         NaN where there is no number.
     """
-    ours = last_generations(labelled(table[table.origin == "ours"]))
+    ours = last_generations(add_series_labels(table[table.origin == "ours"]))
     theirs = table[table.origin == "published"].drop(columns="queries").merge(ours[GROUP].drop_duplicates())
-    theirs = theirs.assign(label=published_names(theirs), seeds=0).dropna(axis=1, how="all")
+    theirs = theirs.assign(label=published_labels(theirs), seeds=0).dropna(axis=1, how="all")
     rows = pd.concat([ours, theirs], ignore_index=True)
     ks = sorted(ours.k.unique())
     rows = rows[rows.k.isin([k for k in ks if k in KS] or ks[:FEW])]
@@ -47,7 +47,7 @@ def wide(table):
     return percents.reindex(index=index, columns=pd.MultiIndex.from_tuples(columns, names=[*GROUP, "k", "value"]))
 
 
-def places(recalls) -> pd.DataFrame:
+def rank_marks(recalls) -> pd.DataFrame:
     """What is `best` and what is `second` of our runs in each column, as they are written: equal numbers share."""
     shown = recalls.map(lambda value: float(f"{value:.1f}"))
     shown[shown.index.get_level_values("origin") != "ours"] = float("nan")
@@ -55,7 +55,7 @@ def places(recalls) -> pd.DataFrame:
     return rank.map(lambda number: {1: "best", 2: "second"}.get(number, ""))
 
 
-def cells(table, form: dict, interval: str | None) -> pd.DataFrame:
+def format_cells(table, form: dict, interval: str | None) -> pd.DataFrame:
     """The cells as they are written, by (*GROUP, k); `interval` is the pattern of low and high, or None."""
     recalls = table.xs("recall", axis=1, level="value")
     numbers = [table.xs(name, axis=1, level="value").to_numpy() for name in VALUES]
@@ -65,12 +65,12 @@ def cells(table, form: dict, interval: str | None) -> pd.DataFrame:
             return form["missing"]
         return form[mark].format(f"{recall:.1f}") + (interval.format(low, high) if interval and pd.notna(low) else "")
 
-    lines = zip(places(recalls).to_numpy(), *numbers, strict=True)
+    lines = zip(rank_marks(recalls).to_numpy(), *numbers, strict=True)
     texts = [[written(*cell) for cell in zip(*line, strict=True)] for line in lines]
     return pd.DataFrame(texts, index=recalls.index, columns=recalls.columns)
 
 
-def flat(table) -> pd.DataFrame:
+def flat_table(table) -> pd.DataFrame:
     """A flat table with plain column names, for spreadsheets: `<dataset>, <protocol>: R@<k>`, with `low` and `high`."""
     plain = table.copy()
     tails = {"recall": "", "low": " low", "high": " high"}
@@ -78,9 +78,9 @@ def flat(table) -> pd.DataFrame:
     return plain.round(2).reset_index().rename(columns={"label": "run"})
 
 
-def markdown(table) -> str:
+def to_markdown(table) -> str:
     """The table in GitHub's Markdown."""
-    shown = cells(table, MARKDOWN, None)
+    shown = format_cells(table, MARKDOWN, None)
     head = ["run", "seeds", *(f"{dataset}, {protocol}: R@{k}" for dataset, protocol, _, k in shown.columns)]
     lines = [head, ["---", *["---:"] * (1 + shown.shape[1])]]
     for (origin, label, seeds), row in shown.iterrows():
@@ -93,13 +93,13 @@ def markdown(table) -> str:
     )
 
 
-def escaped(text: str) -> str:
+def escape_latex(text: str) -> str:
     return "".join(ESCAPED.get(character, character) for character in text)
 
 
-def latex(table, intervals: bool = False) -> str:
+def to_latex(table, intervals: bool = False) -> str:
     """The table as a `tabular` for LaTeX's package booktabs; with 95 % intervals if so asked."""
-    shown = cells(table, LATEX, r" {{\scriptsize [{:.1f}, {:.1f}]}}" if intervals else None)
+    shown = format_cells(table, LATEX, r" {{\scriptsize [{:.1f}, {:.1f}]}}" if intervals else None)
     groups = list(shown.columns.droplevel("k").unique())
     sizes = [sum(column[:3] == group for column in shown.columns) for group in groups]
     ends = [2 + sum(sizes[: number + 1]) for number in range(len(sizes))]
@@ -110,7 +110,7 @@ def latex(table, intervals: bool = False) -> str:
         r"\toprule",
     ]
     for level in range(len(GROUP)):
-        names = [escaped(f"{group[level]:,} queries" if level == 2 else group[level]) for group in groups]
+        names = [escape_latex(f"{group[level]:,} queries" if level == 2 else group[level]) for group in groups]
         spans = [rf"\multicolumn{{{size}}}{{c}}{{{name}}}" for name, size in zip(names, sizes, strict=True)]
         lines.append(" & ".join(["", "", *spans]) + r" \\")
     lines.append(" ".join(rf"\cmidrule(lr){{{end - size + 1}-{end}}}" for end, size in zip(ends, sizes, strict=True)))
@@ -119,5 +119,5 @@ def latex(table, intervals: bool = False) -> str:
     for number, ((origin, label, seeds), row) in enumerate(shown.iterrows()):
         if origin == "published" and origins[number - 1] == "ours":
             lines += [r"\midrule", rf"\multicolumn{{{ends[-1]}}}{{l}}{{\emph{{published, measured by others}}}} \\"]
-        lines.append(" & ".join([escaped(label), str(seeds or ""), *row]) + r" \\")
+        lines.append(" & ".join([escape_latex(label), str(seeds or ""), *row]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

@@ -6,7 +6,7 @@ Z95 = 1.959964  # the normal distribution's 97.5 % quantile
 DRAWS = 10_000
 
 
-def wilson(successes, trials: int, z: float = Z95) -> tuple:
+def wilson_interval(successes, trials: int, z: float = Z95) -> tuple:
     """The Wilson score interval of a share (Wilson 1927, eq. 3); 95 % by default. Returns (low, high)."""
     share = np.asarray(successes) / trials
     centre = share + z**2 / (2 * trials)
@@ -35,7 +35,7 @@ def bootstrap_difference(only_one: int, only_other: int, queries: int, *, seed: 
     return float(low), float(high)
 
 
-def mcnemar(only_one: int, only_other: int) -> float:
+def mcnemar_test(only_one: int, only_other: int) -> float:
     """The two-sided p-value of McNemar's exact test (1947): were the discordant queries tossed by a fair coin?"""
     from scipy.special import bdtr
 
@@ -43,7 +43,7 @@ def mcnemar(only_one: int, only_other: int) -> float:
     return float(min(1.0, 2 * bdtr(min(only_one, only_other), discordant, 0.5))) if discordant else 1.0
 
 
-def holm(p) -> np.ndarray:
+def holm_adjust(p) -> np.ndarray:
     """p-values of a family of tests, adjusted so that any false alarm is as rare as the level says (Holm 1979)."""
     p = np.asarray(p, float)
     order = np.argsort(p, kind="stable")
@@ -53,7 +53,7 @@ def holm(p) -> np.ndarray:
     return result
 
 
-def over_seeds(values) -> dict:
+def mean_over_seeds(values) -> dict:
     """Mean, standard deviation (n - 1) and Student's 95 % interval of the mean; NaN where one value has none."""
     from scipy.special import stdtrit
 
@@ -66,7 +66,7 @@ def over_seeds(values) -> dict:
     return {"mean": mean, "std": std, "low": mean - half, "high": mean + half}
 
 
-def recall_within(thresholds, error_Q) -> np.ndarray:
+def recall_by_radius(thresholds, error_Q) -> np.ndarray:
     """Share of queries whose error is at most each threshold: recall@k by radius, the distribution of the error.
 
     Args:

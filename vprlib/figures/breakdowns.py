@@ -4,68 +4,82 @@ import numpy as np
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.recall_table import ALL
-from vprlib.evaluation.statistics import over_seeds
-from vprlib.figures.marks import FORM, labelled, spread, summarise
-from vprlib.figures.recall_curves import NAME, by_protocol, looks, setting, shade
-from vprlib.figures.style import COLUMN, DARK, GREY, LINE, SHARES, figure, gap, lines_of, wrapped
+from vprlib.evaluation.series import SERIES_KEY, add_series_labels, interval_name, summarize_recalls
+from vprlib.evaluation.statistics import mean_over_seeds
+from vprlib.figures.run_comparison import NAME
+from vprlib.figures.style import (
+    COLUMN,
+    DARK,
+    GREY,
+    LINE,
+    SHARES,
+    band_alpha,
+    count_lines,
+    dataset_title,
+    empty_panel,
+    line_styles,
+    save_figure,
+    split_by_protocol,
+    wrap,
+)
 
 CELL = 0.34  # inches: a cell of the heat map
 
 
-def generations(out, table):
+def plot_generations(out, table):
     """Draw recall@1 and recall@5 (or at the smallest two k) over the generation: a line a run that has several."""
-    parts = by_protocol(table)
+    parts = split_by_protocol(table)
     several = [part[part.groupby("run").gen.transform("nunique") > 1] for part in parts]
     ks = sorted(k for k in table.k.unique() if k in (1, 5)) or sorted(table.k.unique())[:2]
-    rows = [summarise(part) for part in several]
-    rows = [lines.assign(label=labelled(lines.assign(gen=0)).label) for lines in rows]
-    styles = [looks(labelled(part.assign(gen=0))) for part in parts]
+    rows = [summarize_recalls(part) for part in several]
+    rows = [lines.assign(label=add_series_labels(lines.assign(gen=0)).label) for lines in rows]
+    styles = [line_styles(add_series_labels(part.assign(gen=0))) for part in parts]
     heights = [1.7 * len(ks) + LINE * (lines.label.nunique() + 5) for lines in rows]
-    with figure(out, COLUMN, sum(heights)) as fig:
+    with save_figure(out, COLUMN, sum(heights)) as fig:
         panels = np.atleast_1d(fig.subfigures(len(parts), height_ratios=heights))
         for panel, part, lines, look in zip(panels, parts, rows, styles, strict=True):
-            panel.suptitle(setting(part))
+            panel.suptitle(dataset_title(part))
             axes = panel.subplots(len(ks), sharex=True, squeeze=False)[:, 0]
             for ax, k in zip(axes, ks, strict=True):
-                over_generations(ax, lines[lines.k == k], look)
+                draw_generation_lines(ax, lines[lines.k == k], look)
                 ax.set_ylabel(f"recall@{k} (%)")
                 if lines.empty:
-                    gap(ax, "no run has several generations")
+                    empty_panel(ax, "no run has several generations")
             axes[-1].set_xlabel("generation")
             if len(lines):
-                title = f"bands: {spread(lines.seeds)}"
+                title = f"bands: {interval_name(lines.seeds)}"
                 panel.legend(
                     *axes[0].get_legend_handles_labels(), title=title, alignment="left", loc="outside lower left"
                 )
     return fig
 
 
-def over_generations(ax, rows, styles: dict):
+def draw_generation_lines(ax, rows, styles: dict):
     """The lines of one panel of `generations`, all of one k."""
-    dark = shade(rows.label.unique())
+    dark = band_alpha(rows.label.unique())
     for label, line in rows.groupby("label", sort=False):
         line = line.sort_values("gen")
-        ax.plot(line.gen, line.recall, **styles[label], label=wrapped(label, COLUMN - 0.65))
+        ax.plot(line.gen, line.recall, **styles[label], label=wrap(label, COLUMN - 0.65))
         ax.fill_between(line.gen, line.low, line.high, color=styles[label]["color"], linewidth=0, alpha=dark)
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
-def seeds(out, table):
+def plot_seeds(out, table):
     """Draw recall@1 (or at the smallest k) of every seed beside their mean, and Student's 95 % interval of the mean."""
-    parts = [part[part.k == part.k.min()] for part in by_protocol(table)]
-    rows = [last_generations(labelled(part)) for part in parts]
-    names = [[wrapped(label, NAME) for label in part.label.unique()] for part in rows]
-    heads = [setting(part) for part in parts]
-    tall = [max(1.25, *map(lines_of, some)) * LINE * len(some) for some in names]
-    heights = [high + LINE * (lines_of(head) + 2.5) for high, head in zip(tall, heads, strict=True)]
-    width = max(COLUMN, 1.8 + margin_of(names))
-    with figure(out, width, sum(heights) + 2 * LINE) as fig:
+    parts = [part[part.k == part.k.min()] for part in split_by_protocol(table)]
+    rows = [last_generations(add_series_labels(part)) for part in parts]
+    names = [[wrap(label, NAME) for label in part.label.unique()] for part in rows]
+    heads = [dataset_title(part) for part in parts]
+    tall = [max(1.25, *map(count_lines, some)) * LINE * len(some) for some in names]
+    heights = [high + LINE * (count_lines(head) + 2.5) for high, head in zip(tall, heads, strict=True)]
+    width = max(COLUMN, 1.8 + label_margin(names))
+    with save_figure(out, width, sum(heights) + 2 * LINE) as fig:
         *panels, note = fig.subfigures(len(parts) + 1, 1, height_ratios=[*heights, 2 * LINE])
         for panel, part, head, labels in zip(panels, rows, heads, names, strict=True):
             panel.suptitle(head)
             ax = panel.subplots()
             for place, (_, own) in enumerate(part.groupby("label", sort=False)):
-                mean = over_seeds(own.recall * 100)
+                mean = mean_over_seeds(own.recall * 100)
                 ax.hlines(place, mean["low"], mean["high"], color=GREY)
                 ax.plot(mean["mean"], place, "|", color="black", markersize=9)
                 ax.plot(own.recall * 100, [place] * len(own), "o", color=DARK, markerfacecolor="none", linestyle="")
@@ -75,49 +89,52 @@ def seeds(out, table):
             ax.margins(x=0.08)
             ax.set_xlim(max(0, ax.get_xlim()[0]), min(100, ax.get_xlim()[1]))
         said = "circles: seeds; black: their mean; grey: its 95 % interval (Student's t)"
-        note.text(0.01, 0.5, wrapped(said, width), va="center")
+        note.text(0.01, 0.5, wrap(said, width), va="center")
     return fig
 
 
-def margin_of(names: list) -> float:
+def label_margin(names: list) -> float:
     """How wide the longest of some lists of names is, in inches."""
     return max(len(line) for some in names for name in some for line in name.split("\n")) / 16.5 + 0.2
 
 
-def conditions(out, table):
+def plot_conditions(out, table):
     """Draw recall@1 (or at the smallest k) by run and condition of the queries as a heat map: means over the seeds."""
     table = table[table.k == table.k.min()]
-    means = table.groupby(["protocol", *FORM, "condition"], sort=False).agg({"recall": "mean", "queries": "max"})
-    grids = [last_generations(labelled(rows)) for _, rows in means.reset_index().groupby("protocol", sort=False)]
-    names = [[wrapped(label, NAME) for label in rows.label.unique()] for rows in grids]
-    width = max(COLUMN, margin_of(names) + CELL * max(rows.condition.nunique() for rows in grids) + 0.2)
-    heads = [
-        setting(table[(table.protocol == rows.protocol.iloc[0]) & (table.condition == ALL)], width) for rows in grids
+    means = table.groupby(["protocol", *SERIES_KEY, "condition"], sort=False).agg({"recall": "mean", "queries": "max"})
+    grids = [
+        last_generations(add_series_labels(rows)) for _, rows in means.reset_index().groupby("protocol", sort=False)
     ]
-    below = max(len(column) for rows in grids for column in columns_of(rows)) / 15
+    names = [[wrap(label, NAME) for label in rows.label.unique()] for rows in grids]
+    width = max(COLUMN, label_margin(names) + CELL * max(rows.condition.nunique() for rows in grids) + 0.2)
+    heads = [
+        dataset_title(table[(table.protocol == rows.protocol.iloc[0]) & (table.condition == ALL)], width)
+        for rows in grids
+    ]
+    below = max(len(column) for rows in grids for column in condition_columns(rows)) / 15
     heights = [
-        CELL * max(1, 0.55 * max(map(lines_of, some))) * len(some) + LINE * (lines_of(head) + 1) + below
+        CELL * max(1, 0.55 * max(map(count_lines, some))) * len(some) + LINE * (count_lines(head) + 1) + below
         for some, head in zip(names, heads, strict=True)
     ]
-    with figure(out, width, sum(heights) + 2.5 * LINE) as fig:
+    with save_figure(out, width, sum(heights) + 2.5 * LINE) as fig:
         *panels, note = fig.subfigures(len(grids) + 1, 1, height_ratios=[*heights, 2.5 * LINE])
         for panel, rows, head, labels in zip(panels, grids, heads, names, strict=True):
             panel.suptitle(head)
-            heat(panel.subplots(), rows, labels)
+            draw_heat_map(panel.subplots(), rows, labels)
         said = f"recall@{table.k.iloc[0]} (%), number of queries in brackets; light is more"
         if (table.condition == ALL).all():
             said = "no conditions were evaluated: `evaluate.by` names columns"
-        note.text(0.01, 0.5, wrapped(said, width), va="center")
+        note.text(0.01, 0.5, wrap(said, width), va="center")
     return fig
 
 
-def columns_of(rows) -> list:
+def condition_columns(rows) -> list:
     """The conditions, and how many queries each has."""
     counts = rows.groupby("condition", sort=False).queries.max()
     return [f"{name} ({count:,})" for name, count in counts.items()]
 
 
-def heat(ax, rows, names: list):
+def draw_heat_map(ax, rows, names: list):
     """One heat map of `conditions`, its numbers written into it; an empty cell was not evaluated."""
     wide = rows.pivot(index="label", columns="condition", values="recall") * 100
     wide = wide.loc[rows.label.unique(), rows.condition.unique()]
@@ -125,7 +142,7 @@ def heat(ax, rows, names: list):
     for place, number in np.ndenumerate(wide):
         if np.isfinite(number):
             ax.text(*place[::-1], f"{number:.0f}", ha="center", va="center", color="white" if number < 45 else "black")
-    ax.set_xticks(range(len(wide.columns)), columns_of(rows), rotation=90)
+    ax.set_xticks(range(len(wide.columns)), condition_columns(rows), rotation=90)
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
     ax.grid(visible=False)

@@ -5,9 +5,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from vprlib.data.checks.photo_scan import upright
-from vprlib.data.dataset import ROLES, SPLITS
-from vprlib.figures.style import DARK, GREY, LIGHT, LINE, PAGE, SCREEN, WRONG, figure, gap, lines_of, wrapped
+from vprlib.data.image_table import ROLES, SPLITS
+from vprlib.data.photos import upright
+from vprlib.figures.style import (
+    DARK,
+    GREY,
+    LIGHT,
+    LINE,
+    PAGE,
+    SCREEN,
+    WRONG,
+    count_lines,
+    empty_panel,
+    save_figure,
+    wrap,
+)
 
 ABREAST, MOST = 3, 9  # panels in a row, maps on the page
 PAIRS = 3  # of photos that look the same, on the page
@@ -15,47 +27,47 @@ PANEL = 1.7  # inches: the height of a small panel
 COLOUR = {"database": LIGHT, "query": DARK}
 
 
-def verification(out, table, found: dict):
+def plot_verification(out, table, found: dict):
     """Draw what `verify` found in an image table: maps, positives per query, counts, and the findings in words."""
-    maps, left_out = ({}, 0) if found["placeless"] else parts_of(table, found["within"])
-    panels, alike = found["positives"], pairs(found)
-    words = [wrapped(text, PAGE / 2 - 0.1) for text in findings(found, left_out, table.split.nunique())]
-    flat, roles = not np.ptp(table.north), roles_of(table)
+    maps, left_out = ({}, 0) if found["placeless"] else map_parts(table, found["within"])
+    panels, alike = found["positives"], near_duplicate_pairs(found)
+    words = [wrap(text, PAGE / 2 - 0.1) for text in finding_sentences(found, left_out, table.split.nunique())]
+    flat, roles = not np.ptp(table.north), roles_present(table)
     tall = [PANEL * (0.5 if flat else 2 if len(maps) == 1 else 1.2)] * -(-len(maps) // ABREAST)
-    below = LINE * max(1.6 * len(split_counts(found, roles)) + 2, "\n".join(words).count("\n") + 2)
+    below = LINE * max(1.6 * len(split_count_rows(found, roles)) + 2, "\n".join(words).count("\n") + 2)
     parts = {"maps": sum(tall) + LINE * (3.5 * max(len(tall), 1) + 1)}
     if panels:
         parts["positives"] = (PANEL + LINE * 7) * -(-len(panels) // ABREAST)
     parts["words"] = below
     if alike:
-        lines = max(lines_of(named(path)) for *paths, _ in alike for path in paths)
+        lines = max(count_lines(wrap_photo_name(path)) for *paths, _ in alike for path in paths)
         parts["pairs"] = 0.75 * PAGE / (2 * PAIRS) + LINE * (lines + 3)
     columns = min(max(len(panels), 2), ABREAST)
-    with figure(out, PAGE, LINE * 2 + sum(parts.values()), SCREEN) as fig:
+    with save_figure(out, PAGE, LINE * 2 + sum(parts.values()), SCREEN) as fig:
         title = f"{found['dataset']}: {len(table):,} photos"
         title += f"; judged by {', '.join(found['protocols'])}" * bool(panels)
-        fig.suptitle(wrapped(title, PAGE), x=0.01, ha="left")
+        fig.suptitle(wrap(title, PAGE), x=0.01, ha="left")
         places = dict(zip(parts, fig.subfigures(len(parts), height_ratios=list(parts.values())), strict=True))
-        mapped(places["maps"], maps, lanes if flat else positions, found)
-        for ax, row in zip(grid(places["positives"], len(panels), columns) if panels else [], panels, strict=True):
-            answers(ax, row, PAGE / columns - 0.6, found["placeless"])
+        draw_maps(places["maps"], maps, draw_frames if flat else draw_positions, found)
+        for ax, row in zip(axes_grid(places["positives"], len(panels), columns) if panels else [], panels, strict=True):
+            plot_positives_histogram(ax, row, PAGE / columns - 0.6, found["placeless"])
         left, right = places["words"].subplots(1, 2)
-        counted(left, found, roles, step=1.5 * LINE / below)
+        draw_count_table(left, found, roles, step=1.5 * LINE / below)
         right.set_axis_off()
         right.text(0, 1, "\n".join(words), va="top", transform=right.transAxes)
         if alike:
-            looking_alike(places["pairs"], alike)
+            draw_photo_pairs(places["pairs"], alike)
     return fig
 
 
-def mapped(part, maps: dict, draw, found: dict):
+def draw_maps(part, maps: dict, draw, found: dict):
     """The maps and the legend that they share; a labelled gap of places without coordinates."""
     if not maps:
         ax = part.subplots()
         ax.set_axis_off()
-        gap(ax, "no coordinates: a photo's place is its sub-folder")
+        empty_panel(ax, "no coordinates: a photo's place is its sub-folder")
         return
-    for ax, (name, some) in zip(grid(part, len(maps), ABREAST if len(maps) > 1 else 1), maps.items(), strict=True):
+    for ax, (name, some) in zip(axes_grid(part, len(maps), ABREAST if len(maps) > 1 else 1), maps.items(), strict=True):
         draw(ax, some, found)
         ax.set_title(name)
     shown = {label: line for ax in part.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -63,7 +75,7 @@ def mapped(part, maps: dict, draw, found: dict):
         line.set_markersize(6)
 
 
-def pairs(found: dict) -> list:
+def near_duplicate_pairs(found: dict) -> list:
     """PAIRS of photos that look the same, at most: (a photo, another one, what they share).
 
     One pair of identical files, then those that look the same, then more identical ones.
@@ -76,12 +88,12 @@ def pairs(found: dict) -> list:
     return [*same[:1], *near, *same[1:]][:PAIRS]
 
 
-def named(path: str) -> str:
+def wrap_photo_name(path: str) -> str:
     """A photo's name and folder, in lines that fit below it."""
-    return wrapped("/".join(Path(path).parts[-2:]), PAGE / (2 * PAIRS) - 0.1)
+    return wrap("/".join(Path(path).parts[-2:]), PAGE / (2 * PAIRS) - 0.1)
 
 
-def looking_alike(part, alike: list):
+def draw_photo_pairs(part, alike: list):
     """Pairs of photos side by side, with their names."""
     part.suptitle("Some pairs of those that verification.json lists:", x=0.01, ha="left")
     for number, ax in enumerate(part.subplots(1, 2 * PAIRS)):
@@ -90,10 +102,10 @@ def looking_alike(part, alike: list):
             *paths, shared = alike[number // 2]
             ax.imshow(ImageOps.contain(upright(Image.open(paths[number % 2])).convert("RGB"), (320, 320)))
             ax.set(title=shared * (number % 2 == 0), anchor="N")
-            ax.text(0, -0.04, named(paths[number % 2]), va="top", transform=ax.transAxes)
+            ax.text(0, -0.04, wrap_photo_name(paths[number % 2]), va="top", transform=ax.transAxes)
 
 
-def grid(part, count: int, columns: int) -> list:
+def axes_grid(part, count: int, columns: int) -> list:
     """So many axes in rows of `columns`."""
     axes = part.subplots(-(-count // columns), columns, squeeze=False).ravel()
     for ax in axes[count:]:
@@ -101,12 +113,12 @@ def grid(part, count: int, columns: int) -> list:
     return list(axes[:count])
 
 
-def roles_of(table) -> list:
+def roles_present(table) -> list:
     """The roles that photos have: those of a folder that is only to be described are all of the database."""
     return [role for role in ROLES if (table.role == role).any()]
 
 
-def parts_of(table, within: str | None):
+def map_parts(table, within: str | None):
     """What has a map of its own, {name: rows}: each split and, where searches are within a city, each city.
 
     Returns:
@@ -126,42 +138,42 @@ def without_positives(some, found: dict) -> np.ndarray:
     return np.isin(some.path, [path for row in found["positives"] for path in row["without"]])
 
 
-def positions(ax, some, found: dict):
+def draw_positions(ax, some, found: dict):
     """A map in metres, or kilometres, from its south-west corner."""
     corner, large = some[["east", "north"]].min(), 150 / ax.get_subplotspec().get_gridspec().ncols
     place_N2 = (some[["east", "north"]] - corner).to_numpy()
     scale, unit = (1000, "km") if found["unit"] == "m" and place_N2.max() > 5000 else (1, found["unit"])
-    for role in roles_of(some):
+    for role in roles_present(some):
         chosen = (some.role == role).to_numpy()
         size = np.clip(large / np.sqrt(1 + chosen.sum()), 1.5, 5) * (1.8 if role == "database" else 1)
         dots = {"marker": "o", "markersize": size, "markeredgewidth": 0, "color": COLOUR[role]}
         ax.plot(*place_N2[chosen].T / scale, linestyle="", label=role, **dots)
-    mark(ax, *place_N2[without_positives(some, found)].T / scale)
+    ring_queries(ax, *place_N2[without_positives(some, found)].T / scale)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel=f"{unit} east of {corner.east:,.0f}", ylabel=f"{unit} north of {corner.north:,.0f}")
     ax.locator_params(nbins=5)
 
 
-def lanes(ax, some, found: dict):
+def draw_frames(ax, some, found: dict):
     """Positions on a line, as of frames: a lane of ticks for each role."""
-    for lane, role in enumerate(roles_of(some)):
+    for lane, role in enumerate(roles_present(some)):
         x = some.east[some.role == role].to_numpy()
         look = {"marker": "|", "markersize": 12, "markeredgewidth": 0.6, "color": COLOUR[role]}
         ax.plot(x, np.full(len(x), -lane), linestyle="", label=role, **look)
     x = some.east[without_positives(some, found)].to_numpy()
-    mark(ax, x, np.full(len(x), 1 - len(roles_of(some))))
-    ax.set(xlabel=f"position ({found['unit']})", ylim=(0.6 - len(roles_of(some)), 0.6), yticks=[])
+    ring_queries(ax, x, np.full(len(x), 1 - len(roles_present(some))))
+    ax.set(xlabel=f"position ({found['unit']})", ylim=(0.6 - len(roles_present(some)), 0.6), yticks=[])
     ax.spines["left"].set_visible(False)
 
 
-def mark(ax, x, y):
+def ring_queries(ax, x, y):
     """Rings around queries that have no positive."""
     ring = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "markeredgewidth": 0.8, "color": WRONG}
     if len(x):
         ax.plot(x, y, linestyle="", label="query without positives", **ring)
 
 
-def answers(ax, row: dict, width: float, placeless: bool):
+def plot_positives_histogram(ax, row: dict, width: float, placeless: bool):
     """How many queries have so many positives; those that have none in another colour. Its title fits the width."""
     bar = max(most - fewest + 1 for fewest, most, _ in row["histogram"])
     for _, most, count in row["histogram"]:
@@ -169,7 +181,7 @@ def answers(ax, row: dict, width: float, placeless: bool):
     heads = [f"{row['split']}, {row['protocol']}", f"{row['queries']:,} queries, {len(row['without']):,} without"]
     heads.append(f"{row['min']:,} to {row['max']:,} positives, median {row['median']:g}, mean {row['mean']:.1f}")
     ax.set(
-        title="\n".join(wrapped(head, width) for head in heads),
+        title="\n".join(wrap(head, width) for head in heads),
         xlabel="positives, of the same place" if placeless else f"positives within {row['reach']}",
         ylabel="queries",
     )
@@ -177,7 +189,7 @@ def answers(ax, row: dict, width: float, placeless: bool):
         axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
-def split_counts(found: dict, roles: list) -> list:
+def split_count_rows(found: dict, roles: list) -> list:
     """The rows of the table of counts; a count that the dataset declares, and that is therefore right, has a tick."""
     cells = []
     for split in SPLITS:
@@ -188,11 +200,11 @@ def split_counts(found: dict, roles: list) -> list:
     return cells
 
 
-def counted(ax, found: dict, roles: list, step: float):
+def draw_count_table(ax, found: dict, roles: list, step: float):
     """The table of counts, its lines `step` of the axes apart."""
     ax.set_axis_off()
     note = ["", "✓ as declared" if found["declared"] else "", ""][: 1 + len(roles)]
-    cells = [["photos", *roles], *split_counts(found, roles), note]
+    cells = [["photos", *roles], *split_count_rows(found, roles), note]
     for line, row in enumerate(cells):
         y = 1 - (line + 0.5) * step
         for x, text in zip((0.02, 0.55, 0.9)[: len(row)], row, strict=True):
@@ -202,7 +214,7 @@ def counted(ax, found: dict, roles: list, step: float):
     ax.set_ylim(0, 1)
 
 
-def findings(found: dict, left_out: int, splits: int) -> list:
+def finding_sentences(found: dict, left_out: int, splits: int) -> list:
     """What was found, in sentences; of splits and queries only if there are any."""
     reach, near, groups = f"{found['radius']:g} {found['unit']}", found["near_duplicates"], found["duplicates"]
     first = ", ".join(f"{size} ({count:,})" for size, count in found["sizes"][:3])

@@ -6,18 +6,19 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter
 
-from vprlib.data.dataset import Protocol
-from vprlib.data.layouts.photo_folder import placeless
-from vprlib.evaluation.recall import Searched, hits
-from vprlib.evaluation.statistics import wilson
-from vprlib.figures.style import COLUMN, GREY, LINE, PAGE, figure, gap, lines_of, wrapped
+from vprlib.data.image_table import has_no_coordinates
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.predictions import Predictions
+from vprlib.evaluation.recall import hits
+from vprlib.evaluation.statistics import wilson_interval
+from vprlib.figures.style import COLUMN, GREY, LINE, PAGE, count_lines, empty_panel, save_figure, wrap
 
 LINES, ABREAST, MOST = 1000, 3, 9  # lines to wrong candidates on the page; panels in a row, and on the page
 COLOURS = "viridis_r"  # dark is far
 TALL = 2.8  # inches: the height of a single map
 
 
-def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 0):
+def plot_errors(out, found: Predictions, *, title: str, protocol: Protocol, seed: int = 0):
     """Draw the queries where they were taken, coloured by the error of their first candidate, with lines to wrong ones.
 
     Where searches are within a city, each (the MOST largest) has a map. Positions on a line, as of frames, have the
@@ -39,30 +40,30 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     parts = {"": np.arange(len(query))} if within is None else query.reset_index(drop=True).groupby(within).indices
     large = sorted(parts, key=lambda name: -len(parts[name]))[:MOST]
     columns, width = (ABREAST, PAGE) if len(large) > 1 else (1, COLUMN)
-    nowhere = placeless(found.database, unit)
+    nowhere = has_no_coordinates(found.database, unit)
     flat = not np.ptp(np.append(near_N2[:, 1], taken_Q2[:, 1]))
     wrong = np.flatnonzero((first_Q >= 0) & ~right_Q)
     drawn = np.sort(np.random.default_rng(seed).choice(wrong, min(LINES, len(wrong)), replace=False))
-    said = [title, f"{len(query):,} queries; {protocol.name}", share(right_Q)]
+    said = [title, f"{len(query):,} queries; {protocol.name}", recall_text(right_Q)]
     said += [f"lines: to {len(drawn):,} of {len(wrong):,} wrong candidates"] * (not flat)
     said += [f"the largest {len(large)} of {len(parts)} by {within}"] * (len(parts) > len(large))
-    head, rows = "\n".join(wrapped(line, width) for line in said), -(-len(large) // columns)
+    head, rows = "\n".join(wrap(line, width) for line in said), -(-len(large) // columns)
     tall = 3 * LINE if nowhere else TALL if columns == 1 else 1.9
-    with figure(out, width, tall * rows + LINE * (lines_of(head) + 5 * (not nowhere))) as fig:
+    with save_figure(out, width, tall * rows + LINE * (count_lines(head) + 5 * (not nowhere))) as fig:
         fig.suptitle(head)
         axes = fig.subplots(rows, columns, squeeze=False).ravel()
         for ax, name in zip(axes, large, strict=False):
             own = parts[name]
             ax.set_title(name)
             if nowhere or not np.isfinite(taken_Q2[own]).all():
-                gap(ax, "no coordinates")
+                empty_panel(ax, "no coordinates")
                 ax.set_axis_off()
             elif flat:
-                positions(ax, taken_Q2[own, 0], answer_Q2[own, 0], error_Q[own], norm, unit)
+                plot_position_scatter(ax, taken_Q2[own, 0], answer_Q2[own, 0], error_Q[own], norm, unit)
             else:
-                scenery(ax, near_N2 if within is None else near_N2[found.database[within] == name], unit)
-                joined(ax, taken_Q2, answer_Q2, error_Q, drawn[np.isin(drawn, own)], norm)
-                dots(ax, taken_Q2[own], error_Q[own], norm)
+                draw_database(ax, near_N2 if within is None else near_N2[found.database[within] == name], unit)
+                draw_error_lines(ax, taken_Q2, answer_Q2, error_Q, drawn[np.isin(drawn, own)], norm)
+                draw_queries(ax, taken_Q2[own], error_Q[own], norm)
         for ax in axes[len(large) :]:
             ax.set_axis_off()
         if not nowhere:
@@ -72,20 +73,20 @@ def errors(out, found: Searched, *, title: str, protocol: Protocol, seed: int = 
     return fig
 
 
-def share(right_Q) -> str:
+def recall_text(right_Q) -> str:
     """Recall@1 with its interval, in words."""
-    low, high = wilson(right_Q.sum(), len(right_Q))
+    low, high = wilson_interval(right_Q.sum(), len(right_Q))
     return f"recall@1 {100 * right_Q.mean():.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 
-def joined(ax, taken_Q2, answer_Q2, error_Q, rows, norm):
+def draw_error_lines(ax, taken_Q2, answer_Q2, error_Q, rows, norm):
     """Lines from some queries to their first candidates."""
     ends = np.stack([taken_Q2[rows], answer_Q2[rows]], axis=1)
     style = {"cmap": COLOURS, "norm": norm, "linewidths": 0.5, "alpha": 0.5}
     ax.add_collection(LineCollection(ends, array=error_Q[rows], **style))
 
 
-def scenery(ax, place_N2, unit: str):
+def draw_database(ax, place_N2, unit: str):
     """Where the database photos are, in grey, and the axes: UTM coordinates of one scale, told from a round number."""
     ax.plot(*place_N2.T, ".", color="#C0C0C0", markersize=2, markeredgewidth=0, rasterized=True)
     ax.set_aspect("equal", adjustable="datalim")
@@ -97,16 +98,16 @@ def scenery(ax, place_N2, unit: str):
     ax.locator_params(nbins=4)
 
 
-def positions(ax, taken_Q, answer_Q, error_Q, norm, unit: str):
+def plot_position_scatter(ax, taken_Q, answer_Q, error_Q, norm, unit: str):
     """The position of the first candidate over the query's: a hit lies on the diagonal."""
     ends = [np.nanmin([taken_Q, answer_Q]), np.nanmax([taken_Q, answer_Q])]
     ax.plot(ends, ends, color=GREY, linewidth=0.5)
     ax.set_aspect("equal")
-    dots(ax, np.stack([taken_Q, answer_Q], axis=1), error_Q, norm)
+    draw_queries(ax, np.stack([taken_Q, answer_Q], axis=1), error_Q, norm)
     ax.set(xlabel=f"position of the query ({unit})", ylabel=f"of its first candidate ({unit})")
 
 
-def dots(ax, place_N2, error_N, norm):
+def draw_queries(ax, place_N2, error_N, norm):
     """The queries, the farthest off on top; a query without any candidate is a cross."""
     order = np.argsort(np.nan_to_num(error_N, nan=-1), kind="stable")
     size = np.clip(1500 / max(len(order), 1), 2, 12)

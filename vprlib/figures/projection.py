@@ -5,14 +5,15 @@ from itertools import pairwise
 import h5py
 import numpy as np
 
-from vprlib.data.dataset import Protocol, select
-from vprlib.figures.style import COLUMN, LINE, figure, gap, lines_of, look, wrapped
+from vprlib.data.image_table import select_rows
+from vprlib.data.protocol import Protocol
+from vprlib.figures.style import COLUMN, LINE, count_lines, empty_panel, line_style, save_figure, wrap
 
 PLACES, PHOTOS, QUERIES = 10, 20, 10  # places of a picture; photos and queries of a place, at most
 METHODS, KIND = ("PCA", "t-SNE"), "whitened"
 
 
-def project(out, *, table, database, queries, protocol: Protocol, title: str):
+def plot_projection(out, *, table, database, queries, protocol: Protocol, title: str):
     """Draw the descriptors of some places: whitened ones if there are any.
 
     Args:
@@ -21,22 +22,22 @@ def project(out, *, table, database, queries, protocol: Protocol, title: str):
         protocol: what a place is: what lies within its radius.
         title: which run and dataset.
     """
-    query, photos = select(table, "test", "query"), select(table, "test", "database")
-    places = sample(query, photos, protocol.positives(query, photos), protocol.radius)
+    query, photos = select_rows(table, "test", "query"), select_rows(table, "test", "database")
+    places = sample_places(query, photos, protocol.positives(query, photos), protocol.radius)
     with h5py.File(database, "r") as file:
         kind = KIND if KIND in file else min(file)
         title += f", {kind} {file[kind].shape[1]}-D"
     columns = zip(*places, strict=True) if places else ((), ())
     rows = [np.concatenate([np.empty(0, int), *column]) for column in columns]
     queries_QD, database_ND = (
-        described(path, kind, some) for path, some in zip((queries, database), rows, strict=True)
+        read_descriptor_rows(path, kind, some) for path, some in zip((queries, database), rows, strict=True)
     )
-    return projection(
+    return draw_projection(
         out, places=places, queries_QD=queries_QD, database_ND=database_ND, title=title, reach=protocol.reach
     )
 
 
-def sample(query, database, positives, radius: float, *, seed: int = 0) -> list:
+def sample_places(query, database, positives, radius: float, *, seed: int = 0) -> list:
     """Some places that share no photo: random queries, with their positives and the queries around them.
 
     Returns:
@@ -68,7 +69,7 @@ def sample(query, database, positives, radius: float, *, seed: int = 0) -> list:
     return places
 
 
-def described(path, kind: str, rows) -> np.ndarray:
+def read_descriptor_rows(path, kind: str, rows) -> np.ndarray:
     """Some rows of a file of descriptors, (n, D) float32; of queries that were cut into crops their mean.
 
     Queries that were fitted to the network in another way than the database only are taken as they are.
@@ -80,7 +81,7 @@ def described(path, kind: str, rows) -> np.ndarray:
     return x.mean(1) if x.ndim == 3 else x
 
 
-def projected(x_ND, *, seed: int = 0) -> dict:
+def embed_2d(x_ND, *, seed: int = 0) -> dict:
     """Both projections, {method: (N, 2)}; on one thread, so that the same descriptors give the same picture."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -94,7 +95,7 @@ def projected(x_ND, *, seed: int = 0) -> dict:
         return dict(zip(METHODS, (flat_N2, tsne.fit_transform(x_ND)), strict=True))
 
 
-def projection(out, *, places: list, queries_QD, database_ND, title: str, reach: str, seed: int = 0):
+def draw_projection(out, *, places: list, queries_QD, database_ND, title: str, reach: str, seed: int = 0):
     """Draw the photos of some places in the plane, database photos filled and queries hollow: a colour and marker each.
 
     Args:
@@ -107,24 +108,24 @@ def projection(out, *, places: list, queries_QD, database_ND, title: str, reach:
     queries, photos = (sum(column) for column in zip(*sizes, strict=True)) if places else (0, 0)
     counts = f"{len(places)} random places of {reach}: {queries} queries (hollow), {photos} database photos (filled)"
     said = "Each place has a hue and marker of its own; a network that tells places apart has each one together."
-    head = "\n".join(wrapped(line, COLUMN) for line in (title, f"{counts}. {said}"))
-    with figure(out, COLUMN, 5.4 + LINE * (lines_of(head) + 1)) as fig:
+    head = "\n".join(wrap(line, COLUMN) for line in (title, f"{counts}. {said}"))
+    with save_figure(out, COLUMN, 5.4 + LINE * (count_lines(head) + 1)) as fig:
         fig.suptitle(head)
         axes = fig.subplots(len(METHODS))
-        shown = projected(np.concatenate([queries_QD, database_ND]), seed=seed) if len(places) > 1 else {}
+        shown = embed_2d(np.concatenate([queries_QD, database_ND]), seed=seed) if len(places) > 1 else {}
         for ax, method in zip(axes, METHODS, strict=True):
             ax.set(title=method, xticks=[], yticks=[], xlabel="first axis", ylabel="second axis")
             if not shown:
-                gap(ax, "fewer than two places with\ntwo database photos each")
+                empty_panel(ax, "fewer than two places with\ntwo database photos each")
                 continue
-            scatter(ax, shown[method][:queries], shown[method][queries:], sizes)
+            draw_scatter(ax, shown[method][:queries], shown[method][queries:], sizes)
     return fig
 
 
-def scatter(ax, query_Q2, database_N2, sizes: list):
+def draw_scatter(ax, query_Q2, database_N2, sizes: list):
     """One panel of `projection`."""
     starts = np.cumsum([(0, 0), *sizes], axis=0)
     for place, (start, stop) in enumerate(pairwise(starts)):
-        style = look(place) | {"linestyle": "", "markeredgewidth": 0.8}
+        style = line_style(place) | {"linestyle": "", "markeredgewidth": 0.8}
         ax.plot(*database_N2[start[1] : stop[1]].T, **style | {"markersize": 3.5, "alpha": 0.6})
         ax.plot(*query_Q2[start[0] : stop[0]].T, **style | {"markerfacecolor": "white", "markersize": 5})

@@ -7,13 +7,21 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from vprlib.figures import marks as lines
-from vprlib.io import files
+from vprlib.evaluation.recall_table import ALL
+from vprlib.figures.marks import DASHES, HUES, MARKERS, series_numbers, series_style
+from vprlib.io.files import atomic
 
 COLUMN, PAGE, LINE = 3.5, 7.0, 0.165  # inches: the widths of a column and of a page, the height of a line of text
-COLOURS = lines.HUES["light"]
-MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D", "triangle-down": "v", "cross": "P"}
-MARKERS |= {"x": "X", "star": "*"}
+COLOURS = HUES["light"]
+MATPLOTLIB_MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle-up": "^",
+    "diamond": "D",
+    "triangle-down": "v",
+    "cross": "P",
+}
+MATPLOTLIB_MARKERS |= {"x": "X", "star": "*"}
 DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
 SHARES = "cividis"  # the colour map of values; light is more
 PRINT, SCREEN = 300, 200  # dots per inch: of figures, and of sheets of photos, which have no more to show
@@ -26,7 +34,7 @@ PLAIN = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software
 
 
 @contextmanager
-def figure(out, width: float, height: float, dpi: int = PRINT):
+def save_figure(out, width: float, height: float, dpi: int = PRINT):
     """Yield a figure in the common style, in inches; then write it to `out`.
 
     Args:
@@ -38,34 +46,56 @@ def figure(out, width: float, height: float, dpi: int = PRINT):
         yield fig
         for path in [out] if isinstance(out, (str, Path)) else out:
             kind = Path(path).suffix.removeprefix(".")
-            with files.atomic(path) as partial:
+            with atomic(path) as partial:
                 fig.savefig(partial, format=kind, dpi=dpi, metadata=PLAIN[kind])
             if fig.get_layout_engine():  # what it found holds for the other files
                 fig.set_layout_engine("none")
 
 
-def look(run: int, variant: int = 0) -> dict:
-    """How a line is drawn, by its numbers (`lines.marks`)."""
-    mark = lines.marks(run, variant)
-    colour, dashes = COLOURS[mark["hue"]], lines.DASHES[mark["dash"]]
+def line_style(run: int, variant: int = 0) -> dict:
+    """How a line is drawn, by its numbers (`series_style`)."""
+    mark = series_style(run, variant)
+    colour, dashes = COLOURS[mark["hue"]], DASHES[mark["dash"]]
     return {
         "color": colour,
-        "marker": MARKERS[lines.MARKERS[mark["marker"]]],
+        "marker": MATPLOTLIB_MARKERS[MARKERS[mark["marker"]]],
         "markerfacecolor": "white" if mark["hollow"] else colour,
         "linestyle": (0, dashes) if dashes else "-",
     }
 
 
-def wrapped(text: str, width: float) -> str:
+def wrap(text: str, width: float) -> str:
     """Break a text into lines that fit into so many inches."""
     return textwrap.fill(str(text), int(width * 16.5))
 
 
-def lines_of(text: str) -> int:
+def count_lines(text: str) -> int:
     """How many lines a text takes."""
     return text.count("\n") + 1
 
 
-def gap(ax, text: str):
+def empty_panel(ax, text: str):
     """Say in a panel that stays empty what it lacks."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
+
+
+def dataset_title(table, width: float = COLUMN) -> str:
+    """A dataset's name, and what its recalls were measured on, in lines of so many inches."""
+    row = table.iloc[0]
+    sizes = f"{row.queries:,} queries, {row.database:,} database photos; {row.protocol}"
+    return "\n".join(wrap(text, width) for text in (row.dataset, sizes))
+
+
+def split_by_protocol(table) -> list:
+    """A table for each protocol, of all queries: numbers of two protocols share no panel."""
+    return [part for _, part in table[table.condition == ALL].groupby("protocol", sort=False)]
+
+
+def band_alpha(lines) -> float:
+    """How dark the bands of so many lines are, so that they do not hide each other."""
+    return min(0.15, 0.6 / max(len(lines), 1))
+
+
+def line_styles(rows) -> dict:
+    """How each line is drawn, by its label. See `series_numbers` and `look`."""
+    return {label: line_style(*numbers) for label, numbers in series_numbers(rows).items()}

@@ -1,35 +1,21 @@
 """Which visual word a NetVLAD run sees where in a photo, and how sure it is of it."""
 
 import numpy as np
-import torch
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.lines import Line2D
 
-from vprlib.data.dataset import Protocol, select
-from vprlib.figures.style import COLOURS, COLUMN, GREY, LINE, SCREEN, SHARES, figure, lines_of, wrapped
-from vprlib.images.loader import Photos
-from vprlib.io.files import BadInput
-from vprlib.models.network import features, load_checkpoint
+from vprlib.data.image_table import select_rows
+from vprlib.data.protocol import Protocol
+from vprlib.figures.style import COLOURS, COLUMN, GREY, LINE, SCREEN, SHARES, count_lines, save_figure, wrap
 
 NAMED = COLOURS[:6]  # of the most frequent words; the others are grey
 PAIRS = 2  # queries of a picture, each with a database photo of its place
 
 
-def seen(out, *, table, checkpoint, protocol: Protocol, title: str):
-    """Draw what a checkpoint sees in some photos of an image table.
-
-    Raises:
-        BadInput: the network's aggregator has no words, or a photo cannot be decoded.
-    """
-    photos = chosen(table, protocol)
-    pixels_B3HW, a_BKHW = assignments(checkpoint, [path for _, path in photos])
-    return words(out, captions=[text for text, _ in photos], photos_B3HW=pixels_B3HW, a_BKHW=a_BKHW, title=title)
-
-
-def chosen(table, protocol: Protocol, seed: int = 0) -> list:
+def choose_photo_pairs(table, protocol: Protocol, seed: int = 0) -> list:
     """(caption, path) of random test queries, each followed by a random database photo of its place, if it has one."""
-    query, database = select(table, "test", "query"), select(table, "test", "database")
+    query, database = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     rng, positives, result = np.random.default_rng(seed), protocol.positives(query, database), []
     with_answer = [q for q, own in enumerate(positives) if len(own)] or range(len(query))
     for q in sorted(rng.choice(with_answer, min(PAIRS, len(with_answer)), replace=False)):
@@ -39,35 +25,16 @@ def chosen(table, protocol: Protocol, seed: int = 0) -> list:
     return result
 
 
-@torch.inference_mode()
-def assignments(checkpoint, paths: list) -> tuple:
-    """The photos as the network sees them, (B, 3, H, W) uint8, and their soft assignments, (B, K, h, w) float32.
-
-    Raises:
-        BadInput: there is no photo, or the network's aggregator has no words.
-    """
-    if not paths:
-        raise BadInput("words: the test split has no query; it can be described, but not evaluated")
-    model, _ = load_checkpoint(checkpoint)
-    if not hasattr(model.aggregator, "assign"):
-        raise BadInput(f"{checkpoint}: its aggregator has no visual words; only NetVLAD's photos can be drawn by them")
-    photos = Photos(paths, model.image.height, model.image.width)
-    batch_BCHW = torch.stack([photos[number] for number in range(len(paths))])
-    x_BCHW = features(model.backbone, batch_BCHW, model.image, torch.device("cpu")).float()
-    a_BKP, _ = model.aggregator.assign(x_BCHW.flatten(2))
-    return batch_BCHW.numpy(), a_BKP.unflatten(2, x_BCHW.shape[2:]).numpy()
-
-
-def entropy(a_BKHW) -> np.ndarray:
+def assignment_entropy(a_BKHW) -> np.ndarray:
     """(B, h, w) entropy of the soft assignment in bits: 0 where one word has it all, log2 K where none stands out."""
     a_BKHW = np.maximum(a_BKHW, 1e-12)
     return -(a_BKHW * np.log2(a_BKHW)).sum(1)
 
 
-def words(out, *, captions: list, photos_B3HW, a_BKHW, title: str):
+def plot_visual_words(out, *, captions: list, photos_B3HW, a_BKHW, title: str):
     """Draw photos, a row each: the photo, its most likely word by place, and the entropy of the soft assignment."""
     count = a_BKHW.shape[1]
-    word_BHW, bits_BHW = a_BKHW.argmax(1), entropy(a_BKHW)
+    word_BHW, bits_BHW = a_BKHW.argmax(1), assignment_entropy(a_BKHW)
     share_K = np.bincount(word_BHW.ravel(), minlength=count) / word_BHW.size
     common = [word for word in np.argsort(-share_K, kind="stable")[: len(NAMED)] if share_K[word]]
     number_BHW = np.full(word_BHW.shape, len(common))
@@ -78,9 +45,9 @@ def words(out, *, captions: list, photos_B3HW, a_BKHW, title: str):
     height, width = photos_B3HW.shape[2:]
     tall = (COLUMN - 0.3) / 3 * height / width + 0.05
     sizes = f"{word_BHW.shape[1]} x {word_BHW.shape[2]} local features of {count} words"
-    head = "\n".join(wrapped(line, COLUMN) for line in (title, sizes))
-    total = tall * len(captions) + LINE * (lines_of(head) + 9)
-    with figure(out, COLUMN, total, SCREEN) as fig:
+    head = "\n".join(wrap(line, COLUMN) for line in (title, sizes))
+    total = tall * len(captions) + LINE * (count_lines(head) + 9)
+    with save_figure(out, COLUMN, total, SCREEN) as fig:
         fig.suptitle(head)
         grid = fig.subplots(len(captions), 3, squeeze=False)
         for row, caption, photo, number_HW, bits_HW in zip(

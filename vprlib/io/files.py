@@ -2,29 +2,19 @@
 
 import errno
 import fcntl
-import hashlib
 import json
 import logging
 import math
 import os
 import socket
-import subprocess
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import psutil
 
-import vprlib
+from vprlib.exceptions import InputError
 
 log = logging.getLogger(__name__)
-
-
-class BadInput(ValueError):
-    """Something the user gave cannot be used; the message names it and says what to do, in one line."""
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(str(message).splitlines()))
 
 
 @contextmanager
@@ -34,7 +24,7 @@ def atomic(path):
     What an earlier, killed process of this machine left for the same path is removed first.
 
     Raises:
-        BadInput: if it cannot be written, as on a full disk.
+        InputError: if it cannot be written, as on a full disk.
     """
     path = Path(path)
     prefix = f".{path.name}.{socket.gethostname()}."
@@ -50,13 +40,13 @@ def atomic(path):
             os.fsync(written.fileno())
         partial.replace(path)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def held(path, wait=False):
+def file_lock(path, wait=False):
     """Let one process, or thread, at a time work on `path`; the lock goes when its holder ends, however it ends.
 
     Args:
@@ -64,7 +54,7 @@ def held(path, wait=False):
         wait: for the one who holds it, instead of refusing.
 
     Raises:
-        BadInput: another one holds it (named), or the folder cannot be written.
+        InputError: another one holds it (named), or the folder cannot be written.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
@@ -73,14 +63,14 @@ def held(path, wait=False):
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = lock.open("a+")
         except OSError as error:
-            raise BadInput(f"{lock}: cannot be written ({error.strerror or error})") from error
+            raise InputError(f"{lock}: cannot be written ({error.strerror or error})") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read() or "another process"
             file.close()
-            raise BadInput(f"{path}: {holder} is at work on it; wait for its end, or end it") from error
+            raise InputError(f"{path}: {holder} is at work on it; wait for its end, or end it") from error
         except OSError as error:  # a file system without locks
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 file.close()
@@ -142,52 +132,25 @@ def read_h5(path, *names):
     """Return the named datasets of an HDF5 file, whole, as a list of arrays.
 
     Raises:
-        BadInput: if the file cannot be read or lacks one of the names.
+        InputError: if the file cannot be read or lacks one of the names.
     """
     import h5py
 
     if not Path(path).exists():
-        raise BadInput(f"{path}: no such file")
+        raise InputError(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
             missing = [name for name in names if name not in file]
             if missing:
-                raise BadInput(f"{path}: has no dataset {missing[0]!r}; it has {', '.join(sorted(file)) or 'none'}")
+                raise InputError(f"{path}: has no dataset {missing[0]!r}; it has {', '.join(sorted(file)) or 'none'}")
             return [file[name][()] for name in names]
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read as HDF5 ({error})") from error
+        raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
 
 
-def digest(path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def amount(number: float) -> str:
+def format_bytes(number: float) -> str:
     """A number of bytes for people: `12 bytes`, `3.4 GB` (powers of 1000)."""
     if number < 1000:
         return f"{number:.0f} bytes"
     power = min(4, int(math.log10(number) / 3))
     return f"{number / 1000**power:.1f} {' kMGT'[power]}B"
-
-
-def fingerprint(value) -> str:
-    """Twelve hexadecimal digits that name plain data (numbers, strings, lists, dicts), whatever its key order."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@cache
-def provenance() -> dict:
-    """The version and, where the workflow is a git checkout, its commit (with `+` if files were changed since)."""
-    root = Path(__file__).parent.parent.parent
-
-    def git(*arguments):
-        return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False).stdout
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD").strip()
-        changed = commit and git("status", "--porcelain", "--untracked-files=no", "--", "vprlib", "workflow").strip()
-    except OSError:  # no git on this machine
-        commit = changed = ""
-    return {"version": vprlib.__version__, "commit": commit + ("+" if changed else "")}

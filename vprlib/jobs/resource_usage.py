@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from vprlib.io import files
+from vprlib.io.files import write_json
+from vprlib.io.fingerprints import code_version
 
 
-class Clock:
+class ResourceMeter:
     """Started with a job; `write` records the job once it has ended well."""
 
     def __init__(self):
@@ -28,22 +29,22 @@ class Clock:
             nodes: that the job ran on; the times are those of this one.
         """
         took = {"began": self.began, "seconds": time.monotonic() - self.wall, "cpu_seconds": cpu_seconds() - self.cpu}
-        memory = {"peak_gb": max(usage.ru_maxrss for usage in usages()) * 1024 / 1e9}
+        memory = {"peak_gb": max(usage.ru_maxrss for usage in resource_usages()) * 1024 / 1e9}
         asked = {"rule": rule, "wildcards": wildcards, "threads": threads, "gpus": gpus, "nodes": nodes}
-        gpu = described_gpu() if gpus else {"gpu": None, "gpu_watts": None}
-        files.write_json(path, asked | took | memory | machine() | gpu | files.provenance())
+        gpu = describe_gpu() if gpus else {"gpu": None, "gpu_watts": None}
+        write_json(path, asked | took | memory | describe_machine() | gpu | code_version())
 
 
-def usages() -> list:
+def resource_usages() -> list:
     return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
 def cpu_seconds() -> float:
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages())
+    return sum(usage.ru_utime + usage.ru_stime for usage in resource_usages())
 
 
 @functools.cache
-def machine() -> dict:
+def describe_machine() -> dict:
     """This machine's name, CPU and number of cores that we may use."""
     cpuinfo = Path("/proc/cpuinfo")
     models = [line.split(":")[1].strip() for line in cpuinfo.open() if "model name" in line] if cpuinfo.exists() else []
@@ -57,7 +58,7 @@ def gpus_used(given: int) -> int:
     return given if torch and torch.cuda.is_available() else 0
 
 
-def described_gpu() -> dict:
+def describe_gpu() -> dict:
     """The first GPU's name, and its power limit in watts where the driver's tool tells it."""
     query = ["nvidia-smi", "--query-gpu=name,power.limit", "--format=csv,noheader,nounits"]
     try:

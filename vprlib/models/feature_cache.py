@@ -13,18 +13,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vprlib.config import Backbone, Image
-from vprlib.images.loader import Photos, batches, chunks, normalise
-from vprlib.io import files
-from vprlib.io.files import BadInput
-from vprlib.models.network import build_backbone, load_weights
+from vprlib.config import BackboneConfig, ImageConfig
+from vprlib.exceptions import InputError
+from vprlib.images.augment import normalize_photos
+from vprlib.images.loader import PhotoDataset, batched, load_batches
+from vprlib.io.files import h5_writer, write_h5
+from vprlib.models.checkpoint import load_weights
+from vprlib.models.network import build_backbone
 
 log = logging.getLogger(__name__)
+
+
 SPLITS = ("train", "val")  # what training reads; test photos are described once a checkpoint
 
 
 @torch.inference_mode()
-def cache(out, *, table, weights, image: Image, backbone: Backbone, device, batch: int, workers: int):
+def cache_frozen_features(
+    out, *, table, weights, image: ImageConfig, backbone: BackboneConfig, device, batch: int, workers: int
+):
     """Write `activations` (N, C, h, w) float16 and their `rows` in the image table, of the train and val splits.
 
     If the disk is too full for them, the file holds the reason instead, and `source` reads photos.
@@ -32,39 +38,39 @@ def cache(out, *, table, weights, image: Image, backbone: Backbone, device, batc
     network = build_backbone(backbone, image)
     load_weights(network, weights)
     network.to(device, memory_format=torch.channels_last)
-    photos = Photos(table.path, image.height, image.width)
+    photos = PhotoDataset(table.path, image.height, image.width)
     rows = np.flatnonzero(table.split.isin(SPLITS))
     shape = tuple(network.trunk(torch.zeros(1, 3, image.height, image.width, device=device)).shape[1:])
     needed, free = len(rows) * int(np.prod(shape)) * 2, shutil.disk_usage(Path(out).parent).free
     log.info("trunk: %d photos need %.3g GB, %.3g GB are free", len(rows), needed / 1e9, free / 1e9)
     if not len(rows) or needed > 0.9 * free:
         log.warning("trunk: not cached; every job passes the photos through it")
-        return files.write_h5(out, {}, {"needed_bytes": needed, "free_bytes": free})
-    with files.h5_writer(out) as file:
+        return write_h5(out, {}, {"needed_bytes": needed, "free_bytes": free})
+    with h5_writer(out) as file:
         file["rows"] = rows
         activations = file.create_dataset("activations", (len(rows), *shape), np.float16)
         start = 0
-        for photos_BCHW in batches(photos, chunks(rows, batch), workers=workers, desc="trunk"):
-            found = network.trunk(normalise(photos_BCHW, image, device)).to(torch.float16).cpu().numpy()
+        for photos_BCHW in load_batches(photos, batched(rows, batch), workers=workers, desc="trunk"):
+            found = network.trunk(normalize_photos(photos_BCHW, image, device)).to(torch.float16).cpu().numpy()
             if not np.isfinite(found).all():
-                raise BadInput("trunk: an activation is beyond float16; set cache_trunk: never")
+                raise InputError("trunk: an activation is beyond float16; set cache_trunk: never")
             activations[start : start + len(found)] = found
             start += len(found)
     return None
 
 
-def source(table, image: Image, cached=None):
+def open_inputs(table, image: ImageConfig, cached=None):
     """What to read the rows of an image table from: the cached activations if there are any, else the photos."""
     import h5py
 
     if cached:
         with h5py.File(cached, "r") as file:
             if "activations" in file:
-                return Activations(table.path, file["rows"][:], file["activations"], cached)
-    return Photos(table.path, image.height, image.width)
+                return CachedFeatures(table.path, file["rows"][:], file["activations"], cached)
+    return PhotoDataset(table.path, image.height, image.width)
 
 
-class Activations(torch.utils.data.Dataset):
+class CachedFeatures(torch.utils.data.Dataset):
     """Cached activations by the row number of their photo: (C, h, w) float16."""
 
     def __init__(self, paths, rows, stored, path):
@@ -75,12 +81,12 @@ class Activations(torch.utils.data.Dataset):
 
     def lots(self, rows, batch: int) -> list:
         """Cut the positions in `rows` into lots that pass together."""
-        return chunks(range(len(rows)), batch)
+        return batched(range(len(rows)), batch)
 
     def __getitem__(self, row):
         self.file = self.file or os.open(self.path, os.O_RDONLY)
         found = torch.empty(self.shape, dtype=torch.float16)
         view = memoryview(found.numpy()).cast("B")
         if os.preadv(self.file, [view], self.offset + self.position[row] * self.size) != self.size:
-            raise BadInput(f"{self.path}: is cut short; run `snakemake -R trunk`")
+            raise InputError(f"{self.path}: is cut short; run `snakemake -R trunk`")
         return found

@@ -21,27 +21,29 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from vprlib import registry
-from vprlib.config import Aggregator, Backbone, Checkpoint, Image
-from vprlib.io import files
-from vprlib.io.download.download import Remote, fetch
-from vprlib.io.files import BadInput
-from vprlib.models.network import Descriptor, build, check_tensors, load_checkpoint, save_checkpoint
-from vprlib.models.weights import read_state
-from vprlib.models.whitening import Whitening
-from vprlib.retrieval.extract import whitening_of
+from vprlib.config import AggregatorConfig, BackboneConfig, CheckpointConfig, ImageConfig
+from vprlib.exceptions import InputError, did_you_mean
+from vprlib.io.download.download import RemoteFile, fetch_file
+from vprlib.io.files import file_lock, write_bytes
+from vprlib.io.fingerprints import code_version, sha256_of_file
+from vprlib.models.checkpoint import check_tensors, load_checkpoint, save_checkpoint
+from vprlib.models.network import DescriptorNetwork, build_network
+from vprlib.models.weights import read_state_dict
+from vprlib.models.whitening import Whitening, load_whitening
 
-MATCONVNET = Image(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255,) * 3)  # means off, 0 to 255 kept
-IMAGENET = Image()
+MATCONVNET = ImageConfig(
+    mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255,) * 3
+)  # means off, 0 to 255 kept
+IMAGENET = ImageConfig()
 
 
 @dataclass(frozen=True)
-class Format:
+class PublishedFormat:
     """How a project names the parts of a network, and what it holds."""
 
     encoder: str  # prefix of the numbered convolutions' names
     pool: str  # prefix of NetVLAD's
-    image: Image  # how the project prepares photos; its files do not say
+    image: ImageConfig  # how the project prepares photos; its files do not say
     projection: str = ""  # prefix of the PCA layer's names
     backbones: tuple = ("vgg16",)
     biased: bool = False  # the assignment may have a bias
@@ -50,12 +52,12 @@ class Format:
 
 
 FORMATS = {  # a format with a PCA layer before the one without
-    "openibl_hub": Format("base_model.base.", "net_vlad.", MATCONVNET, projection="pca_layer."),
-    "openibl": Format(
+    "openibl_hub": PublishedFormat("base_model.base.", "net_vlad.", MATCONVNET, projection="pca_layer."),
+    "openibl": PublishedFormat(
         "base_model.base.", "net_vlad.", MATCONVNET, prefix="module.", beside={"epoch": 0, "best_recall5": 0.0}
     ),
-    "patch_netvlad": Format("encoder.", "pool.", IMAGENET, projection="WPCA.0.", biased=True, beside={}),
-    "pytorch_netvlad": Format(
+    "patch_netvlad": PublishedFormat("encoder.", "pool.", IMAGENET, projection="WPCA.0.", biased=True, beside={}),
+    "pytorch_netvlad": PublishedFormat(
         "encoder.",
         "pool.",
         IMAGENET,
@@ -66,18 +68,18 @@ FORMATS = {  # a format with a PCA layer before the one without
 }
 
 
-class Published(NamedTuple):
+class PublishedNetwork(NamedTuple):
     """A network with its weights, the sections that rebuild it, and the whitening that was published with it."""
 
-    image: Image
-    backbone: Backbone
-    aggregator: Aggregator
-    model: Descriptor
+    image: ImageConfig
+    backbone: BackboneConfig
+    aggregator: AggregatorConfig
+    model: DescriptorNetwork
     whitening: Whitening | None
     format: str
 
 
-def convert(path, *, format: str = "auto", pca=None) -> Published:
+def read_published(path, *, format: str = "auto", pca=None) -> PublishedNetwork:
     """Read a checkpoint of any known format.
 
     Args:
@@ -85,39 +87,39 @@ def convert(path, *, format: str = "auto", pca=None) -> Published:
         pca: the PCA that was published beside a checkpoint without a PCA layer: an HDF5 file with U, lams, mu, Utmu.
 
     Raises:
-        BadInput: the file cannot be read without running code, is of no such format, or its parts do not fit.
+        InputError: the file cannot be read without running code, is of no such format, or its parts do not fit.
     """
     path = Path(path)
     if format not in ("auto", "vprlib", *FORMATS):
-        raise BadInput(f"format: unknown {format!r}; {registry.suggestion(format, ('auto', 'vprlib', *FORMATS))}")
-    if format == "vprlib" or (format == "auto" and is_ours(path)):
+        raise InputError(f"format: unknown {format!r}; {did_you_mean(format, ('auto', 'vprlib', *FORMATS))}")
+    if format == "vprlib" or (format == "auto" and is_vprlib_checkpoint(path)):
         model, attributes = load_checkpoint(path)
-        backbone, aggregator = Backbone(**attributes["backbone"]), Aggregator(**attributes["aggregator"])
-        whitening = whitening_of(path, pca) if pca else None
-        return Published(model.image, backbone, aggregator, model, whitening, "vprlib")
-    state = plainly_named(read_state(path), path)
-    format = detect(state, path) if format == "auto" else format
+        backbone, aggregator = BackboneConfig(**attributes["backbone"]), AggregatorConfig(**attributes["aggregator"])
+        whitening = load_whitening(path, pca) if pca else None
+        return PublishedNetwork(model.image, backbone, aggregator, model, whitening, "vprlib")
+    state = strip_module_prefix(read_state_dict(path), path)
+    format = detect_format(state, path) if format == "auto" else format
     form = FORMATS[format]
-    backbone, aggregator = sections(state, form, path, format)
-    model = build(form.image, backbone, aggregator)
+    backbone, aggregator = infer_config(state, form, path, format)
+    model = build_network(form.image, backbone, aggregator)
     projection = {name: state.pop(name) for name in list(state) if form.projection and name.startswith(form.projection)}
-    check_tensors(outward(model, form), state, path)
-    model.load_state_dict(inward(state, form))
+    check_tensors(to_published_names(model, form), state, path)
+    model.load_state_dict(to_our_names(state, form))
     whitening = published_whitening(projection, pca, model.dim, form, path)
-    return Published(form.image, backbone, aggregator, model, whitening, format)
+    return PublishedNetwork(form.image, backbone, aggregator, model, whitening, format)
 
 
-def have(checkpoint: Checkpoint, *, offline: bool) -> Path:
+def download_if_needed(checkpoint: CheckpointConfig, *, offline: bool) -> Path:
     """The file of a published checkpoint, downloaded if need be.
 
     Raises:
-        BadInput: if it cannot be had.
+        InputError: if it cannot be had.
     """
     path = Path(checkpoint.path)
     if checkpoint.url:
-        remote = Remote(path.name, (checkpoint.url,), sha256=checkpoint.sha256)
-        with files.held(path.with_name(f"{path.name}.wanted"), wait=True):  # several runs may share it
-            return fetch(remote, path.parent, offline=offline)
+        remote = RemoteFile(path.name, (checkpoint.url,), sha256=checkpoint.sha256)
+        with file_lock(path.with_name(f"{path.name}.wanted"), wait=True):  # several runs may share it
+            return fetch_file(remote, path.parent, offline=offline)
     return path
 
 
@@ -125,14 +127,14 @@ def import_checkpoint(out, *, file, format: str = "auto", sha256: str | None = N
     """Write a published checkpoint as ours; its attributes tell the source, by name, format and SHA-256.
 
     Raises:
-        BadInput: as `convert`; or the file is not the one with that `sha256`.
+        InputError: as `convert`; or the file is not the one with that `sha256`.
     """
     if not Path(file).is_file():
-        raise BadInput(f"{file}: no such file")
-    found = files.digest(file)
+        raise InputError(f"{file}: no such file")
+    found = sha256_of_file(file)
     if sha256 and sha256.lower() != found:
-        raise BadInput(f"{file}: has the SHA-256 {found}, not {sha256}; download it again, or correct the sum")
-    published = convert(file, format=format)
+        raise InputError(f"{file}: has the SHA-256 {found}, not {sha256}; download it again, or correct the sum")
+    published = read_published(file, format=format)
     attributes = {"train": None, "epoch": 0, "generation": 0}
     if published.format == "vprlib":
         theirs = load_checkpoint(file)[1]
@@ -145,46 +147,46 @@ def import_whitening(out, *, checkpoint, file, format: str = "auto", pca=None):
     """Write the whitening of a published checkpoint, bound to the `checkpoint` that was imported from that `file`.
 
     Raises:
-        BadInput: as `convert`; or there is none.
+        InputError: as `convert`; or there is none.
     """
-    whitening = convert(file, format=format, pca=pca).whitening
+    whitening = read_published(file, format=format, pca=pca).whitening
     if whitening is None:
-        raise BadInput(
+        raise InputError(
             f"{file}: holds no PCA, so nothing whitens its descriptors; name its PCA file (checkpoint.pca), fit one to "
             f"the train set (checkpoint.whitening: fitted), or evaluate extract: {{descriptors: [raw]}}"
         )
-    attributes = {"checkpoint": files.digest(checkpoint), "source": files.digest(pca or file)}
-    whitening.save(out, attributes | files.provenance())
+    attributes = {"checkpoint": sha256_of_file(checkpoint), "source": sha256_of_file(pca or file)}
+    whitening.save(out, attributes | code_version())
 
 
-def export(checkpoint, out, *, format: str, whitening=None):
+def export_checkpoint(checkpoint, out, *, format: str, whitening=None):
     """Write one of our checkpoints, and its whitening where the format has a PCA layer, in another project's format.
 
     The file holds tensors in plain dicts; the network's come back bit by bit, the PCA layer to float32's last digit.
 
     Raises:
-        BadInput: the format cannot hold the network, or the project would show it other pixels.
+        InputError: the format cannot hold the network, or the project would show it other pixels.
     """
     if format not in FORMATS:
-        raise BadInput(f"format: unknown {format!r}; {registry.suggestion(format, FORMATS)}")
+        raise InputError(f"format: unknown {format!r}; {did_you_mean(format, FORMATS)}")
     form = FORMATS[format]
-    published = convert(checkpoint, format="vprlib", pca=whitening)
-    refuse_what_is_lost(published, form, format, checkpoint)
-    state = {form.prefix + name: tensor for name, tensor in outward(published.model, form).items()}
+    published = read_published(checkpoint, format="vprlib", pca=whitening)
+    check_exportable(published, form, format, checkpoint)
+    state = {form.prefix + name: tensor for name, tensor in to_published_names(published.model, form).items()}
     if form.projection:
         weight, bias = map(torch.from_numpy, published.whitening.layer())
         state |= {f"{form.projection}weight": weight[:, :, None, None], f"{form.projection}bias": bias}
     state = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
     buffer = io.BytesIO()
     torch.save(state if form.beside is None else {"state_dict": state} | form.beside, buffer)
-    files.write_bytes(out, buffer.getvalue())
+    write_bytes(out, buffer.getvalue())
 
 
-def refuse_what_is_lost(published: Published, form: Format, format: str, checkpoint):
+def check_exportable(published: PublishedNetwork, form: PublishedFormat, format: str, checkpoint):
     """Refuse to export what the format cannot say.
 
     Raises:
-        BadInput: naming the first such thing.
+        InputError: naming the first such thing.
     """
     image, backbone, aggregator = published[:3]
     reasons = [
@@ -202,14 +204,14 @@ def refuse_what_is_lost(published: Published, form: Format, format: str, checkpo
     ]  # fmt: skip
     for wrong, reason in reasons:
         if wrong:
-            raise BadInput(f"{checkpoint}: the format {format!r} {reason}")
+            raise InputError(f"{checkpoint}: the format {format!r} {reason}")
 
 
 def rounded(values) -> str:
     return "[" + ", ".join(f"{value:.4g}" for value in values) + "]"
 
 
-def is_ours(path) -> bool:
+def is_vprlib_checkpoint(path) -> bool:
     """Whether a file is safetensors that describe a network of ours."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -218,53 +220,55 @@ def is_ours(path) -> bool:
         return False
 
 
-def plainly_named(state: dict, path) -> dict:
+def strip_module_prefix(state: dict, path) -> dict:
     """A state dict in float32, without the `module` that parallel training puts between the parts of a name."""
     plain = {}
     for name, tensor in state.items():
         short = ".".join(part for part in name.split(".") if part != "module")
         if short in plain:
-            raise BadInput(f"{path}: holds {short} twice, with and without `module.`")
+            raise InputError(f"{path}: holds {short} twice, with and without `module.`")
         plain[short] = tensor.float()
     return plain
 
 
-def detect(state: dict, path) -> str:
+def detect_format(state: dict, path) -> str:
     """The first format all of whose parts a state dict has.
 
     Raises:
-        BadInput: if there is none.
+        InputError: if there is none.
     """
     for format, form in FORMATS.items():
         if all(any(name.startswith(part) for name in state) for part in (form.encoder, form.pool, form.projection)):
             return format
-    raise BadInput(
+    raise InputError(
         f"{path}: is a checkpoint of no known format (vprlib, {', '.join(FORMATS)}): it holds {', '.join([*state][:3])}"
         f", …; a backbone's weights alone belong into backbone.file"
     )
 
 
-def sections(state: dict, form: Format, path, format: str) -> tuple:
+def infer_config(state: dict, form: PublishedFormat, path, format: str) -> tuple:
     """The backbone and the aggregator that a state dict's shapes tell; what they leave open `check_tensors` finds.
 
     Raises:
-        BadInput: if the assignment and the centroids have different numbers of clusters.
+        InputError: if the assignment and the centroids have different numbers of clusters.
     """
     first = state.get(f"{form.encoder}0.weight", torch.empty(64))
     name = "alexnet" if f"{form.encoder}3.weight" in state else "vgg16"
     narrow = name == "vgg16" and len(first) != 64
-    backbone = Backbone(name=name, weights=format, file=path.name, options={"width": len(first) / 64} if narrow else {})
+    backbone = BackboneConfig(
+        name=name, weights=format, file=path.name, options={"width": len(first) / 64} if narrow else {}
+    )
     assignment, centroids = (state.get(form.pool + part) for part in ("conv.weight", "centroids"))
     if assignment is not None and centroids is not None and len(assignment) != len(centroids):
-        raise BadInput(
+        raise InputError(
             f"{path}: {form.pool}conv.weight has {len(assignment)} clusters, {form.pool}centroids {len(centroids)}; "
             f"parts of two checkpoints (Patch-NetVLAD: mapillary has 16, pittsburgh 64)"
         )
     clusters = 64 if centroids is None else max(2, len(centroids))
-    return backbone, Aggregator(clusters=clusters, bias=form.biased and f"{form.pool}conv.bias" in state)
+    return backbone, AggregatorConfig(clusters=clusters, bias=form.biased and f"{form.pool}conv.bias" in state)
 
 
-def outward(model: Descriptor, form: Format) -> dict:
+def to_published_names(model: DescriptorNetwork, form: PublishedFormat) -> dict:
     """A network's state in another project's names and shapes, without the PCA layer."""
     state = model.state_dict()
     layers = model.backbone.state_dict()
@@ -275,7 +279,7 @@ def outward(model: Descriptor, form: Format) -> dict:
     return theirs | {f"{form.pool}centroids": state["aggregator.centroids"]}
 
 
-def inward(state: dict, form: Format) -> dict:
+def to_our_names(state: dict, form: PublishedFormat) -> dict:
     """The reverse of `outward`, of a state dict that was checked."""
     names = {f"{form.pool}conv.weight": "assignment", f"{form.pool}conv.bias": "bias"}
     names[f"{form.pool}centroids"] = "centroids"
@@ -288,18 +292,18 @@ def inward(state: dict, form: Format) -> dict:
     return ours
 
 
-def published_whitening(projection: dict, pca, dim: int, form: Format, path) -> Whitening | None:
+def published_whitening(projection: dict, pca, dim: int, form: PublishedFormat, path) -> Whitening | None:
     """The whitening of the PCA layer, or of the PCA file beside a checkpoint.
 
     Raises:
-        BadInput: if it is of another dimension than the descriptor, or there are two.
+        InputError: if it is of another dimension than the descriptor, or there are two.
     """
     if form.projection:
         weight = projection.get(f"{form.projection}weight", torch.empty(1, 0))
         if pca:
-            raise BadInput(f"{path}: holds its own PCA, {form.projection}weight; name no PCA file beside it")
+            raise InputError(f"{path}: holds its own PCA, {form.projection}weight; name no PCA file beside it")
         if weight.numel() and weight.shape[1] != dim:
-            raise BadInput(
+            raise InputError(
                 f"{path}: {form.projection}weight takes {weight.shape[1]} values, the network gives {dim}; "
                 f"parts of two checkpoints"
             )
@@ -311,5 +315,5 @@ def published_whitening(projection: dict, pca, dim: int, form: Format, path) -> 
         return None
     whitening = Whitening.load(pca)
     if len(whitening.U) != dim:
-        raise BadInput(f"{pca}: was fitted on {len(whitening.U)}-D descriptors, {path} gives {dim}-D ones")
+        raise InputError(f"{pca}: was fitted on {len(whitening.U)}-D descriptors, {path} gives {dim}-D ones")
     return whitening

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vprlib.io import files
+from vprlib.exceptions import InputError
+from vprlib.io.files import read_h5, write_h5
+from vprlib.io.fingerprints import sha256_of_file
 
 BLOCK = 1024
 FLOOR = 1e-9  # of an eigenvalue, before its square root divides
@@ -44,8 +46,8 @@ class Whitening:
         """
         x_ND = np.asarray(x_ND, np.float32)
         if x_ND.shape[1] != len(self.U):
-            raise files.BadInput(f"the whitening was fitted on {len(self.U)}-D descriptors, these have {x_ND.shape[1]}")
-        y_NM = product(x_ND, self.U)
+            raise InputError(f"the whitening was fitted on {len(self.U)}-D descriptors, these have {x_ND.shape[1]}")
+        y_NM = matmul_float64(x_ND, self.U)
         y_NM -= self.Utmu.T
         y_NM /= self.scale
         return y_NM.astype(np.float32)
@@ -59,20 +61,20 @@ class Whitening:
         return (self.U / self.scale).T, -self.Utmu[:, 0] / self.scale
 
     def save(self, path, attributes=()):
-        files.write_h5(path, vars(self), attributes)
+        write_h5(path, vars(self), attributes)
 
     @classmethod
     def load(cls, path) -> "Whitening":
         """Read a file of the published layout.
 
         Raises:
-            BadInput: if it is none, or its shapes do not agree.
+            InputError: if it is none, or its shapes do not agree.
         """
-        found = [np.asarray(array, np.float32) for array in files.read_h5(path, *LAYOUT)]
+        found = [np.asarray(array, np.float32) for array in read_h5(path, *LAYOUT)]
         width, dim = found[0].shape if found[0].ndim == 2 else (0, 0)
         for name, array, shape in zip(LAYOUT, found, ((width, dim), (dim,), (width, 1), (dim, 1)), strict=True):
             if array.shape != shape or not array.size:
-                raise files.BadInput(f"{path}: {name} is {array.shape}, with U (D, n) it must be {shape}")
+                raise InputError(f"{path}: {name} is {array.shape}, with U (D, n) it must be {shape}")
         return cls(*found)
 
     @classmethod
@@ -104,19 +106,19 @@ def fit(x_ND, dim: int) -> Whitening:
         dim: at most D and N - 1 (N centred points span N - 1 dimensions).
 
     Raises:
-        BadInput: if `dim` is out of range or a descriptor is not finite.
+        InputError: if `dim` is out of range or a descriptor is not finite.
     """
     from scipy.linalg import eigh
 
     x = np.asarray(x_ND, np.float32)
     count, width = x.shape
     if not 1 <= dim <= min(width, count - 1):
-        raise files.BadInput(
+        raise InputError(
             f"whiten.dim: {dim} dimensions cannot be fitted to {count} descriptors of {width} values; "
             f"at most {max(0, min(width, count - 1))} can"
         )
     if not np.isfinite(x).all():
-        raise files.BadInput(f"whitening: descriptor {int(np.where(~np.isfinite(x).all(1))[0][0])} is not finite")
+        raise InputError(f"whitening: descriptor {int(np.where(~np.isfinite(x).all(1))[0][0])} is not finite")
     mu = x.mean(0, dtype=np.float64).astype(np.float32)
     x = x - mu
     dual = width > count
@@ -134,14 +136,38 @@ def fit(x_ND, dim: int) -> Whitening:
     else:
         U[:] = vectors
     U *= np.sign(U[np.abs(U).argmax(0), np.arange(dim)])
-    Utmu = product(mu[None], U).T.astype(np.float32)
+    Utmu = matmul_float64(mu[None], U).T.astype(np.float32)
     return Whitening(U, lams.astype(np.float32), mu[:, None], Utmu)
 
 
-def product(x_ND, U_DM) -> np.ndarray:
+def matmul_float64(x_ND, U_DM) -> np.ndarray:
     """x U in float64, (N, M), of float32 matrices, without a float64 copy of either: that of U may be a gigabyte."""
     y_NM = np.zeros((len(x_ND), U_DM.shape[1]))
     for first in range(0, len(U_DM), BLOCK):
         some = slice(first, first + BLOCK)
         y_NM += x_ND[:, some].astype(np.float64) @ U_DM[some].astype(np.float64)
     return y_NM
+
+
+def l2_normalize(x_ND):
+    return x_ND / np.maximum(np.linalg.norm(x_ND, axis=-1, keepdims=True), 1e-12)
+
+
+def apply_whitening(project: Whitening, raw):
+    """Whitened descriptors, (n, D) or of crops (n, 5, D)."""
+    return project.apply(raw.reshape(-1, raw.shape[-1])).reshape(*raw.shape[:-1], project.dim)
+
+
+def load_whitening(checkpoint, path) -> Whitening:
+    """Load the whitening of a checkpoint.
+
+    Raises:
+        InputError: if it was fitted for another one.
+    """
+    import h5py
+
+    whitening = Whitening.load(path)
+    with h5py.File(path, "r") as file:
+        if file.attrs.get("checkpoint") != sha256_of_file(checkpoint):
+            raise InputError(f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R whiten`")
+    return whitening

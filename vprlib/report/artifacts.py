@@ -1,6 +1,5 @@
 """What a campaign asked for, where its files lie, and which of them are there and current."""
 
-import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +8,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from vprlib.config import Config
-from vprlib.data.dataset import Protocol
-from vprlib.evaluation.recall_table import read
-
-log = logging.getLogger(__name__)
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.recall_table import read_results
 
 
-class Network(NamedTuple):
+class EvaluatedNetwork(NamedTuple):
     """One network of a campaign."""
 
     run: str
@@ -31,7 +28,7 @@ class Network(NamedTuple):
         return f"{self.run}/seed{self.seed}/gen{self.gen}"
 
 
-class Gap(NamedTuple):
+class MissingPart(NamedTuple):
     """Something that was asked for and is not on the page."""
 
     what: str
@@ -39,7 +36,7 @@ class Gap(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Campaign:
+class Artifacts:
     """Networks to be judged on datasets, and the folders that hold their files."""
 
     config: Config
@@ -52,13 +49,13 @@ class Campaign:
     logs: Path = Path("logs")
     gaps: list = field(default_factory=list)  # found so far
 
-    def model(self, network: Network) -> Path:
+    def model(self, network: EvaluatedNetwork) -> Path:
         return self.results / "models" / network.path
 
-    def evaluation(self, dataset: str, network: Network) -> Path:
+    def evaluation(self, dataset: str, network: EvaluatedNetwork) -> Path:
         return self.results / dataset / network.path
 
-    def rankings(self, dataset: str, network: Network) -> dict:
+    def rankings(self, dataset: str, network: EvaluatedNetwork) -> dict:
         """Re-ranker (or `none`) -> ranking file, of those that are there."""
         folder = self.evaluation(dataset, network)
         paths = {"none": folder / "ranking.h5"}
@@ -71,8 +68,8 @@ class Campaign:
 
     def lacks(self, what: str, why: str):
         """Remember a gap, to be shown."""
-        if Gap(what, why) not in self.gaps:
-            self.gaps.append(Gap(what, why))
+        if MissingPart(what, why) not in self.gaps:
+            self.gaps.append(MissingPart(what, why))
 
     @cached_property
     def evaluated(self) -> dict:
@@ -97,7 +94,7 @@ class Campaign:
             self.lacks(what, f"{path} is not there yet")
             return None
         try:
-            table = read(path)
+            table = read_results(path)
         except (ValueError, OSError) as error:  # half a file, as another program may leave it
             self.lacks(what, f"{path} cannot be read ({error})")
             return None
@@ -130,13 +127,13 @@ class Campaign:
         return pd.concat(self.evaluated.values(), ignore_index=True) if self.evaluated else None
 
 
-def of_job(snakemake, config: Config) -> Campaign:
+def artifacts_of_job(snakemake, config: Config) -> Artifacts:
     """The campaign of a `report` or `preview` job."""
     params = snakemake.params
-    return Campaign(
+    return Artifacts(
         config=config,
         asked=params.asked,
-        networks=[Network(*one) for one in params.networks],
+        networks=[EvaluatedNetwork(*one) for one in params.networks],
         protocols={name: [Protocol(**one) for one in judged] for name, judged in params.judged.items()},
         configfiles=tuple(params.configfiles),
         overrides=tuple(params.overrides),

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vprlib.data import catalogue as datasets
-from vprlib.report.artifacts import Campaign
+from vprlib.data.catalogue import get_dataset
+from vprlib.report.artifacts import Artifacts
 
 CORE_WATTS = 10  # of a busy core of a server: its processor's 200 to 350 W by 24 to 48 cores, and its memory
 DRAWN = "tables, figures"  # all other rules, but the page itself
@@ -22,14 +22,14 @@ HOW = (
 )
 
 
-class Taken(NamedTuple):
+class StageUsage(NamedTuple):
     """What jobs of a stage took."""
 
     records: list  # what those wrote that left a record
     wanted: int | None  # how many jobs the campaign needs; None where nobody counts them
 
 
-def needed(campaign: Campaign) -> dict:
+def expected_jobs(campaign: Artifacts) -> dict:
     """The jobs of each stage of the workflow, in its order: stage -> the names of their logs, without suffix."""
     cfg, networks = campaign.config, campaign.networks
     trained, whitened = cfg.trained, {n for n, run in cfg.runs.items() if "whitened" in run.extract.descriptors}
@@ -42,22 +42,22 @@ def needed(campaign: Campaign) -> dict:
     judged = [f"{name}/{one.path}" for name in campaign.protocols for one in networks]
     searches, sharded = cfg.search.shards, cfg.search.shards > 1
     jobs = {
-        "render": [name for name in indexed if datasets.find(name, cfg).render],
+        "render": [name for name in indexed if get_dataset(name, cfg).render],
         "download": indexed,
         "index": indexed,
         "verify": sorted({*campaign.protocols, *trained_on}),
         "weights": [name for name, one in weights.items() if one.weights != "pretrain"],
         "pretrain": [one.path for one in weights.values() if one.weights == "pretrain"],
-        "trunk": [f"{source(run)}/{run.image.height}x{run.image.width}" for run in cached],
-        "centroids": [f"{source(cfg.runs[one.run])}/seed{one.seed}" for one in clustered],
+        "trunk": [f"{feature_source(run)}/{run.image.height}x{run.image.width}" for run in cached],
+        "centroids": [f"{feature_source(cfg.runs[one.run])}/seed{one.seed}" for one in clustered],
         "train": [one.path for one in networks if one.run in trained],
         "checkpoint": [one.path for one in networks if one.run not in trained],
         "checkpoint_pca": [one.path for one in networks if one.run in with_pca & whitened],
         "whiten": [one.path for one in networks if one.run in whitened - with_pca],
-        "extract": shared(judged, cfg.shards),
+        "extract": shard_names(judged, cfg.shards),
         "merge": judged,
         "search": [] if sharded else judged,
-        "search_shard": shared(judged, searches) if sharded else [],
+        "search_shard": shard_names(judged, searches) if sharded else [],
         "search_join": judged if sharded else [],
         "rerank": [f"{name}/{one.name}" for name in judged for one in cfg.rerank],
         "evaluate": judged,
@@ -65,30 +65,30 @@ def needed(campaign: Campaign) -> dict:
     return {stage: [f"{stage}/{name}" for name in dict.fromkeys(names)] for stage, names in jobs.items()}
 
 
-def source(run) -> str:
+def feature_source(run) -> str:
     """What a run's trunk and centroids are made from, as a part of their paths."""
     return f"{run.train_set}/{run.backbone.path}/{run.backbone.weights}"
 
 
-def shared(names: list, count: int) -> list:
+def shard_names(names: list, count: int) -> list:
     """Jobs that `count` shards divide, as Snakemake names them."""
     return [f"{name}/{number}-of-{count}" for name in names for number in range(1, count + 1)]
 
 
-def taken(campaign: Campaign) -> dict:
+def read_usage(campaign: Artifacts) -> dict:
     """Stage -> what its jobs of this campaign took; those of runs, seeds, generations and datasets that are gone, and
     of pages, do not count."""
-    jobs, records, found = needed(campaign), read_all(campaign.logs), {}
+    jobs, records, found = expected_jobs(campaign), read_records(campaign.logs), {}
     for stage, names in jobs.items():
         own = [records[name] for name in names if name in records]
         wanted = None if stage == "download" else len(names)  # files may have lain there already
         if own or wanted:
-            found[stage] = Taken(own, wanted)
-    others = [one for one in records.values() if one["rule"] not in {*jobs, *PAGES} and belongs(one, campaign)]
-    return found | ({DRAWN: Taken(others, None)} if others else {})
+            found[stage] = StageUsage(own, wanted)
+    others = [one for one in records.values() if one["rule"] not in {*jobs, *PAGES} and is_current(one, campaign)]
+    return found | ({DRAWN: StageUsage(others, None)} if others else {})
 
 
-def belongs(record: dict, campaign: Campaign) -> bool:
+def is_current(record: dict, campaign: Artifacts) -> bool:
     """Whether a job was one of this campaign's networks and datasets."""
     of, names = record["wildcards"], {*campaign.protocols, *(run.train_set for run in campaign.config.runs.values())}
     networks = {(one.run, str(one.seed), str(one.gen)) for one in campaign.networks}
@@ -96,17 +96,17 @@ def belongs(record: dict, campaign: Campaign) -> bool:
     return known and ("run" not in of or (of["run"], of["seed"], of["gen"]) in networks)
 
 
-def stages(parts: dict) -> list:
+def stage_rows(parts: dict) -> list:
     """A dict a stage of `taken`: `rule`, `jobs` with a record, how many are `wanted`, `hours` of wall time,
     `cpu_hours`, `gpu_hours`, `peak_gb`, `wh` of energy; [] without a record.
 
     `wh` is None where a GPU worked whose power limit nobody knows; all are None in a stage without records.
     """
-    rows = [row(stage, part) for stage, part in parts.items()]
+    rows = [stage_row(stage, part) for stage, part in parts.items()]
     return rows if any(one["jobs"] for one in rows) else []
 
 
-def row(stage: str, part: Taken) -> dict:
+def stage_row(stage: str, part: StageUsage) -> dict:
     about = {"rule": stage, "jobs": len(part.records), "wanted": part.wanted}
     if not part.records:
         return about | dict.fromkeys([*HOURS, "peak_gb", "wh"])
@@ -119,7 +119,7 @@ def row(stage: str, part: Taken) -> dict:
     return about | hours | {"peak_gb": float(table.peak_gb.max()), "wh": energy}
 
 
-def total(rows: list) -> dict:
+def total_row(rows: list) -> dict:
     """The sum of all stages with records; its energy is unknown if one's is."""
     rows = [row for row in rows if row["jobs"]]
     energies = [row["wh"] for row in rows]
@@ -128,7 +128,7 @@ def total(rows: list) -> dict:
     return summed | {"rule": "all", "wanted": None, "peak_gb": max(row["peak_gb"] for row in rows), "wh": energy}
 
 
-def machines(parts: dict) -> list:
+def machine_lines(parts: dict) -> list:
     """What the jobs of `taken` ran on: one line a kind of machine, with its number of jobs."""
     kinds = {}
     for record in (record for part in parts.values() for record in part.records):
@@ -138,7 +138,7 @@ def machines(parts: dict) -> list:
     return sorted(kinds.items(), key=lambda one: -one[1])
 
 
-def read_all(logs: Path) -> dict:
+def read_records(logs: Path) -> dict:
     """All records below a folder by their names without suffix; a file that is something else is no record."""
     found = {}
     for path in sorted(logs.rglob("*.json")):

@@ -9,12 +9,12 @@ import numpy as np
 ALIGNED = 8  # bytes; a typed array must begin at a multiple of its element's size
 
 
-def deflated(data: bytes, level: int = 6) -> str:
+def deflate(data: bytes, level: int = 6) -> str:
     """Deflated bytes in base64, the reverse of `unpack` in static/base.js."""
     return base64.b64encode(zlib.compress(data, level)).decode()
 
 
-def block(values: dict) -> str:
+def encode_block(values: dict) -> str:
     """Named values as one text: arrays as they are, little-endian, anything else as JSON.
 
     Layout: the header's length (uint32), the header (JSON: `plain` values, and `arrays` by name: type, offset from the
@@ -32,23 +32,23 @@ def block(values: dict) -> str:
         bodies.append(body)
     header = json.dumps({"plain": plain, "arrays": arrays}, separators=(",", ":"), allow_nan=False).encode()
     header += b" " * (-(4 + len(header)) % ALIGNED)
-    return deflated(len(header).to_bytes(4, "little") + header + b"".join(bodies))
+    return deflate(len(header).to_bytes(4, "little") + header + b"".join(bodies))
 
 
-def smallest(values) -> np.ndarray:
+def smallest_type(values) -> np.ndarray:
     """Non-negative integers in the smallest type that holds them."""
     values = np.asarray(values)
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def plain(value):
+def json_value(value):
     """A value for JSON: NaN and infinity are null, numpy's numbers are Python's."""
     if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
+        return {name: json_value(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [json_value(one) for one in value]
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return json_value(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

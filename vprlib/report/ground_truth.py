@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from vprlib.evaluation.recall import Asked
+from vprlib.evaluation.predictions import EvaluatedQueries
 
 ALIKE = 100  # parts of a metre, or a frame; photos that are nearer to each other in distance are equally near
 NEVER = np.iinfo(np.int32).max
 
 
-class Right:
+class GroundTruth:
     """The nearest positive of each query that a protocol asks.
 
     A panorama is cut into views that share its position, and only one of them looks where the query does. So of
     equally near positives the one is taken that some network, of those `seen`, ranks best.
     """
 
-    def __init__(self, question: Asked):
+    def __init__(self, question: EvaluatedQueries):
         self.question = question
         self.owner_F = np.repeat(np.arange(len(question.positives)), [len(one) for one in question.positives])
         self.photo_F = np.concatenate([np.empty(0, np.int64), *question.positives])

@@ -5,49 +5,49 @@ from pathlib import Path
 
 import pandas as pd
 
-from vprlib.evaluation.comparison import beside
+from vprlib.evaluation.published_recalls import compare_with_published
 from vprlib.evaluation.recall_table import ALL
-from vprlib.figures.marks import labelled
-from vprlib.io.files import BadInput
-from vprlib.report.artifacts import Campaign
-from vprlib.report.encoding import plain
+from vprlib.evaluation.series import add_series_labels
+from vprlib.exceptions import InputError
+from vprlib.report.artifacts import Artifacts
+from vprlib.report.encoding import json_value
 from vprlib.report.provenance import source_id
 
 ALPHA = 0.05  # of the paired test, after Holm's adjustment
 SIDES = (("run", "gen"), ("other", "other_gen"))  # of a row of differences.csv
 
 
-def comparison(campaign: Campaign) -> tuple:
+def comparison_table(campaign: Artifacts) -> tuple:
     """(the k of recall@k, a dict a row of our and the published recalls); ([], []) if there are none yet."""
     if campaign.recalls is None:
         return [], []
-    table = beside([campaign.recalls])
+    table = compare_with_published([campaign.recalls])
     ks = sorted(set(campaign.recalls.k))
     keys = ["origin", "dataset", "protocol", "run", "gen", "train_set", "descriptor", "dim", "rerank", "index"]
     rows = []
     for key, part in table[table.k.isin(ks)].groupby([*keys, "source"], sort=False, dropna=False):
         row = dict(zip([*keys, "source"], key, strict=True))
-        recalls = {int(one.k): percents(one) for one in part.itertuples()}
+        recalls = {int(one.k): recall_percent(one) for one in part.itertuples()}
         ours = row["origin"] == "ours"
-        about = {"seeds": plain(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
+        about = {"seeds": json_value(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
         about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": [], "tied": []}
         about |= {"close": False, "compared": False}
-        about["sources"] = of_row(campaign, row) if ours else []
+        about["sources"] = evaluations_of_row(campaign, row) if ours else []
         rows.append({name: None if pd.isna(value) else value for name, value in row.items()} | about)
-    for (dataset, protocol), group in grouped(rows).items():
+    for (dataset, protocol), group in group_rows(rows).items():
         mark_best(group, ks)
-        mark_tied(group, compared(campaign, dataset, protocol))
+        mark_tied(group, usable_difference_rows(campaign, dataset, protocol))
     return ks, rows
 
 
-def percents(row) -> dict:
+def recall_percent(row) -> dict:
     """A recall with its interval, in percent; None where a published one has none."""
     return {
         name: None if pd.isna(getattr(row, name)) else 100 * getattr(row, name) for name in ("recall", "low", "high")
     }
 
 
-def of_row(campaign: Campaign, row: dict) -> list:
+def evaluations_of_row(campaign: Artifacts, row: dict) -> list:
     """[anchor, seed] of the evaluations that a row is the mean of."""
     return [
         [source_id(name, network), network.seed]
@@ -56,7 +56,7 @@ def of_row(campaign: Campaign, row: dict) -> list:
     ]
 
 
-def grouped(rows: list) -> dict:
+def group_rows(rows: list) -> dict:
     """Our rows by dataset and protocol."""
     groups = {}
     for row in rows:
@@ -97,7 +97,7 @@ def mark_tied(group: list, pairs: list):
                 rows[other]["close"] = True
 
 
-def runs(campaign: Campaign) -> list:
+def run_rows(campaign: Artifacts) -> list:
     """A dict a run: what its recipe is, and how much of it is evaluated."""
     rows = []
     for name, run in campaign.config.runs.items():
@@ -121,7 +121,7 @@ def runs(campaign: Campaign) -> list:
     return rows
 
 
-def differences(campaign: Campaign, dataset: str, protocol: str) -> list:
+def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list:
     """The pairs of runs of differences.csv, the most different first; empty where the file is missing."""
     path = campaign.results / dataset / "differences.csv"
     if len(campaign.config.runs) < 2:
@@ -133,30 +133,30 @@ def differences(campaign: Campaign, dataset: str, protocol: str) -> list:
     table = table.sort_values("p_holm", kind="stable").assign(seeds=table.seed.nunique())
     for name in ("recall", "other_recall", "difference", "low", "high"):
         table[name] *= 100
-    return plain(table.to_dict("records"))
+    return json_value(table.to_dict("records"))
 
 
-def compared(campaign: Campaign, dataset: str, protocol: str) -> list:
+def usable_difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list:
     """As `differences`; [] where the file cannot be used."""
-    return safely(f"{dataset}: differences between runs", differences, campaign, dataset, protocol) or []
+    return or_gap(f"{dataset}: differences between runs", difference_rows, campaign, dataset, protocol) or []
 
 
-def conditions(campaign: Campaign, dataset: str, protocol: str) -> dict:
+def condition_table(campaign: Artifacts, dataset: str, protocol: str) -> dict:
     """Recall at the smallest k of each condition, by label; `columns` has the conditions with their queries."""
     if campaign.recalls is None:
         return {}
     table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
     if table.condition.nunique() < 2:
         return {}
-    table = labelled(table[table.k == table.k.min()])
+    table = add_series_labels(table[table.k == table.k.min()])
     sizes = table.groupby("condition", sort=False).queries.first()
     mean = table.pivot_table(index="label", columns="condition", values="recall", aggfunc="mean", sort=False) * 100
     order = [ALL, *(name for name in sizes.index if name != ALL)]
-    rows = [[label, [plain(mean.loc[label].get(name)) for name in order]] for label in mean.index]
+    rows = [[label, [json_value(mean.loc[label].get(name)) for name in order]] for label in mean.index]
     return {"k": int(table.k.min()), "columns": [[name, int(sizes[name])] for name in order], "rows": rows}
 
 
-def verification(campaign: Campaign, dataset: str) -> dict | None:
+def verification_summary(campaign: Artifacts, dataset: str) -> dict | None:
     """What `verify` found, or None where it has not run."""
     path = campaign.results / dataset / "verification.json"
     what = f"{dataset}: verification of the photos"
@@ -177,7 +177,7 @@ def verification(campaign: Campaign, dataset: str) -> dict | None:
     return found | {"problems": {what: count for what, count in problems.items() if count}}
 
 
-def setting(campaign: Campaign, dataset: str, protocol: str) -> dict:
+def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict:
     """On what a protocol's recalls were measured: queries, database, radius; {} without recalls."""
     if campaign.recalls is None:
         return {}
@@ -186,13 +186,13 @@ def setting(campaign: Campaign, dataset: str, protocol: str) -> dict:
     if table.empty:
         return {}
     first = table.iloc[0]
-    return plain({name: first[name] for name in ("queries", "without_positives", "database", "radius", "unit")})
+    return json_value({name: first[name] for name in ("queries", "without_positives", "database", "radius", "unit")})
 
 
-def safely(what: str, make, campaign: Campaign, *arguments):
+def or_gap(what: str, make, campaign: Artifacts, *arguments):
     """What a part of the page is made of, or None where the files that it is made from cannot be used: a gap."""
     try:
         return make(campaign, *arguments)
-    except (BadInput, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (InputError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         campaign.lacks(what, f"{type(error).__name__}: {error}")
         return None

@@ -8,23 +8,24 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
-from vprlib.io import files
-from vprlib.report.artifacts import Campaign, Network
+from vprlib.io.files import format_bytes
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 
 
-def sources(campaign: Campaign) -> list:
+def evaluation_sources(campaign: Artifacts) -> list:
     """A dict an evaluation: its `id` on the page, `dataset`, `network`, `files` read, what these were `made_from`, the
     `recipe` of the network, and the `command` that makes them."""
-    once = functools.cache(described)  # a dataset's image table is read by each of its evaluations
-    return [of_evaluation(campaign, name, network, once) for name, network in campaign.evaluated]
+    once = functools.cache(describe_ranking)  # a dataset's image table is read by each of its evaluations
+    return [evaluation_source(campaign, name, network, once) for name, network in campaign.evaluated]
 
 
-def of_evaluation(campaign: Campaign, dataset: str, network: Network, described) -> dict:
+def evaluation_source(campaign: Artifacts, dataset: str, network: EvaluatedNetwork, described) -> dict:
     folder = campaign.evaluation(dataset, network)
     tables = [folder / "recalls.csv", folder / "queries.csv", *campaign.rankings(dataset, network).values()]
     tables += [campaign.results / dataset / "images.csv"]
     row = campaign.evaluated[dataset, network].iloc[0]
-    made_from, recipe = chain(folder / "ranking.h5")
+    made_from, recipe = provenance_chain(folder / "ranking.h5")
     return {
         "id": source_id(dataset, network),
         "dataset": dataset,
@@ -35,20 +36,20 @@ def of_evaluation(campaign: Campaign, dataset: str, network: Network, described)
         "identity": network.identity,
         "commit": "" if pd.isna(row.get("commit")) else row["commit"],
         "version": row.get("version", ""),
-        "command": command(campaign, folder / "recalls.csv"),
+        "command": command_for(campaign, folder / "recalls.csv"),
     }
 
 
-def source_id(dataset: str, network: Network) -> str:
+def source_id(dataset: str, network: EvaluatedNetwork) -> str:
     """The anchor of an evaluation on the page; names of runs and datasets are parts of paths, so of ids too."""
     return f"source-{dataset}-{network.path.replace('/', '-')}"
 
 
-def described(path: Path) -> dict:
-    return {"path": str(path), "sha256": files.digest(path), "bytes": files.amount(path.stat().st_size)}
+def describe_ranking(path: Path) -> dict:
+    return {"path": str(path), "sha256": sha256_of_file(path), "bytes": format_bytes(path.stat().st_size)}
 
 
-def chain(ranking: Path) -> tuple:
+def provenance_chain(ranking: Path) -> tuple:
     """([what, SHA-256] of all that a ranking was made from, its network's recipe as text); empty without a ranking."""
     if not ranking.exists():
         return [], ""
@@ -66,7 +67,7 @@ def chain(ranking: Path) -> tuple:
     return [[what, str(digest)] for what, digest in made], json.dumps(model, indent=1, sort_keys=True)
 
 
-def command(campaign: Campaign, target) -> str:
+def command_for(campaign: Artifacts, target) -> str:
     """What makes a file, if it is not there or not up to date."""
     named = ["--configfile", *campaign.configfiles] if campaign.configfiles else []
     named += ["--config", *campaign.overrides] if campaign.overrides else []

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vprlib.data.checks.photo_scan import upright
-from vprlib.report.query_results import Explored
+from vprlib.data.photos import upright
+from vprlib.report.query_results import QueryResults
 
 log = logging.getLogger(__name__)
+
 
 SIDE, QUALITY = 192, 55  # pixels of the longer side, of WebP
 AT_ONCE = 32  # queries whose photos are made together
@@ -29,7 +30,7 @@ class Thumbnail(NamedTuple):
     size: int  # bytes
 
 
-class Chosen(NamedTuple):
+class ChosenThumbnails(NamedTuple):
     """The thumbnails of a dataset: of which queries all photos are shown, and where each photo's thumbnail is."""
 
     queries_Q: np.ndarray  # bool
@@ -40,29 +41,29 @@ class Chosen(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of base64."""
-        return sum(encoded(one.size) for one in (*self.query.values(), *self.database.values()))
+        return sum(base64_size(one.size) for one in (*self.query.values(), *self.database.values()))
 
 
-def encoded(size: int) -> int:
+def base64_size(size: int) -> int:
     """Bytes of so many bytes in base64."""
     return 4 * -(-size // 3)
 
 
-def thumbnail(folder: Path, photo: str) -> Thumbnail | None:
+def make_thumbnail(folder: Path, photo: str) -> Thumbnail | None:
     """The thumbnail of a photo, made if it is not there or the photo changed since; None of what is no photo."""
     name = hashlib.sha256(f"{photo} {SIDE} {QUALITY}".encode()).hexdigest()[:20]
     path = folder / name[:2] / f"{name[2:]}.webp"
     try:
         changed = os.stat(photo).st_mtime_ns  # noqa: PTH116
         if not path.exists() or path.stat().st_mtime_ns != changed:
-            write(path, shrunk(photo), changed)
+            write_with_time(path, shrink_photo(photo), changed)
         return Thumbnail(path, path.stat().st_size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         log.warning("%s: no thumbnail (%s)", photo, error)
         return None
 
 
-def write(path: Path, content: bytes, changed: int):
+def write_with_time(path: Path, content: bytes, changed: int):
     """Write a file with a time of its own, whole or not at all; unlike `files.atomic` without waiting for the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def write(path: Path, content: bytes, changed: int):
     partial.replace(path)
 
 
-def shrunk(photo: str) -> bytes:
+def shrink_photo(photo: str) -> bytes:
     """A photo, upright, at most SIDE pixels long, as WebP without its metadata."""
     with Image.open(photo) as opened:
         opened.draft("RGB", (SIDE, SIDE))
@@ -82,7 +83,7 @@ def shrunk(photo: str) -> bytes:
     return out.getvalue()
 
 
-def importance(found: Explored, seed: int = 0) -> np.ndarray:
+def queries_by_importance(found: QueryResults, seed: int = 0) -> np.ndarray:
     """The queries in the order in which their photos are wanted.
 
     First those that some networks get right and others wrong, and those that all get wrong, in turn; then the others.
@@ -99,7 +100,7 @@ def importance(found: Explored, seed: int = 0) -> np.ndarray:
     return np.concatenate([turns, disagreed[both:], failed[both:], *(shuffled[part] for part in rest)])
 
 
-def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chosen:
+def choose_thumbnails(found: QueryResults, folder: Path, room: float, threads: int = 4) -> ChosenThumbnails:
     """Thumbnails of as many queries as fit into `room` bytes of base64, each with the photos that `shown` names.
 
     Args:
@@ -107,10 +108,10 @@ def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chos
         folder: of the cache.
         room: may be infinite; then of all queries, with all that they were answered.
     """
-    top_QN = shown(found) if room < np.inf else np.column_stack([
+    top_QN = shown_candidates(found) if room < np.inf else np.column_stack([
         *(one.top_Q5 for one in found.answers), *found.right.values()
     ])  # fmt: skip
-    order, whole = importance(found), np.zeros(len(found.query), bool)
+    order, whole = queries_by_importance(found), np.zeros(len(found.query), bool)
     made = {"query": {}, "database": {}}
     paths = {"query": found.query.path.to_numpy(), "database": found.database.path.to_numpy()}
     unreadable, left = 0, room
@@ -122,21 +123,23 @@ def choose(found: Explored, folder: Path, room: float, threads: int = 4) -> Chos
                     ("database", int(n)) for n in set(top_QN[number]) if n >= 0
                 ]
             new = list(dict.fromkeys(one for some in wanted.values() for one in some if one[1] not in made[one[0]]))
-            tried = dict(zip(new, pool.map(lambda one: thumbnail(folder, paths[one[0]][one[1]]), new), strict=True))
+            tried = dict(
+                zip(new, pool.map(lambda one: make_thumbnail(folder, paths[one[0]][one[1]]), new), strict=True)
+            )
             for number, some in wanted.items():
                 fresh = [one for one in some if one[1] not in made[one[0]]]
                 unreadable += sum(tried[one] is None for one in fresh)
-                cost = sum(encoded(tried[one].size) for one in fresh if tried[one])
+                cost = sum(base64_size(tried[one].size) for one in fresh if tried[one])
                 if cost > left:
-                    return Chosen(whole, *(keep(part) for part in made.values()), unreadable)
+                    return ChosenThumbnails(whole, *(keep_in_order(part) for part in made.values()), unreadable)
                 left -= cost
                 made["query"] |= {n: tried[kind, n] for kind, n in fresh if kind == "query"}
                 made["database"] |= {n: tried[kind, n] for kind, n in fresh if kind == "database"}
                 whole[number] = made["query"][int(number)] is not None
-    return Chosen(whole, *(keep(part) for part in made.values()), unreadable)
+    return ChosenThumbnails(whole, *(keep_in_order(part) for part in made.values()), unreadable)
 
 
-def shown(found: Explored) -> np.ndarray:
+def shown_candidates(found: QueryResults) -> np.ndarray:
     """The database images that a query is shown with: (Q, N), -1 pads.
 
     All candidates of the first and the last of the networks of `Answers.first`, which the explorer opens with, the
@@ -148,11 +151,11 @@ def shown(found: Explored) -> np.ndarray:
     return np.column_stack([first[0].top_Q5, first[-1].top_Q5, *(one.top_Q5[:, 0] for one in first[1:-1]), right])
 
 
-def keep(made: dict) -> dict:
+def keep_in_order(made: dict) -> dict:
     return {number: one for number, one in made.items() if one}
 
 
-def inlined(chosen: Chosen, used) -> tuple:
+def inline_thumbnails(chosen: ChosenThumbnails, used) -> tuple:
     """(arrays, text): the photos of the page in one text of base64, and where in it each begins.
 
     Args:
@@ -177,7 +180,7 @@ def inlined(chosen: Chosen, used) -> tuple:
     return {f"{name}_at": rows.ravel() for name, rows in where.items()}, "".join(parts)
 
 
-def beside(chosen: Chosen, used, page: Path) -> dict:
+def thumbnail_files(chosen: ChosenThumbnails, used, page: Path) -> dict:
     """The addresses of the photos in a folder beside the page: `query_files`, `database_files`, empty where none is."""
     result = {}
     for name, made, numbers in (

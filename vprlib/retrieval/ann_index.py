@@ -15,12 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from vprlib.io import files
-from vprlib.io.files import BadInput
-from vprlib.retrieval.descriptor_reader import BLOCK, Rows, blocks, finite, gathered, mapped
-from vprlib.retrieval.search import gathering, nearest, products
+from vprlib.exceptions import InputError
+from vprlib.io.files import atomic, format_bytes, write_json
+from vprlib.retrieval.descriptor_reader import (
+    BLOCK,
+    DescriptorView,
+    as_finite_float32,
+    iter_blocks,
+    memory_map,
+    take_rows,
+)
+from vprlib.retrieval.exact_search import nearest, pair_scores, score_buffer
 
 log = logging.getLogger(__name__)
+
 
 PER_LIST = 50  # training points of a list's centre; faiss asks for 39
 PROBED = 64  # one list of so many is searched, and at least 8
@@ -28,7 +36,7 @@ WIDER, LEAST = 4, 100  # IVF-PQ finds so many times k, and at least so many, whi
 LINKS, BUILD_DEPTH, SEARCH_DEPTH = 32, 40, 128  # of HNSW: links a node, candidates when building, when searching
 
 
-def plan(kind: str, count: int, width: int, memory: float) -> dict:
+def choose_parameters(kind: str, count: int, width: int, memory: float) -> dict:
     """The parameters of an index, by its size and the bytes that it may take.
 
     `ivf-pq`: as many lists as the power of two nearest to 4 sqrt(N), at most N / 50; of each 64 one is searched, at
@@ -38,14 +46,14 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
     `hnsw`: 32 links a node; the graph holds the descriptors as float32.
 
     Raises:
-        BadInput: HNSW does not fit into `memory`.
+        InputError: HNSW does not fit into `memory`.
     """
     if kind == "hnsw":
         size = count * (4 * width + 4 * 2 * LINKS + 8)
         if size > memory:
-            raise BadInput(
-                f"search.memory_gb: hnsw of {count:,} {width}-D descriptors takes {files.amount(size)}, more than "
-                f"{files.amount(memory)}; raise it, or use search.index: ivf-pq"
+            raise InputError(
+                f"search.memory_gb: hnsw of {count:,} {width}-D descriptors takes {format_bytes(size)}, more than "
+                f"{format_bytes(memory)}; raise it, or use search.index: ivf-pq"
             )
         return {"kind": kind, "count": count, "links": LINKS, "bytes": size, "on_disk": False}
     lists = 2 ** round(log2(4 * sqrt(count)))
@@ -67,7 +75,7 @@ def plan(kind: str, count: int, width: int, memory: float) -> dict:
     }
 
 
-def ranker(folder, *, kind: str, memory: float, device=None):
+def make_searcher(folder, *, kind: str, memory: float, device=None):
     """What `search` ranks databases, or shards, with: an index in a file of `folder`, kept, extended or built anew.
 
     A part of a database (Protocol.within) is small and not worth an index: it is searched exactly. An index is opened,
@@ -86,13 +94,13 @@ def ranker(folder, *, kind: str, memory: float, device=None):
             return exact(query_QD, database_ND, k)
         path = Path(folder) / f"index.{Path(name).name}.{kind}.faiss"
         if path not in held:
-            held[path] = ready(path, database_ND, kind=kind, memory=memory)
-        return find(held[path], query_QD, database_ND, k)
+            held[path] = open_or_build(path, database_ND, kind=kind, memory=memory)
+        return search_index(held[path], query_QD, database_ND, k)
 
     return exact if kind == "flat" else rank
 
 
-def ready(path, database_ND, *, kind: str, memory: float):
+def open_or_build(path, database_ND, *, kind: str, memory: float):
     """The index of a database: the file's, longer by the descriptors that it lacks, or new.
 
     The file's is new if it was made of other descriptors, or if `plan` has other parameters now for as many as it was
@@ -100,45 +108,45 @@ def ready(path, database_ND, *, kind: str, memory: float):
 
     Args:
         path: of the index; what it was made of stands in `<path>.json`.
-        database_ND: (N, D) array, HDF5 dataset or `rows.Rows`.
+        database_ND: (N, D) array, HDF5 dataset or `DescriptorView`.
         kind, memory: as `ranker`.
 
     Raises:
-        BadInput: the database is empty, or a value is not finite.
+        InputError: the database is empty, or a value is not finite.
     """
     if not len(database_ND):
-        raise BadInput("search: the database has no descriptor")
-    wanted = plan(kind, *database_ND.shape, memory)
-    if Path(path).exists() and described(path).exists():
+        raise InputError("search: the database has no descriptor")
+    wanted = choose_parameters(kind, *database_ND.shape, memory)
+    if Path(path).exists() and metadata_path(path).exists():
         try:
-            check_plan(path, *database_ND.shape, kind=kind, memory=memory)
-            index = load(path, database_ND, memory=memory)
+            check_parameters(path, *database_ND.shape, kind=kind, memory=memory)
+            index = load_index(path, database_ND, memory=memory)
             if index.ntotal < len(database_ND):
-                index = extend(path, database_ND, memory=memory)
+                index = extend_index(path, database_ND, memory=memory)
             return index
-        except BadInput as error:
+        except InputError as error:
             log.info("%s", error)
     log.info("%s: %s", path, ", ".join(f"{name} {value}" for name, value in wanted.items()))
-    return build(path, database_ND, wanted, memory=memory)
+    return build_index(path, database_ND, wanted, memory=memory)
 
 
-def check_plan(path, count: int, width: int, *, kind: str, memory: float):
+def check_parameters(path, count: int, width: int, *, kind: str, memory: float):
     """Refuse an index with other parameters than the configuration asks for, or built for less than half as many.
 
     Raises:
-        BadInput: naming the first that differs.
+        InputError: naming the first that differs.
     """
-    made = description(path)["plan"]
+    made = read_metadata(path)["plan"]
     if 2 * made.get("count", 0) < count:
-        raise BadInput(
+        raise InputError(
             f"{path}: was built for {made.get('count', 0):,} descriptors, now there are {count:,}; delete it"
         )
-    for name, value in plan(kind, made["count"], width, memory).items():
+    for name, value in choose_parameters(kind, made["count"], width, memory).items():
         if made.get(name) != value and name != "on_disk":
-            raise BadInput(f"{path}: was built with {name} {made.get(name)}, and search asks for {value}; delete it")
+            raise InputError(f"{path}: was built with {name} {made.get(name)}, and search asks for {value}; delete it")
 
 
-def build(path, database_ND, wanted: dict, *, memory: float):
+def build_index(path, database_ND, wanted: dict, *, memory: float):
     """Build the index that `plan` describes and write it; returns it.
 
     Centres are trained on a sample of the descriptors that takes half of `memory` at most; then all are added by block.
@@ -154,76 +162,78 @@ def build(path, database_ND, wanted: dict, *, memory: float):
         flat = faiss.IndexFlatIP(width)
         index = faiss.IndexIVFPQ(flat, width, wanted["lists"], wanted["code"], bits, faiss.METRIC_INNER_PRODUCT)
         index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1  # small databases, no warning
-        index.train(sampled(database_ND, training(count, width, wanted["lists"], memory)))
-    return written(path, index, database_ND, wanted, memory=memory)
+        index.train(training_sample(database_ND, training_size(count, width, wanted["lists"], memory)))
+    return add_and_save(path, index, database_ND, wanted, memory=memory)
 
 
-def training(count: int, width: int, lists: int, memory: float) -> int:
+def training_size(count: int, width: int, lists: int, memory: float) -> int:
     """How many of `count` descriptors centres are trained on: half of `memory` at most, and at least one a centre."""
     return min(count, max(min(max(PER_LIST * lists, 1 << 16), int(memory / 2) // (4 * width)), lists, 256))
 
 
-def sampled(database_ND, size: int) -> np.ndarray:
+def training_sample(database_ND, size: int) -> np.ndarray:
     """Some rows, float32, always the same; all are looked at, so that one that is not finite spoils no centre."""
     some = np.sort(np.random.default_rng(0).choice(len(database_ND), size, replace=False))
     sample = np.empty((size, database_ND.shape[1]), np.float32)
-    for start, rows in blocks(database_ND, "the database"):
+    for start, rows in iter_blocks(database_ND, "the database"):
         first, last = np.searchsorted(some, (start, start + len(rows)))
         sample[first:last] = rows[some[first:last] - start]
     return sample
 
 
-def load(path, database_ND, *, memory: float):
+def load_index(path, database_ND, *, memory: float):
     """Open an index of these descriptors, or of the first of them; from disk, if it takes more than `memory` bytes.
 
     Raises:
-        BadInput: it was made from other descriptors, or is no index.
+        InputError: it was made from other descriptors, or is no index.
     """
-    made = description(path)
-    if made["rows"] > len(database_ND) or made["digest"] != digest(database_ND, made["rows"]):
-        raise BadInput(f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); delete it")
-    return opened(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
+    made = read_metadata(path)
+    if made["rows"] > len(database_ND) or made["digest"] != descriptors_digest(database_ND, made["rows"]):
+        raise InputError(
+            f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); delete it"
+        )
+    return read_index(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
 
 
-def opened(path, *, mapped: bool):
+def read_index(path, *, mapped: bool):
     """Read an index; with lists in the same file, `mapped` leaves those on disk. Lists of their own file stay there."""
     import faiss
 
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP if mapped else faiss.IO_FLAG_ONDISK_SAME_DIR)
     except RuntimeError as error:
-        raise BadInput(f"{path}: cannot be read as an index ({str(error).splitlines()[0]}); delete it") from error
+        raise InputError(f"{path}: cannot be read as an index ({str(error).splitlines()[0]}); delete it") from error
 
 
-def extend(path, database_ND, *, memory: float):
+def extend_index(path, database_ND, *, memory: float):
     """Add the descriptors that an index lacks, the last ones of the database, without building it anew; returns it.
 
     Lists and codes stay those that the first descriptors were trained on: build it anew when most are new.
 
     Raises:
-        BadInput: as `load`.
+        InputError: as `load`.
     """
-    made = description(path)
-    index = load(path, database_ND, memory=float("inf"))  # lists that are mapped cannot grow
+    made = read_metadata(path)
+    index = load_index(path, database_ND, memory=float("inf"))  # lists that are mapped cannot grow
     before = index.ntotal
     log.info("%s: %d descriptors added to %d", path, len(database_ND) - before, before)
-    return written(path, index, database_ND, made["plan"], memory=memory)
+    return add_and_save(path, index, database_ND, made["plan"], memory=memory)
 
 
-def written(path, index, database_ND, wanted: dict, *, memory: float):
+def add_and_save(path, index, database_ND, wanted: dict, *, memory: float):
     """Add the rows from the index' length on and write it; returns it."""
     import faiss
 
-    described(path).unlink(missing_ok=True)  # a kill between the files leaves an index that is built anew
+    metadata_path(path).unlink(missing_ok=True)  # a kill between the files leaves an index that is built anew
     if wanted["on_disk"]:
         append_on_disk(Path(path), index, database_ND, int(memory / 2) // (wanted["code"] + 8))
     else:
-        for _, rows in blocks(database_ND, "the database", first=index.ntotal):
+        for _, rows in iter_blocks(database_ND, "the database", first=index.ntotal):
             index.add(rows)
-    with files.atomic(path) as partial:
+    with atomic(path) as partial:
         faiss.write_index(index, str(partial))
-    made = {"plan": wanted, "rows": len(database_ND), "digest": digest(database_ND, len(database_ND))}
-    files.write_json(described(path), made)
+    made = {"plan": wanted, "rows": len(database_ND), "digest": descriptors_digest(database_ND, len(database_ND))}
+    write_json(metadata_path(path), made)
     return index
 
 
@@ -234,7 +244,7 @@ def append_on_disk(path: Path, index, database_ND, room: int):
     list by list.
 
     Raises:
-        BadInput: the disk is too full for the lists and their parts.
+        InputError: the disk is too full for the lists and their parts.
     """
     import faiss
 
@@ -243,57 +253,57 @@ def append_on_disk(path: Path, index, database_ND, room: int):
         stale.unlink()
     size, free = (2 * len(database_ND) - before) * (index.code_size + 8), shutil.disk_usage(path.parent).free
     if size > free:  # they are mapped: a full disk would end the process without a word
-        raise BadInput(
-            f"{path}: its lists take {files.amount(size)} while they are joined, {files.amount(free)} are free"
+        raise InputError(
+            f"{path}: its lists take {format_bytes(size)} while they are joined, {format_bytes(free)} are free"
         )
     held = [index.invlists]
     held[0].thisown, index.own_invlists = True, False
     for start in range(before, len(database_ND), room):
-        given(index, faiss.ArrayInvertedLists(index.nlist, index.code_size), 0)
-        some = Rows(database_ND, range(start, min(start + room, len(database_ND))))
-        for first, rows in blocks(some, "the database"):
+        set_inverted_lists(index, faiss.ArrayInvertedLists(index.nlist, index.code_size), 0)
+        some = DescriptorView(database_ND, range(start, min(start + room, len(database_ND))))
+        for first, rows in iter_blocks(some, "the database"):
             index.add_with_ids(rows, np.arange(start + first, start + first + len(rows)))
         faiss.write_index(index, str(path.with_name(f"{parts}{start}")))
     written = [
-        opened(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)
+        read_index(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)
     ]
     every = faiss.InvertedListsPtrVector()
     for one in [*held, *(part.invlists for part in written)]:
         every.push_back(one)
-    with files.atomic(lists) as partial:
+    with atomic(lists) as partial:
         joined = faiss.OnDiskInvertedLists(index.nlist, index.code_size, str(partial))
         joined.merge_from_multiple(every.data(), every.size(), False)
         joined.filename = str(lists)
-    given(index, joined, len(database_ND))
+    set_inverted_lists(index, joined, len(database_ND))
     for part in path.parent.glob(f"{parts}*"):
         part.unlink()
 
 
-def given(index, lists, count: int):
+def set_inverted_lists(index, lists, count: int):
     """Put lists of `count` descriptors into an index, which owns them then."""
     index.replace_invlists(lists, True)
     lists.this.disown()
     index.ntotal = count
 
 
-def described(path) -> Path:
+def metadata_path(path) -> Path:
     return Path(f"{path}.json")
 
 
-def description(path) -> dict:
+def read_metadata(path) -> dict:
     """What an index was made of: its `plan`, the `rows` in it and their `digest`.
 
     Raises:
-        BadInput: the file that says so is damaged.
+        InputError: the file that says so is damaged.
     """
     try:
-        made = json.loads(described(path).read_text())
+        made = json.loads(metadata_path(path).read_text())
         return {key: made[key] for key in ("plan", "rows", "digest")}
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{described(path)}: is damaged ({error}); delete it") from error
+        raise InputError(f"{metadata_path(path)}: is damaged ({error}); delete it") from error
 
 
-def digest(database_ND, rows: int) -> str:
+def descriptors_digest(database_ND, rows: int) -> str:
     """The SHA-256 of the first rows' type, width and values."""
     total = hashlib.sha256(f"{database_ND.dtype} {database_ND.shape[1]}".encode())
     block = max(1, BLOCK // database_ND.shape[1])
@@ -302,16 +312,16 @@ def digest(database_ND, rows: int) -> str:
     return total.hexdigest()
 
 
-def find(index, query_QD, database_ND, k: int) -> tuple:
-    """As `search.nearest`, among what the index finds; -1 and -inf pad where it finds fewer than k.
+def search_index(index, query_QD, database_ND, k: int) -> tuple:
+    """As `nearest`, among what the index finds; -1 and -inf pad where it finds fewer than k.
 
     Raises:
-        BadInput: the widths differ, or a query is not finite.
+        InputError: the widths differ, or a query is not finite.
     """
     import faiss
 
     if index.d != query_QD.shape[1]:
-        raise BadInput(f"search: queries are {query_QD.shape[1]}-D, the index is {index.d}-D")
+        raise InputError(f"search: queries are {query_QD.shape[1]}-D, the index is {index.d}-D")
     k, hnsw = min(k, index.ntotal), isinstance(index, faiss.IndexHNSW)
     deep = min(k if hnsw else max(WIDER * k, LEAST), index.ntotal)
     options = {}
@@ -319,15 +329,15 @@ def find(index, query_QD, database_ND, k: int) -> tuple:
         options["params"] = faiss.SearchParametersHNSW(efSearch=max(SEARCH_DEPTH, deep))
     else:
         index.nprobe = min(index.nlist, max(8, index.nlist // PROBED))
-    query_QD = finite(query_QD[:], "the queries")
+    query_QD = as_finite_float32(query_QD[:], "the queries")
     _, found_QC = index.search(query_QD, deep, **options)
-    stored, held = mapped(database_ND), gathering(database_ND)
+    stored, held = memory_map(database_ND), score_buffer(database_ND)
     ranking = np.full((len(query_QD), k), -1, np.int64)
     score = np.full((len(query_QD), k), -np.inf, np.float32)
     for query, found in enumerate(found_QC):
         some = np.sort(found[found >= 0])  # in the file's order, and of equal scores the lower index first
         pairs = np.zeros(len(some), np.int64), np.arange(len(some))
-        product = products(query_QD[query : query + 1], gathered(stored, some), *pairs, held)
+        product = pair_scores(query_QD[query : query + 1], take_rows(stored, some), *pairs, held)
         best = np.argsort(-product, kind="stable")[:k]
         ranking[query, : len(best)], score[query, : len(best)] = some[best], product[best]
     return ranking, score

@@ -1,15 +1,15 @@
 """How a descriptor is stored, from four bytes a value to one bit; each storage with its own search.
 
 A storage is made from unit rows (N, D) and has `name`, `bytes` (of one image), rows that slicing decodes to float32,
-and `nearest(query_QD, k)` with the contract of `search.nearest`. Queries are compressed by `binary` only.
+and `nearest(query_QD, k)` with the contract of `nearest`. Queries are compressed by `binary` only.
 """
 
 from math import ceil, log2
 
 import numpy as np
 
-from vprlib.retrieval.descriptor_reader import finite
-from vprlib.retrieval.search import nearest
+from vprlib.retrieval.descriptor_reader import as_finite_float32
+from vprlib.retrieval.exact_search import nearest
 
 PIECE = 8  # values that one code of PQ stands for
 
@@ -68,7 +68,7 @@ class PQ:
     def __init__(self, x_ND, seed: int = 0):
         import faiss
 
-        x_ND = finite(x_ND, "the database")
+        x_ND = as_finite_float32(x_ND, "the database")
         self.shape = x_ND.shape
         bits = min(8, int(log2(len(x_ND))))
         self.index = faiss.IndexPQ(self.shape[1], self.shape[1] // PIECE, bits, faiss.METRIC_INNER_PRODUCT)
@@ -86,7 +86,9 @@ class PQ:
 
     def nearest(self, query_QD, k: int) -> tuple:
         """By sums over a table of each query's dot products with all centres."""
-        score, index = settled(self.index.search, finite(query_QD, "the queries"), len(self), min(k, len(self)))
+        score, index = break_ties(
+            self.index.search, as_finite_float32(query_QD, "the queries"), len(self), min(k, len(self))
+        )
         return index, score
 
 
@@ -99,7 +101,7 @@ class Binary:
         import faiss
 
         self.shape, self.bytes = x_ND.shape, ceil(x_ND.shape[1] / 8)
-        self.code = signs(x_ND)
+        self.code = sign_bits(x_ND)
         self.index = faiss.IndexBinaryFlat(8 * self.bytes)
         self.index.add(self.code)
 
@@ -115,25 +117,25 @@ class Binary:
 
         Most distances are equal; faiss' heap takes them by distance and index, so nothing is left to settle.
         """
-        distance, index = self.index.search(signs(finite(query_QD, "the queries")), min(k, len(self)))
+        distance, index = self.index.search(sign_bits(as_finite_float32(query_QD, "the queries")), min(k, len(self)))
         return index, (1 - 2 * distance / self.shape[1]).astype(np.float32)
 
 
 STORAGES = {storage.name: storage for storage in (Float32, Float16, Int8, PQ, Binary)}
 
 
-def signs(x_ND) -> np.ndarray:
+def sign_bits(x_ND) -> np.ndarray:
     """The bits of positive values, packed by rows, uint8."""
     return np.packbits(np.asarray(x_ND) > 0, axis=1)
 
 
-def leading(x_ND, dim: int) -> np.ndarray:
+def leading_dimensions(x_ND, dim: int) -> np.ndarray:
     """The first values of whitened rows, normalised again: what a whitening to `dim` dimensions would have given."""
-    x_ND = finite(x_ND[:, :dim], "the files")
+    x_ND = as_finite_float32(x_ND[:, :dim], "the files")
     return x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)
 
 
-def settled(find, query_QD, count: int, k: int) -> tuple:
+def break_ties(find, query_QD, count: int, k: int) -> tuple:
     """(scores, indices) of the k best of `count` rows, by falling score, then rising index, from faiss' answers.
 
     faiss leaves open the order of equal scores and which of them it keeps at the cut: queries with such scores are
@@ -150,6 +152,6 @@ def settled(find, query_QD, count: int, k: int) -> tuple:
         index[tied] = np.take_along_axis(index[tied], order, 1)
         cut = tied[score[tied, k - 1] == score[tied, -1]] if deep > k else tied[:0]
         if len(cut):
-            deeper = settled(find, query_QD[cut], count, min(2 * k, count))
+            deeper = break_ties(find, query_QD[cut], count, min(2 * k, count))
             score[cut, :k], index[cut, :k] = deeper[0][:, :k], deeper[1][:, :k]
     return score[:, :k], index[:, :k]

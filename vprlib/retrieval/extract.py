@@ -5,19 +5,21 @@ import json
 import numpy as np
 import torch
 
-from vprlib.config import Whiten
-from vprlib.data.dataset import FIXED, rows
-from vprlib.images.loader import CROPS, Photos, batches
-from vprlib.io import files
-from vprlib.io.files import BadInput
-from vprlib.models.feature_cache import source
-from vprlib.models.network import Descriptor, load_checkpoint
-from vprlib.models.whitening import Whitening, fit
+from vprlib.data.image_table import row_numbers
+from vprlib.data.protocol import FIXED
+from vprlib.exceptions import InputError
+from vprlib.images.framing import CROPS
+from vprlib.images.loader import PhotoDataset, load_batches
+from vprlib.io.files import write_h5
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.models.checkpoint import load_checkpoint
+from vprlib.models.network import DescriptorNetwork
+from vprlib.models.whitening import apply_whitening, l2_normalize, load_whitening
 
 
 @torch.inference_mode()
-def describe(
-    model: Descriptor,
+def extract_descriptors(
+    model: DescriptorNetwork,
     source,
     rows,
     *,
@@ -36,7 +38,7 @@ def describe(
         bf16: compute convolutions in bfloat16.
 
     Raises:
-        BadInput: a photo cannot be decoded, or its descriptor is not finite.
+        InputError: a photo cannot be decoded, or its descriptor is not finite.
     """
     model.to(device)
     framing = getattr(source, "framing", "fixed")
@@ -44,20 +46,16 @@ def describe(
     result = np.empty((len(rows), *crops, model.dim), np.float32)
     lots = source.lots(rows, batch)
     numbers = [[int(rows[position]) for position in lot] for lot in lots]
-    for lot, batch_BCHW in zip(lots, batches(source, numbers, workers=workers, desc=desc), strict=True):
+    for lot, batch_BCHW in zip(lots, load_batches(source, numbers, workers=workers, desc=desc), strict=True):
         x_BD = model.describe(batch_BCHW.flatten(0, -4), device, bf16).float().cpu().numpy()
         result[lot] = x_BD.reshape(len(lot), *crops, model.dim)
     bad = np.flatnonzero(~np.isfinite(result).all(tuple(range(1, result.ndim))))
     if len(bad):
-        raise BadInput(f"{source.paths[rows[bad[0]]]}: its descriptor is not finite ({len(bad)} such photos)")
-    return normalised(result.mean(1)) if framing == "five_mean" else result
+        raise InputError(f"{source.paths[rows[bad[0]]]}: its descriptor is not finite ({len(bad)} such photos)")
+    return l2_normalize(result.mean(1)) if framing == "five_mean" else result
 
 
-def normalised(x_ND):
-    return x_ND / np.maximum(np.linalg.norm(x_ND, axis=-1, keepdims=True), 1e-12)
-
-
-def extract(
+def extract_shard(
     out, *, table, checkpoint, whitening, kinds, framings, shard: int, shards: int, device, batch: int, workers: int
 ):
     """Describe every `shards`-th photo of the test split, from number `shard` on, and write them as float16.
@@ -67,56 +65,20 @@ def extract(
     (see Photos): those of another than `fixed` are `query/<kind>@<framing>`, (n, 5, D) if five crops are kept apart.
     """
     model, attributes = load_checkpoint(checkpoint)
-    project = whitening_of(checkpoint, whitening) if "whitened" in kinds else None
+    project = load_whitening(checkpoint, whitening) if "whitened" in kinds else None
     arrays = {}
     for role, framing in [("database", FIXED), *(("query", framing) for framing in framings)]:
-        photos = Photos(table.path, model.image.height, model.image.width, framing)
-        some = rows(table, "test", role)[shard::shards]
-        raw = describe(
+        photos = PhotoDataset(table.path, model.image.height, model.image.width, framing)
+        some = row_numbers(table, "test", role)[shard::shards]
+        raw = extract_descriptors(
             model, photos, some, device=device, batch=batch, workers=workers, desc=f"extract {role} {framing}"
         )
         for kind in kinds:
             name = f"{role}/{kind}" + ("" if framing == FIXED else f"@{framing}")
-            arrays[name] = (raw if kind == "raw" else whitened(project, raw)).astype(np.float16)
+            arrays[name] = (raw if kind == "raw" else apply_whitening(project, raw)).astype(np.float16)
     sources = {
-        "checkpoint": files.digest(checkpoint),
-        "whitening": files.digest(whitening) if project else "",
+        "checkpoint": sha256_of_file(checkpoint),
+        "whitening": sha256_of_file(whitening) if project else "",
         "model": json.dumps(attributes, sort_keys=True),
     }
-    files.write_h5(out, arrays, sources)
-
-
-def whitened(project: Whitening, raw):
-    """Whitened descriptors, (n, D) or of crops (n, 5, D)."""
-    return project.apply(raw.reshape(-1, raw.shape[-1])).reshape(*raw.shape[:-1], project.dim)
-
-
-def whitening_of(checkpoint, path) -> Whitening:
-    """Load the whitening of a checkpoint.
-
-    Raises:
-        BadInput: if it was fitted for another one.
-    """
-    import h5py
-
-    whitening = Whitening.load(path)
-    with h5py.File(path, "r") as file:
-        if file.attrs.get("checkpoint") != files.digest(checkpoint):
-            raise BadInput(f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R whiten`")
-    return whitening
-
-
-def whiten(out, *, table, checkpoint, trunk, settings: Whiten, seed: int, device, batch: int, workers: int):
-    """Fit a whitening to descriptors of random photos of the training split and write it, bound to its checkpoint.
-
-    Raises:
-        BadInput: if the training split has too few photos for the dimension.
-    """
-    model, _ = load_checkpoint(checkpoint)
-    pool = np.flatnonzero(table.split == "train")
-    if len(pool) < 2:
-        raise BadInput("whiten: the training set has no train split; evaluate extract: {descriptors: [raw]}")
-    some = np.sort(np.random.default_rng(seed).choice(pool, min(settings.images, len(pool)), replace=False))
-    photos = source(table, model.image, trunk)
-    descriptors = describe(model, photos, some, device=device, batch=batch, workers=workers, desc="whiten")
-    fit(descriptors, settings.dim).save(out, {"checkpoint": files.digest(checkpoint)} | files.provenance())
+    write_h5(out, arrays, sources)

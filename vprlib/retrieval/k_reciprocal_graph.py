@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from vprlib.compute.process_group import Group
-from vprlib.retrieval.descriptor_reader import gathered
+from vprlib.compute.process_group import ProcessGroup
+from vprlib.retrieval.descriptor_reader import take_rows
 
 MEMORY = 256 << 20  # bytes of distances, or of pairs, held at once
 
 
-class Joined:
+class ConcatenatedDescriptors:
     """Queries (Q, D) and database (N, D) as one, read when they are asked for: what does not fit as a tensor.
 
     A slice, or an array of rising row numbers, gives a float32 tensor (n, D).
@@ -40,7 +40,7 @@ class Joined:
         else:
             cut = np.searchsorted(some, self.starts[1])
             asked = some[:cut], some[cut:] - self.starts[1]
-            found = [gathered(part, own) for part, own in zip(self.parts, asked, strict=True)]
+            found = [take_rows(part, own) for part, own in zip(self.parts, asked, strict=True)]
         result = torch.empty(sum(map(len, found)), self.shape[1])
         return torch.cat([torch.from_numpy(np.asarray(own)) for own in found], out=result)
 
@@ -64,13 +64,13 @@ def k_reciprocal_jaccard(
         device: where products are computed; a GPU on which the descriptors do not fit leaves it to the CPU.
         memory: bytes that the working set may take above a float32 copy of the descriptors, the output and the
             neighbour lists; at least a row's.
-        group: a `parallel.Group` whose processes share the work, all with the same arguments.
+        group: a `ProcessGroup` whose processes share the work, all with the same arguments.
 
     Returns:
         (len(rows), N) float32, in [0, 1]. Of equally near neighbours the lower index counts first, queries first.
     """
     x_MD = torch.cat([torch.as_tensor(np.asarray(part), dtype=torch.float32) for part in (query_QD, database_DD)])
-    device, group = torch.device(device), group or Group()
+    device, group = torch.device(device), group or ProcessGroup()
     if device.type == "cpu" or x_MD.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         x_MD = x_MD.to(device)
     queries = len(query_QD)
@@ -81,8 +81,8 @@ def k_reciprocal_jaccard(
     stored, size = v[queries:].tocsc(), max(1, memory // (32 * result.shape[1]))
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
-        shared = overlap(v[some], stored, memory)
-        original = squared(x_MD[torch.as_tensor(some, device=x_MD.device)] @ x_MD[queries:].T).cpu().numpy()
+        shared = sum_of_minima(v[some], stored, memory)
+        original = squared_distance(x_MD[torch.as_tensor(some, device=x_MD.device)] @ x_MD[queries:].T).cpu().numpy()
         jaccard = 1 - shared / (2 - shared)
         result[start : start + size] = (1 - weight) * jaccard + weight * original / largest_M[some, None]
     return group.gather(result, len(asked))
@@ -95,23 +95,23 @@ def neighbourhoods(x_MD, k1: int, k2: int, *, memory: int = MEMORY, group=None) 
         x_MD: tensor or Joined, unit rows: queries and database.
         k1, k2, memory, group: as `k_reciprocal_jaccard`.
     """
-    count, group = len(x_MD), group or Group()
+    count, group = len(x_MD), group or ProcessGroup()
     k2 = min(k2, count)
     near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory, group)
-    whole, half = (reciprocal(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
-    v = encode(x_MD, expanded(whole, half, memory).tocoo(), largest_M, memory)
+    whole, half = (reciprocal_neighbours(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
+    v = gaussian_weights(x_MD, expand_reciprocal_sets(whole, half, memory).tocoo(), largest_M, memory)
     if k2 != 1:
         mean = np.full(count * k2, 1 / k2)
         v = sparse.csr_matrix((mean, near_MK[:, :k2].ravel(), np.arange(0, count * k2 + 1, k2)), (count, count)) @ v
     return v, largest_M
 
 
-def squared(product):
+def squared_distance(product):
     """Squared Euclidean distances of unit vectors from their dot products."""
     return (2 - 2 * product.double()).clamp_min(0)
 
 
-def nearest_and_farthest(x_MD, k: int, memory: int, group: Group) -> tuple:
+def nearest_and_farthest(x_MD, k: int, memory: int, group: ProcessGroup) -> tuple:
     """Each row's k nearest rows, (M, k) int64, itself among them; and the squared distance of its farthest, (M,)."""
     (count, width), own_R = x_MD.shape, group.share(np.arange(len(x_MD)))
     if isinstance(x_MD, torch.Tensor):
@@ -129,22 +129,24 @@ def nearest_and_farthest(x_MD, k: int, memory: int, group: Group) -> tuple:
             similar_BM = torch.mm(
                 rows_BD, block_MD.T, out=held_BM.flatten()[: len(rows) * len(block_MD)].view(len(rows), -1)
             )
-            index = top(similar_BM, min(k, len(block_MD)))
+            index = stable_topk(similar_BM, min(k, len(block_MD)))
             found = similar_BM.gather(1, index), index + first, similar_BM.amin(1)
-            near = joined_nearest(near, found, k) if near else found
+            near = merge_topk(near, found, k) if near else found
         near_RK[some], least_R[some] = near[1].cpu().numpy(), near[2].cpu().numpy()
-    largest_M = squared(torch.from_numpy(group.gather(least_R, count))).clamp_min(1e-12)  # zero for equal images
+    largest_M = squared_distance(torch.from_numpy(group.gather(least_R, count))).clamp_min(
+        1e-12
+    )  # zero for equal images
     return group.gather(near_RK, count), largest_M.numpy()
 
 
-def joined_nearest(one, other, k: int) -> tuple:
+def merge_topk(one, other, k: int) -> tuple:
     """The k nearest columns of two blocks, the first's numbers below the other's: (similarity, column, least)."""
     value, column = (torch.cat(pair, dim=1) for pair in zip(one[:2], other[:2], strict=True))
     value, order = value.sort(dim=1, descending=True, stable=True)
     return value[:, :k], column.gather(1, order[:, :k]), torch.minimum(one[2], other[2])
 
 
-def top(similar_BM, k: int):
+def stable_topk(similar_BM, k: int):
     """The columns of each row's k largest values, the largest first, of equals the lower column first: (B, k)."""
     value_BK, index_BK = similar_BM.topk(k, dim=1)
     index_BK, order = index_BK.sort(dim=1)
@@ -155,7 +157,7 @@ def top(similar_BM, k: int):
     return index_BK
 
 
-def reciprocal(near_MK) -> sparse.csr_matrix:
+def reciprocal_neighbours(near_MK) -> sparse.csr_matrix:
     """Ones where two rows are among each other's neighbours."""
     count, k = near_MK.shape
     ones = np.ones(near_MK.size, np.int32)
@@ -163,7 +165,7 @@ def reciprocal(near_MK) -> sparse.csr_matrix:
     return listed.multiply(listed.T).tocsr()
 
 
-def expanded(whole, half, memory: int) -> sparse.csr_matrix:
+def expand_reciprocal_sets(whole, half, memory: int) -> sparse.csr_matrix:
     """Neighbourhoods with those of their members that lie in them by more than two thirds (Zhong et al., eq. 5)."""
     sizes = np.asarray(half.sum(1)).ravel()
     most = max(1, int(whole.sum(1).max()) * int(sizes.max()))  # entries that a row's product can have
@@ -177,29 +179,29 @@ def expanded(whole, half, memory: int) -> sparse.csr_matrix:
     return sparse.vstack(parts, format="csr")
 
 
-def encode(x_MD, pairs, largest_M, memory: int) -> sparse.csr_matrix:
+def gaussian_weights(x_MD, pairs, largest_M, memory: int) -> sparse.csr_matrix:
     """Each row's neighbourhood as weights exp(-original distance), of sum 1 (eq. 7)."""
-    weights = np.exp(-distances(x_MD, pairs.row, pairs.col, memory) / largest_M[pairs.row])
+    weights = np.exp(-pair_distances(x_MD, pairs.row, pairs.col, memory) / largest_M[pairs.row])
     sums = np.bincount(pairs.row, weights, minlength=len(x_MD))
     return sparse.csr_matrix((weights / sums[pairs.row], (pairs.row, pairs.col)), pairs.shape)
 
 
-def distances(x_MD, left, right, memory: int) -> np.ndarray:
+def pair_distances(x_MD, left, right, memory: int) -> np.ndarray:
     """Squared Euclidean distances of pairs of rows, float64."""
     result, size = np.empty(len(left)), max(1, memory // (24 * x_MD.shape[1]))
     for start in range(0, len(left), size):
         some, rows_MD = slice(start, start + size), x_MD
         ends = np.concatenate([left[some], right[some]])
-        if isinstance(x_MD, Joined):  # each row is read once
+        if isinstance(x_MD, ConcatenatedDescriptors):  # each row is read once
             rows, ends = np.unique(ends, return_inverse=True)
             rows_MD = x_MD[rows]
         ends = torch.as_tensor(ends, device=x_MD.device).chunk(2)
         first, second = (rows_MD.index_select(0, end) for end in ends)
-        result[some] = squared((first * second).sum(1)).cpu().numpy()
+        result[some] = squared_distance((first * second).sum(1)).cpu().numpy()
     return result
 
 
-def overlap(asked, stored, memory: int) -> np.ndarray:
+def sum_of_minima(asked, stored, memory: int) -> np.ndarray:
     """sum_l min(asked[b, l], stored[n, l]), (B, N), of (B, M) and (N, M) sparse matrices; `stored` by columns."""
     height, width = asked.shape[0], stored.shape[0]
     result = np.zeros(height * width)

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from vprlib.io import files
-from vprlib.io.files import BadInput
+from vprlib.exceptions import InputError
+from vprlib.io.files import h5_writer
 
 FILES = {"database": "database.h5", "query": "queries.h5"}
 
 
-def merge(folder: Path, shards: list):
+def merge_shards(folder: Path, shards: list):
     """Join shards, in order, into `database.h5` and `queries.h5` of `folder`: datasets `raw` and `whitened`, (N, D).
 
     Queries that were fitted otherwise than `fixed` are `raw@<fit>` and `whitened@<fit>` beside them.
 
     Raises:
-        BadInput: if the shards were not made from the same checkpoint.
+        InputError: if the shards were not made from the same checkpoint.
     """
     import h5py
 
@@ -22,9 +22,9 @@ def merge(folder: Path, shards: list):
     attributes = dict(opened[0].attrs)
     for path, file in zip(shards, opened, strict=True):
         if dict(file.attrs) != attributes:
-            raise BadInput(f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract`")
+            raise InputError(f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract`")
     for role, name in FILES.items():
-        with files.h5_writer(folder / name) as out:
+        with h5_writer(folder / name) as out:
             for kind in opened[0][role]:
                 parts = [file[role][kind] for file in opened]
                 shape = (sum(len(part) for part in parts), *parts[0].shape[1:])

@@ -16,22 +16,28 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm, trange
 
-from vprlib.config import Backbone, Image, Pretrain
-from vprlib.data.synthetic import renderer as city
-from vprlib.images.loader import normalise
-from vprlib.io import files
-from vprlib.models.network import build_backbone, check_state, write_weights
+from vprlib.config import BackboneConfig, ImageConfig, PretrainConfig
+from vprlib.data.synthetic.city_layout import build_city, street_points
+from vprlib.data.synthetic.renderer import Shot, jitter_shot, render_photo
+from vprlib.images.augment import normalize_photos
+from vprlib.io.fingerprints import code_version
+from vprlib.models.checkpoint import check_module_state, write_weights
+from vprlib.models.network import build_backbone
 
 log = logging.getLogger(__name__)
+
+
 BLOCKS = 4  # of a pretraining city, a side
 
 
-def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, device, workers: int):
+def pretrain_backbone(
+    out, *, backbone: BackboneConfig, image: ImageConfig, settings: PretrainConfig, device, workers: int
+):
     """Train a backbone's initial weights and write them; the normalisation it trained with is folded into them."""
-    photos_2NCHW = pairs(settings, image.height, image.width, workers)
+    photos_2NCHW = render_training_pairs(settings, image.height, image.width, workers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = with_batch_norm(build_backbone(backbone)).requires_grad_(True)
+        network = add_batch_norm(build_backbone(backbone)).requires_grad_(True)
         channels = network.channels
         projection = nn.Sequential(nn.Linear(2 * channels, 2 * channels), nn.ReLU(), nn.Linear(2 * channels, channels))
     network.to(device, memory_format=torch.channels_last).train()
@@ -47,8 +53,8 @@ def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, devic
         order = torch.randperm(photos_2NCHW.shape[1], generator=shuffle)
         losses = []
         for chosen in order[: steps * settings.batch].split(settings.batch):
-            x_BCHW = normalise(photos_2NCHW[:, chosen].flatten(0, 1), image, device)
-            loss = info_nce(projection(pool(network(x_BCHW))), settings.temperature)
+            x_BCHW = normalize_photos(photos_2NCHW[:, chosen].flatten(0, 1), image, device)
+            loss = info_nce(projection(mean_max_pool(network(x_BCHW))), settings.temperature)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -56,15 +62,15 @@ def pretrain(out, *, backbone: Backbone, image: Image, settings: Pretrain, devic
             losses.append(loss.item())
         log.info("epoch %d of %d, loss %.4f", epoch + 1, settings.epochs, np.mean(losses))
     described = {"backbone": backbone.model_dump(mode="json"), "pretrain": settings.model_dump(mode="json")}
-    state = folded(network.eval()).state_dict()
-    check_state(build_backbone(backbone), state, out)
-    write_weights(out, state, described | files.provenance())
+    state = fold_batch_norm(network.eval()).state_dict()
+    check_module_state(build_backbone(backbone), state, out)
+    write_weights(out, state, described | code_version())
 
 
-def pairs(settings: Pretrain, height: int, width: int, workers: int) -> torch.Tensor:
+def render_training_pairs(settings: PretrainConfig, height: int, width: int, workers: int) -> torch.Tensor:
     """(2, N, 3, height, width) uint8: N places of `settings.cities` cities, each seen twice."""
     counts = [len(part) for part in np.array_split(np.arange(settings.pairs), settings.cities)]
-    town = partial(render_pairs, night=settings.night, height=height, width=width)
+    town = partial(render_city_pairs, night=settings.night, height=height, width=width)
     seeds = [(settings.seed, number) for number in range(settings.cities)]
     with ProcessPoolExecutor(workers) as pool:
         rendered = pool.map(town, seeds, counts)
@@ -72,21 +78,21 @@ def pairs(settings: Pretrain, height: int, width: int, workers: int) -> torch.Te
     return torch.from_numpy(np.concatenate(towns, axis=1)).permute(0, 1, 4, 2, 3)
 
 
-def render_pairs(seed, count: int, *, night: float, height: int, width: int) -> np.ndarray:
+def render_city_pairs(seed, count: int, *, night: float, height: int, width: int) -> np.ndarray:
     """(2, count, height, width, 3) uint8: `count` places of one city, each seen twice."""
     rng = np.random.default_rng(seed)
-    town = city.build(int(rng.integers(2**31)), BLOCKS)
-    points = city.street_points(town, 1.0)
+    town = build_city(int(rng.integers(2**31)), BLOCKS)
+    points = street_points(town, 1.0)
     result = np.empty((2, count, height, width, 3), np.uint8)
     for pair in range(count):
         east, north = points[rng.integers(len(points))]
-        shot = city.Shot(east, north, rng.uniform(0, 360), rng.uniform(0, night))
+        shot = Shot(east, north, rng.uniform(0, 360), rng.uniform(0, night))
         for view in range(2):
-            result[view, pair], _ = city.render(town, city.jitter(shot, rng), rng, height=height, width=width)
+            result[view, pair], _ = render_photo(town, jitter_shot(shot, rng), rng, height=height, width=width)
     return result
 
 
-def pool(x_BCHW):
+def mean_max_pool(x_BCHW):
     """Mean and maximum of each channel: (B, 2C)."""
     return torch.cat([x_BCHW.mean((2, 3)), x_BCHW.amax((2, 3))], dim=1)
 
@@ -99,20 +105,20 @@ def info_nce(x_BD, temperature: float):
     return F.cross_entropy(logits_BB, torch.arange(len(x_BD), device=x_BD.device).roll(half))
 
 
-class Normalised(nn.Sequential):
+class ConvBatchNorm(nn.Sequential):
     """A convolution and the batch normalisation that pretraining put behind it."""
 
 
-def with_batch_norm(module: nn.Module) -> nn.Module:
+def add_batch_norm(module: nn.Module) -> nn.Module:
     """Put a batch normalisation behind every convolution of a network that has none, in place."""
     if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         return module
-    return _replace(module, nn.Conv2d, lambda conv: Normalised(conv, nn.BatchNorm2d(conv.out_channels)))
+    return _replace(module, nn.Conv2d, lambda conv: ConvBatchNorm(conv, nn.BatchNorm2d(conv.out_channels)))
 
 
-def folded(module: nn.Module) -> nn.Module:
+def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Undo `with_batch_norm`: one convolution that computes what both do in evaluation."""
-    return _replace(module, Normalised, lambda pair: fuse_conv_bn_eval(*pair))
+    return _replace(module, ConvBatchNorm, lambda pair: fuse_conv_bn_eval(*pair))
 
 
 def _replace(module, kind, change):

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from vprlib.io import files
-from vprlib.io.files import BadInput
+from vprlib.exceptions import InputError
+from vprlib.io.files import write_bytes
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Where a generation stands; saved whole, so that a killed job goes on to the same bytes."""
 
     epoch: int = 0  # finished epochs
@@ -34,11 +34,11 @@ class Progress:
         return f"epoch {self.epoch}, part {self.refresh}, step {self.step}"
 
 
-class Kept:
+class ResumeState:
     """Progress and what else a checkpoint holds: `parts` with a state dict each, read into them when resumed."""
 
     def __init__(self, parts: dict, writes: bool = True):
-        self.parts, self.writes, self.progress = parts, writes, Progress()
+        self.parts, self.writes, self.progress = parts, writes, TrainingProgress()
         self.whole, self.asked, self.saved = True, False, time.monotonic()
 
     @property
@@ -50,7 +50,7 @@ class Kept:
         """Go on from `path` if it was saved for the same recipe and sources; remember where to save.
 
         Raises:
-            BadInput: if the file is damaged.
+            InputError: if the file is damaged.
         """
         self.path, self.key = path, key
         if not path.exists():
@@ -61,7 +61,9 @@ class Kept:
                     raise ValueError("checksum")
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes of the reader
-            raise BadInput(f"{path}: is damaged ({type(error).__name__}); remove it to train from the start") from error
+            raise InputError(
+                f"{path}: is damaged ({type(error).__name__}); remove it to train from the start"
+            ) from error
         if state["key"] != key:
             log.info("%s belongs to another recipe or other sources and is not used", path)
             return
@@ -78,7 +80,7 @@ class Kept:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         content = io.BytesIO()  # torch.save to a full disk ends with an error that does not name the file
         torch.save({"key": self.key, "progress": vars(self.progress)} | state, content)
-        files.write_bytes(self.path, content.getbuffer())
+        write_bytes(self.path, content.getbuffer())
 
     @contextmanager
     def leaving_on_sigterm(self):

@@ -2,59 +2,57 @@
 
 import logging
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from vprlib.compute.process_group import Group
-from vprlib.config import Train
-from vprlib.data.dataset import Dataset, rows
+from vprlib.compute.execution import ComputeSettings
+from vprlib.config import TrainConfig
+from vprlib.data.dataset import Dataset
 from vprlib.data.geometry import within
-from vprlib.evaluation import recall as evaluate
-from vprlib.images.loader import Photos, batches, jittered
-from vprlib.io.files import BadInput
-from vprlib.models.network import Descriptor, activations
-from vprlib.retrieval.extract import describe
-from vprlib.retrieval.search import nearest
-from vprlib.training.miners.tuple_mining import mine
-from vprlib.training.objective import Objective, Tuple, distinct, half, packed
-from vprlib.training.resume_state import Kept
+from vprlib.data.image_table import row_numbers
+from vprlib.evaluation.recall import random_recall, recall_at
+from vprlib.exceptions import InputError
+from vprlib.images.augment import jitter_colours
+from vprlib.images.loader import PhotoDataset, load_batches
+from vprlib.models.network import DescriptorNetwork, frozen_features
+from vprlib.retrieval.exact_search import nearest
+from vprlib.retrieval.extract import extract_descriptors
+from vprlib.training.history import COLUMNS, QUANTILES, tensorboard_writer
+from vprlib.training.miners.tuple_mining import mine_tuples
+from vprlib.training.objective import Objective, TrainingTuple, split_into_passes, unique_images, uses_bfloat16
+from vprlib.training.resume_state import ResumeState
 
 log = logging.getLogger(__name__)
+
+
 KS = (1, 5, 10)
-QUANTILES = (10, 50, 90)
 ORDERED, MINED, JITTERED = 1, 2, 3  # what a random stream is for; trailing zeros alone would not tell streams apart
 
 
-@dataclass
-class Job:
-    """How to compute; nothing here changes a result but in its last digits."""
-
-    device: torch.device
-    batch: int  # photos in a pass without gradients
-    workers: int  # processes that read and decode
-    checkpoint_minutes: float
-    chunk: int = 64  # photos in a pass with gradients
-    compile: bool = False
-    group: Group = field(default_factory=Group)
-
-
-class Generation:
+class GenerationTrainer:
     """The networks, the optimiser, and the progress that a checkpoint holds.
 
     In several processes each has all of it and the same numbers; the first one writes.
     """
 
     def __init__(
-        self, model: Descriptor, teacher, dataset: Dataset, table, inputs, settings: Train, seeds: tuple, job: Job
+        self,
+        model: DescriptorNetwork,
+        teacher,
+        dataset: Dataset,
+        table,
+        inputs,
+        settings: TrainConfig,
+        seeds: tuple,
+        job: ComputeSettings,
     ):
         self.model, self.settings, self.seeds, self.job = model.to(job.device), settings, seeds, job
         self.table, self.inputs = table, inputs
-        self.shown = Photos(table.path, *model.image.size) if settings.jitter else inputs  # to the training step
+        self.shown = PhotoDataset(table.path, *model.image.size) if settings.jitter else inputs  # to the training step
         self.objective = Objective(model, teacher.to(job.device) if teacher else None, settings, job.compile)
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.SGD(
@@ -62,14 +60,14 @@ class Generation:
         )
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay_by)
         parts = {"model": model, "optimiser": self.optimiser, "schedule": self.schedule}
-        self.kept = Kept(parts, writes=not job.group.rank)
+        self.kept = ResumeState(parts, writes=not job.group.rank)
         self.progress = self.kept.progress
-        self.query, self.database = rows(table, "train", "query"), rows(table, "train", "database")
+        self.query, self.database = row_numbers(table, "train", "query"), row_numbers(table, "train", "database")
         self.protocol = dataset.protocols[0].trained
         self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
-        self.val_database = len(rows(table, "val", "database"))
+        self.val_database = len(row_numbers(table, "val", "database"))
         if self.val_positives and settings.best_by > self.val_database:
-            raise BadInput(
+            raise InputError(
                 f"train.best_by: recall@{settings.best_by} of a val split of {self.val_database} database images"
             )
         if settings.epochs:
@@ -78,7 +76,7 @@ class Generation:
     def _pair(self):
         """Who may be whose positive, and who is nobody's negative."""
         if not len(self.query):
-            raise BadInput(
+            raise InputError(
                 "train: the training set has no train split; use train.epochs: 0 to keep the initial network"
             )
         query, database = (self.table.loc[some].reset_index(drop=True) for some in (self.query, self.database))
@@ -89,7 +87,7 @@ class Generation:
         self.usable = np.flatnonzero([len(found) > 0 for found in self.positives])
         dropped = len(self.query) - len(self.usable)
         if not len(self.usable):
-            raise BadInput(f"train.positive_m: no query has a database image within {self.settings.positive_m:g} m")
+            raise InputError(f"train.positive_m: no query has a database image within {self.settings.positive_m:g} m")
         if dropped:
             log.info("%d of %d queries have no positive within %g m and are not trained on",
                      dropped, len(self.query), self.settings.positive_m)  # fmt: skip
@@ -98,7 +96,7 @@ class Generation:
         """Train to the last epoch, or until `patience` epochs brought no better one."""
         with (
             self.kept.leaving_on_sigterm(),
-            board(folder, self.job.group.rank, len(self.progress.history)) as self.board,
+            tensorboard_writer(folder, self.job.group.rank, len(self.progress.history)) as self.board,
         ):
             if not self.progress.history:
                 self._finish_epoch({})
@@ -115,11 +113,11 @@ class Generation:
         k, least = self.settings.best_by, self.settings.gate
         if not (self.val_positives and self.settings.epochs and least) or self.progress.epoch:
             return
-        lucky = evaluate.chance([k], self.val_positives, self.val_database)[k]
+        lucky = random_recall([k], self.val_positives, self.val_database)[k]
         recall = self.progress.history[0][f"val_recall@{k}"]
         needed = lucky + least * (1 - lucky)
         if recall < needed:
-            raise BadInput(
+            raise InputError(
                 f"train.gate: before training, val recall@{k} is {recall:.3f}, below {needed:.3f} (chance is "
                 f"{lucky:.3f}): weights or centroids were likely not loaded; check them, or lower train.gate from "
                 f"{least:g}"
@@ -158,9 +156,9 @@ class Generation:
     def _mine(self, queries, desc: str):
         """Mine the tuples of some queries with the network of the moment."""
         progress, photos = self.progress, {"query": self.query, "database": self.database}
-        device, bf16 = self.job.device, half(self.settings, self.job.device)
+        device, bf16 = self.job.device, uses_bfloat16(self.settings, self.job.device)
         try:
-            tuples = mine(
+            tuples = mine_tuples(
                 queries,
                 settings=self.settings,
                 describe=lambda role, some: self._describe(photos[role][some], f"{desc}: {role}", bf16),
@@ -172,8 +170,8 @@ class Generation:
                 device=device,
                 group=self.job.group,
             )
-        except BadInput as error:
-            raise BadInput(f"{desc}: {error}") from error
+        except InputError as error:
+            raise InputError(f"{desc}: {error}") from error
         with self.kept.undivided():
             progress.negatives.update({one.query: one.negatives for one in tuples})
             progress.tuples = [list(one) for one in tuples]
@@ -182,28 +180,31 @@ class Generation:
         """Train on the tuples of this refresh that are left, `tuples_per_step` at a time: their number of photos."""
         size, tuples = self.settings.tuples_per_step, [self._rows(*one) for one in self.progress.tuples]
         steps = [tuples[start : start + size] for start in range(0, len(tuples), size)][self.progress.step :]
-        passes = [packed(self.job.group.share(step), self.job.chunk) for step in steps]
-        wanted = [distinct(some) for parts in passes for some in parts]
-        loader = iter(batches(self.shown, wanted, workers=self.job.workers))
+        passes = [split_into_passes(self.job.group.share(step), self.job.chunk) for step in steps]
+        wanted = [unique_images(some) for parts in passes for some in parts]
+        loader = iter(load_batches(self.shown, wanted, workers=self.job.workers))
         for step, parts in zip(tqdm(steps, desc=desc, disable=None, unit="step"), passes, strict=True):
             self._step(desc, step, parts, loader)
             if self.kept.minutes > self.job.checkpoint_minutes:
                 self.kept.save()
         return sum(2 + len(one.negatives) + len(one.difficult) for step in steps for one in step)
 
-    def _rows(self, query, positive, negatives, difficult) -> Tuple:
+    def _rows(self, query, positive, negatives, difficult) -> TrainingTuple:
         """A tuple by the rows of the image table."""
         own = (self.database[some].tolist() for some in (negatives, difficult))
-        return Tuple(int(self.query[query]), int(self.database[positive]), *own)
+        return TrainingTuple(int(self.query[query]), int(self.database[positive]), *own)
 
     def _step(self, desc: str, step: list, parts: list, loader):
         """One update from the tuples of a step, this process' share of them in one or more passes."""
         self.optimiser.zero_grad()
         told = [torch.zeros(0, 3 + self.settings.negatives)]
         for some in parts:
-            photos = distinct(some)
+            photos = unique_images(some)
             place = {row: number for number, row in enumerate(photos)}
-            own = [Tuple(place[q], place[p], [place[n] for n in ns], [place[d] for d in ds]) for q, p, ns, ds in some]
+            own = [
+                TrainingTuple(place[q], place[p], [place[n] for n in ns], [place[d] for d in ds])
+                for q, p, ns, ds in some
+            ]
             cost = self.objective(self._trunk(next(loader), photos), own)
             (cost.loss * (len(some) / len(step))).backward()
             told.append(cost.told_TS.cpu())
@@ -221,15 +222,15 @@ class Generation:
             self.progress.told += told_TS.tolist()
             self.progress.step += 1
 
-    def _refuse(self, desc: str, one: Tuple, what: str):
+    def _refuse(self, desc: str, one: TrainingTuple, what: str):
         """End on a number that is none.
 
         Raises:
-            BadInput: with the step, the tuple's photos, and the last good network.
+            InputError: with the step, the tuple's photos, and the last good network.
         """
         photos = ", ".join(self.table.path[[one.query, one.positive, *one.negatives, *one.difficult]])
         best = self.progress.best["epoch"]
-        raise BadInput(
+        raise InputError(
             f"{desc}, step {self.progress.step + 1}: {what}; lower train.learning_rate, which trains from the start "
             f"(the best network so far is that of epoch {best}, train.epochs: {best} would end there); "
             f"the query, its positive and the others: {photos}"
@@ -241,14 +242,19 @@ class Generation:
         if self.settings.jitter:
             moment = (JITTERED, *self.seeds, progress.epoch, progress.refresh, progress.step)
             seeds = [(*moment, row) for row in photos]
-            batch_BCHW = jittered(batch_BCHW, self.settings.jitter, seeds, job.device)
-        with torch.no_grad(), torch.autocast(job.device.type, torch.bfloat16, enabled=half(self.settings, job.device)):
-            parts = [activations(backbone, part, self.model.image, job.device) for part in batch_BCHW.split(job.batch)]
+            batch_BCHW = jitter_colours(batch_BCHW, self.settings.jitter, seeds, job.device)
+        with (
+            torch.no_grad(),
+            torch.autocast(job.device.type, torch.bfloat16, enabled=uses_bfloat16(self.settings, job.device)),
+        ):
+            parts = [
+                frozen_features(backbone, part, self.model.image, job.device) for part in batch_BCHW.split(job.batch)
+            ]
         return (torch.cat(parts) if len(parts) > 1 else parts[0]).float()
 
     def _describe(self, some, desc: str, bf16: bool = False):
         job = self.job
-        part = describe(
+        part = extract_descriptors(
             self.model, self.inputs, job.group.share(some), device=job.device, batch=job.batch, workers=job.workers,
             desc=desc, bf16=bf16,
         )  # fmt: skip
@@ -280,31 +286,10 @@ class Generation:
         if not self.val_positives:
             return {}
         try:
-            query_QD = self._describe(rows(self.table, "val", "query"), "val: queries")
-            database_DD = self._describe(rows(self.table, "val", "database"), "val: database")
-        except BadInput as error:
-            raise BadInput(f"after epoch {epoch}, {error}") from error
+            query_QD = self._describe(row_numbers(self.table, "val", "query"), "val: queries")
+            database_DD = self._describe(row_numbers(self.table, "val", "database"), "val: database")
+        except InputError as error:
+            raise InputError(f"after epoch {epoch}, {error}") from error
         ks = sorted({*KS, self.settings.best_by})
         ranking, _ = nearest(query_QD, database_DD, max(ks))
-        return evaluate.recall_at([k for k in ks if k <= ranking.shape[1]], ranking, self.val_positives)
-
-
-COLUMNS = ("epoch", "learning_rate", "loss", "loss_hard", "loss_soft", "violating")
-COLUMNS += tuple(f"{name}_p{q}" for name in ("positive", "negative") for q in QUANTILES)
-
-
-@contextmanager
-def board(folder: Path, rank: int, step: int):
-    """TensorBoard's writer, in the first process; the others tell nobody."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    if rank:
-        yield Silent()
-    else:
-        with SummaryWriter(folder / "tensorboard", purge_step=step) as writer:
-            yield writer
-
-
-class Silent:
-    def add_scalar(self, *_):
-        pass
+        return recall_at([k for k in ks if k <= ranking.shape[1]], ranking, self.val_positives)

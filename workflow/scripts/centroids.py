@@ -1,21 +1,22 @@
-from vprlib.config import Aggregator, Backbone, Centroids, Image
-from vprlib.data.dataset import read_table
-from vprlib.jobs.job import device, job
-from vprlib.training.centroids import centroids
+from vprlib.compute.device import compute_device
+from vprlib.config import AggregatorConfig, BackboneConfig, CentroidsConfig, ImageConfig
+from vprlib.data.image_table import read_image_table
+from vprlib.jobs.job import snakemake_job
+from vprlib.training.centroids import compute_centroids
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
+    with snakemake_job(snakemake) as config:
         made_from = snakemake.params.made_from
-        chosen, workers = device(config)
-        centroids(
+        chosen, workers = compute_device(config)
+        compute_centroids(
             snakemake.output[0],
-            table=read_table(snakemake.input.images),
+            table=read_image_table(snakemake.input.images),
             weights=snakemake.input.weights,
             trunk=snakemake.input.get("trunk"),
-            image=Image(**made_from["image"]),
-            backbone=Backbone(**made_from["backbone"]),
-            clusters=Aggregator(**made_from["aggregator"]).clusters,
-            settings=Centroids(**made_from["centroids"]),
+            image=ImageConfig(**made_from["image"]),
+            backbone=BackboneConfig(**made_from["backbone"]),
+            clusters=AggregatorConfig(**made_from["aggregator"]).clusters,
+            settings=CentroidsConfig(**made_from["centroids"]),
             seed=int(snakemake.wildcards.seed),
             device=chosen,
             batch=config.execution.batch,

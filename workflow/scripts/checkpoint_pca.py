@@ -1,10 +1,10 @@
-from vprlib.config import Checkpoint
-from vprlib.jobs.job import job
-from vprlib.models.published_formats import have, import_whitening
+from vprlib.config import CheckpointConfig
+from vprlib.jobs.job import snakemake_job
+from vprlib.models.published_formats import download_if_needed, import_whitening
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
-        named = Checkpoint(**snakemake.params.published)
-        file = have(named, offline=config.offline)
+    with snakemake_job(snakemake) as config:
+        named = CheckpointConfig(**snakemake.params.published)
+        file = download_if_needed(named, offline=config.offline)
         made = {"checkpoint": snakemake.input.checkpoint, "file": file}
         import_whitening(snakemake.output[0], **made, format=named.format, pca=named.pca)

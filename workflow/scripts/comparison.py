@@ -1,18 +1,18 @@
-from vprlib.evaluation import paper_tables as tables
-from vprlib.evaluation.comparison import beside
-from vprlib.evaluation.recall_table import read
-from vprlib.figures.recall_curves import comparison
-from vprlib.io import files
-from vprlib.jobs.job import job
+from vprlib.evaluation.paper_tables import flat_table, to_latex, to_markdown, wide_table
+from vprlib.evaluation.published_recalls import compare_with_published
+from vprlib.evaluation.recall_table import read_results
+from vprlib.figures.run_comparison import plot_comparison
+from vprlib.io.files import write_bytes, write_csv
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        out, recalls = snakemake.output, [read(path) for path in snakemake.input]
-        table = beside(recalls)
-        files.write_csv(out.table, table)
-        comparison(out.picture, recalls, table)
-        wide = tables.wide(table)
-        files.write_csv(out.wide, tables.flat(wide))
-        files.write_bytes(out.markdown, tables.markdown(wide).encode())
-        files.write_bytes(out.latex, tables.latex(wide).encode())
-        files.write_bytes(out.intervals, tables.latex(wide, intervals=True).encode())
+    with snakemake_job(snakemake):
+        out, recalls = snakemake.output, [read_results(path) for path in snakemake.input]
+        table = compare_with_published(recalls)
+        write_csv(out.table, table)
+        plot_comparison(out.picture, recalls, table)
+        wide = wide_table(table)
+        write_csv(out.wide, flat_table(wide))
+        write_bytes(out.markdown, to_markdown(wide).encode())
+        write_bytes(out.latex, to_latex(wide).encode())
+        write_bytes(out.intervals, to_latex(wide, intervals=True).encode())

@@ -1,16 +1,17 @@
-from vprlib.data.catalogue import find
-from vprlib.data.dataset import read_table
-from vprlib.figures.photo_sheets import coco, contact
-from vprlib.jobs.job import job
+from vprlib.data.catalogue import get_dataset
+from vprlib.data.coco import read_coco_boxes
+from vprlib.data.image_table import read_image_table
+from vprlib.figures.contact_sheet import plot_contact_sheet
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
+    with snakemake_job(snakemake) as config:
         name = snakemake.wildcards.dataset
-        annotations = find(name, config).root / "annotations.json"
-        contact(
+        annotations = get_dataset(name, config).root / "annotations.json"
+        plot_contact_sheet(
             snakemake.output[0],
-            read_table(snakemake.input.images),
+            read_image_table(snakemake.input.images),
             title=name,
             unit=snakemake.params.judged[0]["unit"],
-            boxes=coco(annotations) if annotations.exists() else None,
+            boxes=read_coco_boxes(annotations) if annotations.exists() else None,
         )

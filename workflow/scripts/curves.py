@@ -1,12 +1,12 @@
-from vprlib.evaluation.recall_table import read
-from vprlib.figures.breakdowns import conditions, generations, seeds
-from vprlib.figures.recall_curves import curves
-from vprlib.jobs.job import job
+from vprlib.evaluation.recall_table import read_results
+from vprlib.figures.breakdowns import plot_conditions, plot_generations, plot_seeds
+from vprlib.figures.recall_curves import plot_recalls
+from vprlib.jobs.job import snakemake_job
 
-FIGURES = {"recalls": curves, "generations": generations, "seeds": seeds, "conditions": conditions}
+FIGURES = {"recalls": plot_recalls, "generations": plot_generations, "seeds": plot_seeds, "conditions": plot_conditions}
 
 if __name__ == "__main__":
-    with job(snakemake):
-        table = read(snakemake.input[0])
+    with snakemake_job(snakemake):
+        table = read_results(snakemake.input[0])
         for name, paths in snakemake.output.items():
             FIGURES[name](paths, table)

@@ -1,12 +1,12 @@
-from vprlib.data.catalogue import find
-from vprlib.io.download.download import download
-from vprlib.io.files import BadInput
-from vprlib.jobs.job import job
+from vprlib.data.catalogue import get_dataset
+from vprlib.exceptions import InputError
+from vprlib.io.download.download import download_dataset
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
+    with snakemake_job(snakemake) as config:
         name = snakemake.wildcards.dataset
-        dataset = find(name, config)
+        dataset = get_dataset(name, config)
         if name in config.roots and not dataset.root.is_dir():
-            raise BadInput(f"config: roots.{name}: {dataset.root} is no folder; make it, and it is downloaded there")
-        download(snakemake.output[0], remotes=dataset.remotes, root=dataset.root, offline=config.offline)
+            raise InputError(f"config: roots.{name}: {dataset.root} is no folder; make it, and it is downloaded there")
+        download_dataset(snakemake.output[0], remotes=dataset.remotes, root=dataset.root, offline=config.offline)

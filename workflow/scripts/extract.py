@@ -1,14 +1,15 @@
-from vprlib.data.dataset import read_table
-from vprlib.jobs.job import device, job
-from vprlib.retrieval.extract import extract
+from vprlib.compute.device import compute_device
+from vprlib.data.image_table import read_image_table
+from vprlib.jobs.job import snakemake_job
+from vprlib.retrieval.extract import extract_shard
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
+    with snakemake_job(snakemake) as config:
         shard, shards = map(int, snakemake.wildcards.scatteritem.split("-of-"))
-        chosen, workers = device(config)
-        extract(
+        chosen, workers = compute_device(config)
+        extract_shard(
             snakemake.output[0],
-            table=read_table(snakemake.input.images),
+            table=read_image_table(snakemake.input.images),
             checkpoint=snakemake.input.checkpoint,
             whitening=snakemake.input.get("whitening") or None,
             kinds=snakemake.params.descriptors,

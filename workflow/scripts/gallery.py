@@ -1,14 +1,14 @@
-from vprlib.data.dataset import Protocol
-from vprlib.evaluation.recall import searched
-from vprlib.figures.error_map import errors
-from vprlib.figures.photo_sheets import gallery
-from vprlib.jobs.job import job
+from vprlib.data.protocol import Protocol
+from vprlib.evaluation.predictions import load_predictions
+from vprlib.figures.error_map import plot_errors
+from vprlib.figures.photo_sheets import plot_gallery
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with snakemake_job(snakemake):
         protocol = Protocol(**snakemake.params.judged[0])
-        found = searched(images=snakemake.input.images, ranking=snakemake.input.ranking, protocol=protocol)
+        found = load_predictions(images=snakemake.input.images, ranking=snakemake.input.ranking, protocol=protocol)
         named = "{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards)
         title = f"{named}, {found.kind} {found.dims[found.kind]}-D"
-        gallery(snakemake.output.gallery, found, title=title, protocol=protocol)
-        errors(snakemake.output.errors, found, title=title, protocol=protocol)
+        plot_gallery(snakemake.output.gallery, found, title=title, protocol=protocol)
+        plot_errors(snakemake.output.errors, found, title=title, protocol=protocol)

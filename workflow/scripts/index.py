@@ -1,7 +1,7 @@
-from vprlib.data.catalogue import find
-from vprlib.io import files
-from vprlib.jobs.job import job
+from vprlib.data.catalogue import get_dataset
+from vprlib.io.files import write_csv
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
-        files.write_csv(snakemake.output[0], find(snakemake.wildcards.dataset, config).table())
+    with snakemake_job(snakemake) as config:
+        write_csv(snakemake.output[0], get_dataset(snakemake.wildcards.dataset, config).table())

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from vprlib.jobs.job import job
-from vprlib.retrieval.merge_shards import merge
+from vprlib.jobs.job import snakemake_job
+from vprlib.retrieval.merge_shards import merge_shards
 
 if __name__ == "__main__":
-    with job(snakemake):
-        merge(Path(snakemake.output.database).parent, list(snakemake.input))
+    with snakemake_job(snakemake):
+        merge_shards(Path(snakemake.output.database).parent, list(snakemake.input))

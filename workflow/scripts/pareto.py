@@ -1,6 +1,7 @@
-from vprlib.jobs.job import job
-from vprlib.retrieval.descriptor_sizes import pareto, read
+from vprlib.evaluation.recall_table import read_sizes_table
+from vprlib.figures.pareto import plot_pareto
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        pareto(snakemake.output, read(snakemake.input[0]))
+    with snakemake_job(snakemake):
+        plot_pareto(snakemake.output, read_sizes_table(snakemake.input[0]))

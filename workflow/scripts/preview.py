@@ -1,8 +1,8 @@
-from vprlib.jobs.job import job
-from vprlib.report import artifacts as campaign
-from vprlib.report.page import build
+from vprlib.jobs.job import snakemake_job
+from vprlib.report.artifacts import artifacts_of_job
+from vprlib.report.page import build_page
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
-        asked = campaign.of_job(snakemake, config)
-        build("results/preview.html", asked, complete=False, **snakemake.params.report)
+    with snakemake_job(snakemake) as config:
+        asked = artifacts_of_job(snakemake, config)
+        build_page("results/preview.html", asked, complete=False, **snakemake.params.report)

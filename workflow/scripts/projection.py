@@ -1,12 +1,13 @@
-from vprlib.data.dataset import Protocol, read_table
-from vprlib.figures.projection import project
-from vprlib.jobs.job import job
+from vprlib.data.image_table import read_image_table
+from vprlib.data.protocol import Protocol
+from vprlib.figures.projection import plot_projection
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        project(
+    with snakemake_job(snakemake):
+        plot_projection(
             snakemake.output,
-            table=read_table(snakemake.input.images),
+            table=read_image_table(snakemake.input.images),
             database=snakemake.input.database,
             queries=snakemake.input.queries,
             protocol=Protocol(**snakemake.params.judged[0]),

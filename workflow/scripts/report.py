@@ -1,7 +1,7 @@
-from vprlib.jobs.job import job
-from vprlib.report import artifacts as campaign
-from vprlib.report.page import build
+from vprlib.jobs.job import snakemake_job
+from vprlib.report.artifacts import artifacts_of_job
+from vprlib.report.page import build_page
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
-        build(snakemake.output[0], campaign.of_job(snakemake, config), **snakemake.params.report)
+    with snakemake_job(snakemake) as config:
+        build_page(snakemake.output[0], artifacts_of_job(snakemake, config), **snakemake.params.report)

@@ -1,9 +1,9 @@
 import pandas as pd
 
-from vprlib.io import files
-from vprlib.jobs.job import job
-from vprlib.retrieval.descriptor_sizes import read
+from vprlib.evaluation.recall_table import read_sizes_table
+from vprlib.io.files import write_csv
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        files.write_csv(snakemake.output[0], pd.concat([read(path) for path in snakemake.input]))
+    with snakemake_job(snakemake):
+        write_csv(snakemake.output[0], pd.concat([read_sizes_table(path) for path in snakemake.input]))

@@ -1,9 +1,10 @@
-from vprlib.evaluation.recall_table import read
-from vprlib.figures import recall_curves as plots
-from vprlib.jobs.job import job
+from vprlib.evaluation.recall_table import read_results
+from vprlib.figures.precision_recall import plot_precision
+from vprlib.figures.recall_curves import plot_thresholds
+from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        tables = {name: read(path) for name, path in snakemake.input.items()}
-        plots.thresholds(snakemake.output.thresholds, tables["thresholds"], tables["summary"])
-        plots.precision(snakemake.output.precision, tables["precision"], tables["summary"])
+    with snakemake_job(snakemake):
+        tables = {name: read_results(path) for name, path in snakemake.input.items()}
+        plot_thresholds(snakemake.output.thresholds, tables["thresholds"], tables["summary"])
+        plot_precision(snakemake.output.precision, tables["precision"], tables["summary"])

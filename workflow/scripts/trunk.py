@@ -1,18 +1,19 @@
-from vprlib.config import Backbone, Image
-from vprlib.data.dataset import read_table
-from vprlib.jobs.job import device, job
-from vprlib.models.feature_cache import cache
+from vprlib.compute.device import compute_device
+from vprlib.config import BackboneConfig, ImageConfig
+from vprlib.data.image_table import read_image_table
+from vprlib.jobs.job import snakemake_job
+from vprlib.models.feature_cache import cache_frozen_features
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
+    with snakemake_job(snakemake) as config:
         made_from = snakemake.params.made_from
-        chosen, workers = device(config)
-        cache(
+        chosen, workers = compute_device(config)
+        cache_frozen_features(
             snakemake.output[0],
-            table=read_table(snakemake.input.images),
+            table=read_image_table(snakemake.input.images),
             weights=snakemake.input.weights,
-            image=Image(**made_from["image"]),
-            backbone=Backbone(**made_from["backbone"]),
+            image=ImageConfig(**made_from["image"]),
+            backbone=BackboneConfig(**made_from["backbone"]),
             device=chosen,
             batch=config.execution.batch,
             workers=workers,

@@ -1,7 +1,9 @@
-from vprlib.config import Backbone
-from vprlib.jobs.job import job
-from vprlib.models.weights import fetch
+from vprlib.config import BackboneConfig
+from vprlib.jobs.job import snakemake_job
+from vprlib.models.weights import fetch_weights
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
-        fetch(snakemake.output[0], Backbone(**snakemake.params.made_from["backbone"]), offline=config.offline)
+    with snakemake_job(snakemake) as config:
+        fetch_weights(
+            snakemake.output[0], BackboneConfig(**snakemake.params.made_from["backbone"]), offline=config.offline
+        )

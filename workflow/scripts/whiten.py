@@ -1,17 +1,18 @@
-from vprlib.config import Whiten
-from vprlib.data.dataset import read_table
-from vprlib.jobs.job import device, job
-from vprlib.retrieval.extract import whiten
+from vprlib.compute.device import compute_device
+from vprlib.config import WhitenConfig
+from vprlib.data.image_table import read_image_table
+from vprlib.jobs.job import snakemake_job
+from vprlib.retrieval.whiten import fit_whitening
 
 if __name__ == "__main__":
-    with job(snakemake) as config:
-        chosen, workers = device(config)
-        whiten(
+    with snakemake_job(snakemake) as config:
+        chosen, workers = compute_device(config)
+        fit_whitening(
             snakemake.output[0],
-            table=read_table(snakemake.input.images),
+            table=read_image_table(snakemake.input.images),
             checkpoint=snakemake.input.checkpoint,
             trunk=snakemake.input.get("trunk"),
-            settings=Whiten(**snakemake.params.whiten["whiten"]),
+            settings=WhitenConfig(**snakemake.params.whiten["whiten"]),
             seed=int(snakemake.wildcards.seed),
             device=chosen,
             batch=config.execution.batch,

@@ -26,7 +26,7 @@ def near_pairs(hash_N, hamming: int):
         yield earlier[once], later[once], bits[once].astype(np.int64)
 
 
-def near_duplicates(table, digests, hash_N, *, hamming: int, radius: float) -> dict:
+def count_near_duplicates(table, digests, hash_N, *, hamming: int, radius: float) -> dict:
     """Count photos that look the same though they should not, in pairs.
 
     Views of one place look alike by right, so within a split a pair counts only if its positions are farther apart

@@ -12,19 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
-from vprlib.io.files import BadInput, write_bytes
+from vprlib.data.photos import upright
+from vprlib.exceptions import InputError
+from vprlib.io.files import write_bytes
 
 log = logging.getLogger(__name__)
+
 
 FORMAT = b"1"  # of the kept lines and of what they say; lines of another one are ignored
 CHUNK = 16  # photos between two writes, so a kill loses at most so many a thread
 
 
-class Seen(NamedTuple):
+class PhotoRecord(NamedTuple):
     """A photo that decodes; it is this one as long as the file's size and time are these."""
 
     size: int  # bytes
@@ -35,7 +37,7 @@ class Seen(NamedTuple):
     phash: int  # 64 bits
 
 
-def look_at(paths, *, kept, threads: int, desc: str) -> list:
+def scan_photos(paths, *, kept, threads: int, desc: str) -> list:
     """Look at photos: for each, in order, what was seen; or what is wrong with it, as a string.
 
     Args:
@@ -45,16 +47,16 @@ def look_at(paths, *, kept, threads: int, desc: str) -> list:
         threads: that read and decode; Pillow and SHA-256 let other threads run meanwhile.
         desc: of the progress bar, drawn on a terminal only.
     """
-    paths, known = list(paths), recall(kept)
+    paths, known = list(paths), read_scan_cache(kept)
     known = {path: known[path] for path in paths if path in known}
-    write_bytes(kept, b"".join(line(path, seen) for path, seen in known.items()))
+    write_bytes(kept, b"".join(cache_line(path, seen) for path, seen in known.items()))
     again = 0
     with Path(kept).open("ab", buffering=0) as file, tqdm(total=len(paths), desc=desc, disable=None) as bar:
 
         def some(chunk):
-            found = [look(path, known.get(path)) for path in chunk]
+            found = [scan_photo(path, known.get(path)) for path in chunk]
             new = [(path, one) for path, one in zip(chunk, found, strict=True) if one is not known.get(path)]
-            file.write(b"".join(line(path, one) for path, one in new if isinstance(one, Seen)))
+            file.write(b"".join(cache_line(path, one) for path, one in new if isinstance(one, PhotoRecord)))
             bar.update(len(chunk))
             return found, len(chunk) - len(new)
 
@@ -68,7 +70,7 @@ def look_at(paths, *, kept, threads: int, desc: str) -> list:
     return result
 
 
-def look(path, known: Seen | None = None):
+def scan_photo(path, known: PhotoRecord | None = None):
     """Read and decode a photo: its Seen, `known` itself if that is still true; or what is wrong, as a string.
 
     A JPEG is decoded grey and at the smallest of libjpeg's scales: all of its data is read, and it fails where the
@@ -85,7 +87,7 @@ def look(path, known: Seen | None = None):
             photo.draft("L", (64, 64))
             photo.load()
             digest = hashlib.sha256(content).hexdigest()
-            return Seen(stat.st_size, stat.st_mtime_ns, digest, width, height, perceptual_hash(photo))
+            return PhotoRecord(stat.st_size, stat.st_mtime_ns, digest, width, height, perceptual_hash(photo))
     except FileNotFoundError:
         return "no such file"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -103,30 +105,24 @@ def perceptual_hash(photo) -> int:
     return int(str(imagehash.phash(upright(photo))), 16)
 
 
-def upright(photo):
-    """A photo as people see it: turned as its EXIF says, and 16-bit grey in 8 bits, which Pillow's `convert` clips."""
-    turned = ImageOps.exif_transpose(photo)
-    return Image.fromarray((np.asarray(turned) // 257).astype(np.uint8)) if turned.mode.startswith("I") else turned
-
-
-def line(path: str, seen: Seen) -> bytes:
+def cache_line(path: str, seen: PhotoRecord) -> bytes:
     """A line of the kept file, with a checksum of its own."""
     body = json.dumps([path, *seen]).encode()
     return b"%08x %s\n" % (zlib.crc32(FORMAT + body), body)
 
 
-def recall(kept) -> dict:
+def read_scan_cache(kept) -> dict:
     """What a kept file says, {path: Seen}; of several lines on a photo the last. Damaged lines say nothing."""
     try:
         lines = Path(kept).read_bytes().splitlines()
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BadInput(f"{kept}: cannot be read ({error.strerror}); remove it") from error
+        raise InputError(f"{kept}: cannot be read ({error.strerror}); remove it") from error
     known = {}
     for one in lines:
         check, _, body = one.partition(b" ")
         if check == b"%08x" % zlib.crc32(FORMAT + body):
             path, *seen = json.loads(body)
-            known[path] = Seen(*seen)
+            known[path] = PhotoRecord(*seen)
     return known

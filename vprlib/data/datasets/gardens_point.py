@@ -6,12 +6,13 @@ The usual test: the database is `day_right`, the queries are `night_right`; a hi
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
-from vprlib.data.layouts import traverse
-from vprlib.io.download.download import Remote
+from vprlib.data.dataset import Dataset
+from vprlib.data.layouts.traverse import read_traverse
+from vprlib.data.protocol import Protocol
+from vprlib.io.download.download import RemoteFile
 
 GARDENS_POINT = Dataset(
-    index=partial(traverse.index, database=("day_right",), query=("night_right",), condition="traverse"),
+    index=partial(read_traverse, database=("day_right",), query=("night_right",), condition="traverse"),
     files=("day_right", "night_right"),
     root=Path("data/gardens_point"),
     protocols=(Protocol("day_right <- night_right, +-2 frames", radius=2, unit="frames"),),
@@ -21,7 +22,7 @@ GARDENS_POINT = Dataset(
     ),
     counts={("test", "database"): 200, ("test", "query"): 200},
     remotes=(
-        Remote(
+        RemoteFile(
             "GardensPoint_Walking.zip",
             ("https://www.tu-chemnitz.de/etit/proaut/datasets/GardensPoint_Walking.zip",),
             unpack="",

@@ -14,9 +14,10 @@ Two sets of queries of cph and sf are in use, and their recalls differ by 4 poin
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
+from vprlib.data.dataset import Dataset
 from vprlib.data.geometry import within
-from vprlib.io.files import BadInput
+from vprlib.data.protocol import Protocol
+from vprlib.exceptions import InputError
 
 TRAIN = (
     "trondheim", "london", "boston", "melbourne", "amsterdam", "helsinki", "tokyo", "toronto", "saopaulo", "moscow",
@@ -33,7 +34,7 @@ CSVS = {
 ROLES = ("database", "query")
 
 
-def index(root: Path, *, cities: dict):
+def read_msls(root: Path, *, cities: dict):
     """Read the cities' tables.
 
     Args:
@@ -41,7 +42,7 @@ def index(root: Path, *, cities: dict):
         cities: city -> its split.
 
     Raises:
-        BadInput: a table cannot be read, lacks a column or lists other images than its neighbours.
+        InputError: a table cannot be read, lacks a column or lists other images than its neighbours.
     """
     import pandas as pd
 
@@ -73,7 +74,7 @@ def _role(root: Path, folder: Path, role: str):
         tables.append(_read(subtask, ("all",)))
     for name, other in zip(CSVS, tables[1:], strict=False):
         if not tables[0].index.sort_values().equals(other.index.sort_values()):
-            raise BadInput(f"{root / folder}: {name} and its neighbours list different images")
+            raise InputError(f"{root / folder}: {name} and its neighbours list different images")
     joined = tables[0].join(tables[1:])
     flags = {column: joined[column].astype(str) == "True" for column in ("pano", "night", "all") if column in joined}
     table = pd.DataFrame(
@@ -102,15 +103,15 @@ def _read(path: Path, columns: tuple):
     try:
         table = pd.read_csv(path, usecols=["key", *columns], dtype={"key": str}, index_col="key")
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise BadInput(f"{path}: cannot be read as a table with key, {', '.join(columns)} ({error})") from error
+        raise InputError(f"{path}: cannot be read as a table with key, {', '.join(columns)} ({error})") from error
     if table.index.hasnans or table.index.has_duplicates:
-        raise BadInput(f"{path}: an image's key is missing or listed twice")
+        raise InputError(f"{path}: an image's key is missing or listed twice")
     return table
 
 
-def msls(name: str, cities: dict, protocols: tuple, **declaration) -> Dataset:
+def msls_dataset(name: str, cities: dict, protocols: tuple, **declaration) -> Dataset:
     return Dataset(
-        index=partial(index, cities=cities),
+        index=partial(read_msls, cities=cities),
         files=tuple(f"train_val/{city}/{role}/{csv}" for city in cities for role in ROLES for csv in CSVS),
         root=Path("data/msls"),
         protocols=protocols,
@@ -131,10 +132,10 @@ MIXED, PER_CITY = (
     Protocol("25 m, 11k, mixed", radius=RADIUS),
     Protocol("25 m, 11k, per city", radius=RADIUS, within="city"),
 )
-MSLS = msls(
+MSLS = msls_dataset(
     "msls", dict.fromkeys(TRAIN, "train") | dict.fromkeys(VAL, "val"), (MIXED,), counts={("val", "database"): 18_871}
 )
-MSLS_VAL = msls(
+MSLS_VAL = msls_dataset(
     "msls_val",
     dict.fromkeys(VAL, "test"),
     (

@@ -10,9 +10,10 @@ The database is summer and the queries are winter, as there; VPR-Bench, BoQ and 
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
-from vprlib.data.layouts import traverse
-from vprlib.io.download.download import Remote
+from vprlib.data.dataset import Dataset
+from vprlib.data.layouts.traverse import read_traverse
+from vprlib.data.protocol import Protocol
+from vprlib.io.download.download import RemoteFile
 
 LIST = "cleanImageNames.txt"
 SEASONS = {"spring": ("spring",), "summer": ("summer",), "fall": ("fall", "autumn"), "winter": ("winter",)}
@@ -20,13 +21,13 @@ HOSTS = ("universityofadelaide", "adelaideuniversity")
 SHARED = "app.box.com/index.php?rm=box_download_shared_file&shared_name=zkfk1akpbo5318fzqmtvlpp7030ex4up&file_id="
 
 
-def box(name: str, number: str, **unpack) -> Remote:
-    return Remote(name, tuple(f"https://{host}.{SHARED}f_{number}" for host in HOSTS), public=True, **unpack)
+def seasons_archive(name: str, number: str, **unpack) -> RemoteFile:
+    return RemoteFile(name, tuple(f"https://{host}.{SHARED}f_{number}" for host in HOSTS), public=True, **unpack)
 
 
-def nordland(database: str, query: str, **declaration) -> Dataset:
+def nordland_dataset(database: str, query: str, **declaration) -> Dataset:
     """The dataset of two seasons; its protocols are tolerances."""
-    index = partial(traverse.index, database=SEASONS[database], query=SEASONS[query], condition="season", listed=LIST)
+    index = partial(read_traverse, database=SEASONS[database], query=SEASONS[query], condition="season", listed=LIST)
     return Dataset(
         index=index,
         files=(".",),
@@ -43,13 +44,13 @@ def nordland(database: str, query: str, **declaration) -> Dataset:
     )
 
 
-NORDLAND = nordland(
+NORDLAND = nordland_dataset(
     "summer",
     "winter",
     remotes=(
-        box("summer.tar.gz", "1424421870101", unpack="", unpacked=10**11),
-        box("winter.tar.gz", "1521702837314", unpack="winter", unpacked=10**11),
-        box(LIST, "1424408901067"),
+        seasons_archive("summer.tar.gz", "1424421870101", unpack="", unpacked=10**11),
+        seasons_archive("winter.tar.gz", "1521702837314", unpack="winter", unpacked=10**11),
+        seasons_archive(LIST, "1424408901067"),
     ),
     access=(
         f"Put Patch-NetVLAD's frames into data/nordland/summer and data/nordland/winter, and {LIST} beside them "

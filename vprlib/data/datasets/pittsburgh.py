@@ -7,19 +7,22 @@ queries under `queries_real`, the splits under `datasets`.
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
-from vprlib.data.layouts import dbstruct
+from vprlib.data.dataset import Dataset
+from vprlib.data.layouts.dbstruct import read_dbstruct
+from vprlib.data.protocol import Protocol
 
 
-def panorama(names: list) -> list:
+def pittsburgh_panorama(names: list) -> list:
     """The number of the panorama that an image was cut from: `000/000829_pitch1_yaw1.jpg` -> `000829`."""
     return [name.rpartition("/")[2].partition("_")[0] for name in names]
 
 
-def pittsburgh(size: str, counts: dict) -> Dataset:
+def pittsburgh_dataset(size: str, counts: dict) -> Dataset:
     splits = {split: f"datasets/{size}_{split}.mat" for split in ("train", "val", "test")}
     return Dataset(
-        index=partial(dbstruct.index, splits=splits, folders={"database": "", "query": "queries_real"}, place=panorama),
+        index=partial(
+            read_dbstruct, splits=splits, folders={"database": "", "query": "queries_real"}, place=pittsburgh_panorama
+        ),
         files=tuple(splits.values()),
         root=Path("data/pittsburgh"),
         protocols=(Protocol("25 m", radius=25),),
@@ -37,7 +40,7 @@ def pittsburgh(size: str, counts: dict) -> Dataset:
     )
 
 
-PITTS30K = pittsburgh(
+PITTS30K = pittsburgh_dataset(
     "pitts30k",
     {
         ("train", "database"): 10_000,
@@ -48,7 +51,7 @@ PITTS30K = pittsburgh(
         ("test", "query"): 6_816,
     },
 )
-PITTS250K = pittsburgh(
+PITTS250K = pittsburgh_dataset(
     "pitts250k",
     {
         ("train", "database"): 91_464,

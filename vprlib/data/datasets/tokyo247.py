@@ -7,26 +7,27 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
-from vprlib.data.layouts import dbstruct
+from vprlib.data.dataset import Dataset
+from vprlib.data.layouts.dbstruct import read_dbstruct
+from vprlib.data.protocol import Protocol
 
 VIEWS = 12
 
 
-def panorama(names: list) -> list:
+def tokyo247_panorama(names: list) -> list:
     """The number of the panorama: VIEWS consecutive images are one."""
     return [str(number // VIEWS) for number in range(len(names))]
 
 
-def tokyo(mat: str, folders: dict, radius: float, queries: str = "", **declaration) -> Dataset:
-    index = partial(dbstruct.index, splits={"test": mat}, folders=folders, place=panorama)
+def tokyo247_dataset(mat: str, folders: dict, radius: float, queries: str = "", **declaration) -> Dataset:
+    index = partial(read_dbstruct, splits={"test": mat}, folders=folders, place=tokyo247_panorama)
     first_view = Protocol(f"{radius:g} m, first view of a place{queries}", radius=radius, views_per_place=VIEWS)
     shorter = replace(first_view, name=f"{first_view.name}, queries' shape kept", framing="shorter")
     all_views = Protocol(f"{radius:g} m, all views{queries}", radius=radius)
     return Dataset(index=index, files=(mat,), protocols=(first_view, shorter, all_views), **declaration)
 
 
-TOKYO247 = tokyo(
+TOKYO247 = tokyo247_dataset(
     "datasets/tokyo247.mat",
     {"database": "images", "query": "247query_subset_v2"},
     radius=25,

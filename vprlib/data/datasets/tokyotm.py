@@ -8,26 +8,27 @@ first protocol.
 
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
-from vprlib.data.layouts import dbstruct
+from vprlib.data.dataset import Dataset
+from vprlib.data.layouts.dbstruct import read_dbstruct
+from vprlib.data.protocol import Protocol
 
 SPLITS = {split: f"datasets/tokyoTM_{split}.mat" for split in ("train", "val")}
 
 
-def panorama(names: list) -> list:
+def tokyotm_panorama(names: list) -> list:
     """The folder of an image, of one panorama at one time: `a/b/201503/x.jpg` -> `a/b/201503`."""
     return [str(Path(name).parent) for name in names]
 
 
-def index(root: Path):
+def read_tokyotm(root: Path):
     folders = {"database": "images", "query": "images"}
-    table = dbstruct.index(root, splits=SPLITS, folders=folders, place=panorama)
+    table = read_dbstruct(root, splits=SPLITS, folders=folders, place=tokyotm_panorama)
     asked = set(table.path[table.role == "query"])
     return table[(table.role == "query") | ~table.path.isin(asked)].reset_index(drop=True)
 
 
 TOKYOTM = Dataset(
-    index=index,
+    index=read_tokyotm,
     files=tuple(SPLITS.values()),
     root=Path("data/tokyotm"),
     protocols=(Protocol("25 m, another time", radius=25, differs="time"), Protocol("25 m, any time", radius=25)),

@@ -3,8 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import Dataset, Protocol
-from vprlib.data.layouts import utm_names as atnames
+from vprlib.data.dataset import Dataset
+from vprlib.data.layouts.utm_names import read_utm_names
+from vprlib.data.protocol import Protocol
 
 DATABASE = ("database", "gallery")
 QUERIES = {"all": ("queries",)}
@@ -13,10 +14,12 @@ PUT = "put its folder `images` into data/{name}, or name another folder under `r
 SVOX_SETS = ("night", "overcast", "rain", "snow", "sun")
 
 
-def of_names(name: str, access: str, *, protocols=None, splits=("test",), folder="images", **declaration) -> Dataset:
+def utm_named_dataset(
+    name: str, access: str, *, protocols=None, splits=("test",), folder="images", **declaration
+) -> Dataset:
     layout = {key: declaration.pop(key) for key in ("queries", "condition") if key in declaration}
     return Dataset(
-        index=partial(atnames.index, database=DATABASE, splits=splits, **{"queries": QUERIES} | layout),
+        index=partial(read_utm_names, database=DATABASE, splits=splits, **{"queries": QUERIES} | layout),
         files=(folder,),
         root=Path("data", name),
         protocols=protocols or (Protocol("25 m", radius=25),),
@@ -25,7 +28,7 @@ def of_names(name: str, access: str, *, protocols=None, splits=("test",), folder
     )
 
 
-ST_LUCIA = of_names(
+ST_LUCIA = utm_named_dataset(
     "st_lucia",
     "Let VPR-datasets-downloader's download_st_lucia.py cut the first and the last of its ten videos into frames 5 m "
     f"apart ({DOWNLOADER})",
@@ -35,7 +38,7 @@ ST_LUCIA = of_names(
     citation="Milford, Wyeth: Mapping a Suburb with a Single Camera Using a Biologically Inspired SLAM System, "
     "IEEE Transactions on Robotics 2008",
 )
-EYNSHAM = of_names(
+EYNSHAM = utm_named_dataset(
     "eynsham",
     "Let VPR-datasets-downloader's download_eynsham.py format the archive of Zenodo record 1243106: two rounds of one "
     f"loop, five tiles a panorama ({DOWNLOADER})",
@@ -44,7 +47,7 @@ EYNSHAM = of_names(
     licence="see the Zenodo record",
     citation="Cummins, Newman: Highly scalable appearance-only SLAM - FAB-MAP 2.0, RSS 2009",
 )
-SVOX = of_names(
+SVOX = utm_named_dataset(
     "svox",
     f"Let VPR-datasets-downloader's download_svox.py fetch it from its authors' drive ({DOWNLOADER})",
     queries={"day": ("queries",)} | {name: (f"queries_{name}",) for name in SVOX_SETS},
@@ -56,7 +59,7 @@ SVOX = of_names(
     licence="its queries are Oxford RobotCar's (CC BY-NC-SA 4.0), its database is Google Street View's",
     citation="Berton, Paolicelli, Masone, Caputo: Adaptive-Attentive Geolocalization from Few Queries, WACV 2021",
 )
-SF_XL_SMALL = of_names(
+SF_XL_SMALL = utm_named_dataset(
     "sf_xl_small",
     "SF-XL is given on request: fill in the form that github.com/gmberton/CosPlace names, take its small version with "
     "the folders val and test (queries_v1)",

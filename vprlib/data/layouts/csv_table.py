@@ -9,13 +9,15 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from vprlib.data.dataset import COLUMNS, Dataset, Protocol
-from vprlib.io.files import BadInput
+from vprlib.data.dataset import Dataset
+from vprlib.data.image_table import COLUMNS
+from vprlib.data.protocol import Protocol
+from vprlib.exceptions import InputError
 
 
-def dataset(csv: Path, protocol: Protocol) -> Dataset:
+def csv_dataset(csv: Path, protocol: Protocol) -> Dataset:
     return Dataset(
-        index=partial(index, name=csv.name),
+        index=partial(read_csv_table, name=csv.name),
         files=(csv.name,),
         root=csv.parent,
         protocols=(protocol,),
@@ -23,20 +25,20 @@ def dataset(csv: Path, protocol: Protocol) -> Dataset:
     )
 
 
-def index(root: Path, name: str):
+def read_csv_table(root: Path, name: str):
     """Read the CSV.
 
     Raises:
-        BadInput: if it cannot be parsed, or has a column that looks like a misspelt one of those above.
+        InputError: if it cannot be parsed, or has a column that looks like a misspelt one of those above.
     """
     import pandas as pd
 
     try:
         table = pd.read_csv(root / name, dtype={"path": str, "split": str, "role": str, "place": str, "time": str})
     except (ValueError, pd.errors.ParserError) as error:
-        raise BadInput(f"{root / name}: cannot be read as CSV ({error})") from error
+        raise InputError(f"{root / name}: cannot be read as CSV ({error})") from error
     for column in table.columns:
         meant = get_close_matches(column.lower(), COLUMNS, n=1, cutoff=0.75)
         if column not in COLUMNS and meant:
-            raise BadInput(f"{root / name}: column {column!r}: is {meant[0]!r} meant? Rename it")
+            raise InputError(f"{root / name}: column {column!r}: is {meant[0]!r} meant? Rename it")
     return table

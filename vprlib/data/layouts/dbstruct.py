@@ -6,15 +6,15 @@ Tokyo Time Machine's time stamps, where there are any, become the column `time`.
 
 from pathlib import Path
 
-from vprlib.data.dataset import join
-from vprlib.io.files import BadInput
+from vprlib.data.dataset import join_path
+from vprlib.exceptions import InputError
 
 NAMES = {"database": ("dbImage", "dbImageFns"), "query": ("qImage", "qImageFns")}
 COORDINATES = {"database": "utmDb", "query": "utmQ"}
 TIMES = {"database": "dbTimeStamp", "query": "qTimeStamp"}
 
 
-def index(root: Path, *, splits: dict, folders: dict, place):
+def read_dbstruct(root: Path, *, splits: dict, folders: dict, place):
     """Read one `.mat` a split.
 
     Args:
@@ -27,11 +27,11 @@ def index(root: Path, *, splits: dict, folders: dict, place):
 
     parts = []
     for split, mat in splits.items():
-        struct = read(root / mat)
+        struct = read_mat_struct(root / mat)
         for role, folder in folders.items():
-            names = strings(_field(struct, NAMES[role], root / mat), NAMES[role][0], root / mat)
+            names = mat_strings(_field(struct, NAMES[role], root / mat), NAMES[role][0], root / mat)
             east, north = _matrix(struct, COORDINATES[role], 2, len(names), root / mat)
-            paths = [join(folder, name) for name in names]
+            paths = [join_path(folder, name) for name in names]
             part = pd.DataFrame({"path": paths, "split": split, "role": role, "east": east, "north": north})
             part["place"] = place(names) if role == "database" else None
             if TIMES[role] in struct:
@@ -40,11 +40,11 @@ def index(root: Path, *, splits: dict, folders: dict, place):
     return pd.concat(parts, ignore_index=True)
 
 
-def read(path: Path) -> dict:
+def read_mat_struct(path: Path) -> dict:
     """The struct's fields by name; text as strings or arrays of them, numbers as arrays.
 
     Raises:
-        BadInput: if the file is no MATLAB file of version 5 to 7.3 or holds no `dbStruct`.
+        InputError: if the file is no MATLAB file of version 5 to 7.3 or holds no `dbStruct`.
     """
     import h5py
     from scipy.io import loadmat
@@ -56,25 +56,25 @@ def read(path: Path) -> dict:
         else:
             content = loadmat(path, simplify_cells=True, appendmat=False, variable_names=["dbStruct"])
     except Exception as error:
-        raise BadInput(f"{path}: cannot be read as a MATLAB file ({error})") from error
+        raise InputError(f"{path}: cannot be read as a MATLAB file ({error})") from error
     if not isinstance(content.get("dbStruct"), dict):
-        raise BadInput(f"{path}: holds no dbStruct")
+        raise InputError(f"{path}: holds no dbStruct")
     return content["dbStruct"]
 
 
-def strings(value, name: str, path) -> list:
+def mat_strings(value, name: str, path) -> list:
     """The strings in a value, in order, without the blanks around them.
 
     Raises:
-        BadInput: if there is something else in it.
+        InputError: if there is something else in it.
     """
     import numpy as np
 
     if isinstance(value, str):
         return [value.strip()]
     if not isinstance(value, (list, np.ndarray)):
-        raise BadInput(f"{path}: {name} holds {value!r}, not the name of an image")
-    return [found for item in np.ravel(np.asarray(value, object)) for found in strings(item, name, path)]
+        raise InputError(f"{path}: {name} holds {value!r}, not the name of an image")
+    return [found for item in np.ravel(np.asarray(value, object)) for found in mat_strings(item, name, path)]
 
 
 def _hdf5(file, node):
@@ -99,14 +99,14 @@ def _field(struct: dict, names: tuple, path: Path):
     for name in names:
         if name in struct:
             return struct[name]
-    raise BadInput(f"{path}: the dbStruct has no field {names[0]!r}; it has {', '.join(struct)}")
+    raise InputError(f"{path}: the dbStruct has no field {names[0]!r}; it has {', '.join(struct)}")
 
 
 def _matrix(struct: dict, name: str, height: int, width: int, path: Path):
     """A field of numbers, (height, width); MATLAB readers drop axes of one.
 
     Raises:
-        BadInput: if it is missing, of another shape or no numbers.
+        InputError: if it is missing, of another shape or no numbers.
     """
     import numpy as np
 
@@ -114,5 +114,5 @@ def _matrix(struct: dict, name: str, height: int, width: int, path: Path):
     if matrix.ndim < 2 and matrix.size == height * width and 1 in (height, width):
         matrix = matrix.reshape(height, width)
     if matrix.shape != (height, width) or matrix.dtype.kind not in "iuf":
-        raise BadInput(f"{path}: {name} is {matrix.shape} {matrix.dtype}, not {height} x {width} numbers")
+        raise InputError(f"{path}: {name} is {matrix.shape} {matrix.dtype}, not {height} x {width} numbers")
     return matrix

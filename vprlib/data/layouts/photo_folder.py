@@ -13,11 +13,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vprlib.data.dataset import SPLITS, Dataset, Protocol, photos_under
-from vprlib.data.layouts import utm_names as atnames
-from vprlib.io.files import BadInput
+from vprlib.data.dataset import Dataset
+from vprlib.data.image_table import APART, SPLITS
+from vprlib.data.layouts.utm_names import check_one_zone, utm_name_rows
+from vprlib.data.photos import list_photos
+from vprlib.data.protocol import Protocol
+from vprlib.exceptions import InputError
 
-APART = 1e6  # metres from one place without coordinates to the next
 READERS = 8  # files opened at a time
 GPS, EXIF = 0x8825, 0x8769  # the directories of tags
 WAYS = (
@@ -27,9 +29,9 @@ WAYS = (
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, DIRECTION, ORIGINAL = 1, 2, 3, 4, 17, 36867
 
 
-def dataset(path: Path, protocol: Protocol) -> Dataset:
+def folder_dataset(path: Path, protocol: Protocol) -> Dataset:
     return Dataset(
-        index=index,
+        index=read_photo_folder,
         files=(".",),
         root=path,
         protocols=(protocol,),
@@ -38,20 +40,20 @@ def dataset(path: Path, protocol: Protocol) -> Dataset:
     )
 
 
-def index(root: Path):
+def read_photo_folder(root: Path):
     """Read the photos under a folder.
 
     Raises:
-        BadInput: it holds no photo, one cannot be read, or only some of them say where they were taken.
+        InputError: it holds no photo, one cannot be read, or only some of them say where they were taken.
     """
     import pandas as pd
 
-    names = photos_under(root)
+    names = list_photos(root)
     parts = [_sort(Path(name).parts[:-1]) for name in names]
-    rows = atnames.rows(os.path.basename(name) for name in names)  # noqa: PTH119
+    rows = utm_name_rows(os.path.basename(name) for name in names)  # noqa: PTH119
     if not any(rows):
         with ThreadPoolExecutor(READERS) as pool:
-            rows = list(pool.map(exif, [root / name for name in names]))
+            rows = list(pool.map(read_exif_position, [root / name for name in names]))
     if any(rows):
         table = _positioned(root, names, rows)
     elif all(place for _, _, place in parts):
@@ -59,16 +61,11 @@ def index(root: Path):
         table["east"], table["north"] = APART * pd.factorize(table.place, sort=True)[0], 0.0
     else:
         outside = [name for name, (_, _, place) in zip(names, parts, strict=True) if not place]
-        raise BadInput(
+        raise InputError(
             f"{root}: none of its {len(names)} photos has GPS in its EXIF or @east@north@ in its name, and "
             f"{len(outside)} of them, the first is {outside[0]}, are in no sub-folder that could be their place; {WAYS}"
         )
     return table.assign(path=names, split=[split for split, _, _ in parts], role=[role for _, role, _ in parts])
-
-
-def placeless(table, unit: str) -> bool:
-    """Whether positions, in a protocol's unit, are those of places without coordinates, as `index` makes them up."""
-    return unit == "m" and bool((table.north == 0).all() and (table.east % APART == 0).all())
 
 
 def _sort(folders: tuple) -> tuple:
@@ -88,27 +85,27 @@ def _sort(folders: tuple) -> tuple:
 def _positioned(root: Path, names: list, rows: list):
     import pandas as pd
 
-    from vprlib.data.geometry import utm
+    from vprlib.data.geometry import to_utm
 
     lacking = [name for name, row in zip(names, rows, strict=True) if row is None]
     if lacking:
         by_exif = any("latitude" in row for row in rows if row)
         kind = "GPS in their EXIF" if by_exif else "@east@north@ in their names"
-        raise BadInput(
+        raise InputError(
             f"{root}: {len(lacking)} of {len(names)} photos have no {kind}, as the others have, the first is "
             f"{lacking[0]}; {WAYS}"
         )
     table = pd.DataFrame(rows)
     if "latitude" in table:
         try:
-            table["east"], table["north"], _ = utm(table.latitude, table.longitude)
-        except BadInput as error:
-            raise BadInput(f"{root}: {error}") from error
+            table["east"], table["north"], _ = to_utm(table.latitude, table.longitude)
+        except InputError as error:
+            raise InputError(f"{root}: {error}") from error
         return table.drop(columns=["latitude", "longitude"])
-    return atnames.of_one_zone(table, root)
+    return check_one_zone(table, root)
 
 
-def exif(path: Path) -> dict | None:
+def read_exif_position(path: Path) -> dict | None:
     """Where, which way and when a photo was taken, by its EXIF; None without a position.
 
     Returns:
@@ -116,7 +113,7 @@ def exif(path: Path) -> dict | None:
         (true or magnetic, as written), time as YYYYMMDD_hhmmss.
 
     Raises:
-        BadInput: if it is no photo.
+        InputError: if it is no photo.
     """
     from PIL import Image
 
@@ -125,7 +122,7 @@ def exif(path: Path) -> dict | None:
             tags = photo.getexif()
             gps, original = tags.get_ifd(GPS), tags.get_ifd(EXIF).get(ORIGINAL)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: cannot be read as a photo ({error})") from error
+        raise InputError(f"{path}: cannot be read as a photo ({error})") from error
     try:
         latitude = _degrees(gps[LATITUDE], gps[LATITUDE_REF] in ("S", b"S"))
         longitude = _degrees(gps[LONGITUDE], gps[LONGITUDE_REF] in ("W", b"W"))

@@ -6,12 +6,12 @@ A photo's `east` is its frame, in frames, and its `north` 0, so that a radius of
 import re
 from pathlib import Path
 
-from vprlib.data.dataset import PHOTOS
-from vprlib.data.layouts import utm_names as atnames
-from vprlib.io.files import BadInput
+from vprlib.data.layouts.utm_names import parse_utm_name
+from vprlib.data.photos import PHOTO_SUFFIXES
+from vprlib.exceptions import InputError
 
 
-def index(root: Path, *, database: tuple, query: tuple, condition: str, listed: str | None = None):
+def read_traverse(root: Path, *, database: tuple, query: tuple, condition: str, listed: str | None = None):
     """Read two traverses, each a folder of numbered photos, or the tree that VPR-datasets-downloader makes of them.
 
     Args:
@@ -22,7 +22,7 @@ def index(root: Path, *, database: tuple, query: tuple, condition: str, listed: 
             a frame's number is its rank in the list. Without one, all count and the number is the one in the name.
 
     Raises:
-        BadInput: a folder is missing, a photo has no number or a listed frame has no photo.
+        InputError: a folder is missing, a photo has no number or a listed frame has no photo.
     """
     import pandas as pd
 
@@ -31,8 +31,8 @@ def index(root: Path, *, database: tuple, query: tuple, condition: str, listed: 
         where = [*(Path(name) for name in names), Path("images/test") / formatted]
         folder = next((one for one in where if (root / one).is_dir()), None)
         if folder is None:
-            raise BadInput(f"{root / names[0]}: no such folder")
-        photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in PHOTOS)
+            raise InputError(f"{root / names[0]}: no such folder")
+        photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
         frames = _listed(root, folder, listed, photos) if listed and folder in where[:-1] else _numbered(folder, photos)
         part = pd.DataFrame({"path": [str(folder / name) for name in frames], "east": list(frames.values())})
         parts.append(part.assign(split="test", role=role, north=0, **{condition: names[0]}))
@@ -43,9 +43,9 @@ def _numbered(folder: Path, photos: list) -> dict:
     """Name -> number: the pano field of an `@` name, or else the last digits before the suffix."""
     frames = {}
     for name in photos:
-        number = (atnames.parse(name) or {}).get("pano") or (re.findall(r"\d+", Path(name).stem) or [""])[-1]
+        number = (parse_utm_name(name) or {}).get("pano") or (re.findall(r"\d+", Path(name).stem) or [""])[-1]
         if not number.isdecimal():
-            raise BadInput(f"{folder / name}: the name holds no number of a frame")
+            raise InputError(f"{folder / name}: the name holds no number of a frame")
         frames[name] = int(number)
     return frames
 
@@ -55,5 +55,5 @@ def _listed(root: Path, folder: Path, listed: str, photos: list) -> dict:
     ranks = {name: rank for rank, name in enumerate(sorted(names))}
     missing = set(ranks) - set(photos)
     if missing:
-        raise BadInput(f"{root / folder / min(missing)}: no such photo, and {listed} lists it")
+        raise InputError(f"{root / folder / min(missing)}: no such photo, and {listed} lists it")
     return ranks

@@ -8,8 +8,8 @@ always there; any other field may be empty, or missing with all after it.
 import os
 from pathlib import Path
 
-from vprlib.data.dataset import photos_under
-from vprlib.io.files import BadInput
+from vprlib.data.photos import list_photos
+from vprlib.exceptions import InputError
 
 FIELDS = (
     "east", "north", "zone", "band", "latitude", "longitude", "pano", "tile", "heading", "pitch", "roll", "height",
@@ -17,7 +17,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-def parse(name: str) -> dict | None:
+def parse_utm_name(name: str) -> dict | None:
     """The fields of a file's name by FIELDS, without the empty ones; None if it does not begin with a position.
 
     East, north and heading are floats; the others are text.
@@ -34,15 +34,15 @@ def parse(name: str) -> dict | None:
         return None
 
 
-def rows(names) -> list:
+def utm_name_rows(names) -> list:
     """Names of photos -> rows of an image table, `zone` included, None in place of a name without position."""
     kept = {"east": "east", "north": "north", "zone": "zone", "heading": "heading", "pano": "place",
             "timestamp": "time", "note": "note"}  # fmt: skip
-    parsed = [parse(name) for name in names]
+    parsed = [parse_utm_name(name) for name in names]
     return [fields and {column: fields.get(field) for field, column in kept.items()} for fields in parsed]
 
 
-def index(root: Path, *, database, queries: dict, splits=("test",), condition: str | None = None):
+def read_utm_names(root: Path, *, database, queries: dict, splits=("test",), condition: str | None = None):
     """Read the tree `images/{split}/{database,queries}`, or the same without `images`.
 
     Args:
@@ -53,7 +53,7 @@ def index(root: Path, *, database, queries: dict, splits=("test",), condition: s
         condition: a column with the set's name; then each set has a column of its own, too, with a 1 for its queries.
 
     Raises:
-        BadInput: a folder is missing or empty, a name holds no position, or the names hold two UTM zones.
+        InputError: a folder is missing or empty, a name holds no position, or the names hold two UTM zones.
     """
     import pandas as pd
 
@@ -64,36 +64,36 @@ def index(root: Path, *, database, queries: dict, splits=("test",), condition: s
         for role, name, folders in sets:
             folder = next((top / split / one for one in folders if (top / split / one).is_dir()), None)
             if folder is None and role == "database":
-                raise BadInput(f"{top / split / folders[0]}: no such folder")
+                raise InputError(f"{top / split / folders[0]}: no such folder")
             if folder is not None:
                 part = _read(folder, root).assign(split=split, role=role)
                 parts.append(part.assign(**{condition: name}) if condition else part)
     table = pd.concat(parts, ignore_index=True)
-    table = of_one_zone(table, top)
+    table = check_one_zone(table, top)
     for name in queries if condition else ():
         table[name] = (table[condition] == name).astype(int)
     return table
 
 
-def of_one_zone(table, where: Path):
+def check_one_zone(table, where: Path):
     """A table of `rows` without the column `zone`, and without empty ones.
 
     Raises:
-        BadInput: if there are two zones.
+        InputError: if there are two zones.
     """
     zones = table.zone.dropna().unique()
     if len(zones) > 1:
-        raise BadInput(f"{where}: the names are of UTM zones {zones[0]} and {zones[1]}, whose metres do not compare")
+        raise InputError(f"{where}: the names are of UTM zones {zones[0]} and {zones[1]}, whose metres do not compare")
     return table.drop(columns="zone").dropna(axis="columns", how="all")
 
 
 def _read(folder: Path, root: Path):
     import pandas as pd
 
-    names = photos_under(folder)
-    found = rows(os.path.basename(name) for name in names)  # noqa: PTH119
+    names = list_photos(folder)
+    found = utm_name_rows(os.path.basename(name) for name in names)  # noqa: PTH119
     if None in found:
-        raise BadInput(f"{folder / names[found.index(None)]}: the name does not begin with @east@north@")
+        raise InputError(f"{folder / names[found.index(None)]}: the name does not begin with @east@north@")
     table = pd.DataFrame(found)
     table["path"] = [str(folder.relative_to(root) / name) for name in names]
     return table

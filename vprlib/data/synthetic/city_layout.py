@@ -25,7 +25,7 @@ SIGN_PAINT = np.array([(.75, .05, .05), (.04, .15, .65), (.03, .42, .12), (.85, 
 
 
 @dataclass(frozen=True)
-class City:
+class CityLayout:
     """One city: S streets per axis, B blocks, N facades; lengths in metres.
 
     A block has four faces, each a row of facades; `u` runs along a face from left to right as seen from the street.
@@ -43,7 +43,7 @@ class City:
     furniture: np.ndarray  # (F, 4) float64: east, north, height, 0 for a lamp or 1 for a tree
 
 
-def build(seed: int, blocks: int = 4) -> City:
+def build_city(seed: int, blocks: int = 4) -> CityLayout:
     """Draw a city of `blocks` x `blocks` blocks, at least 2 x 2; what lasts from shot to shot follows from `seed`."""
     if blocks < 2:
         raise ValueError(f"blocks must be at least 2, got {blocks}")
@@ -60,7 +60,7 @@ def build(seed: int, blocks: int = 4) -> City:
             width = rng.uniform(8.0, 15.0, round(inner / 11.5))
             widths.append(np.array([corners[face], *width * inner / width.sum(), corners[face - 3]]))
     first = np.cumsum([0, *map(len, widths)])
-    return City(
+    return CityLayout(
         street_east=east,
         street_north=north,
         half_width=half,
@@ -153,7 +153,7 @@ def _furniture(rng, street_east, street_north, half):
     return np.array(rows)
 
 
-def street_points(city: City, spacing: float) -> np.ndarray:
+def street_points(city: CityLayout, spacing: float) -> np.ndarray:
     """Points every `spacing` metres on the centre lines of the inner streets, counted anew from each crossing.
 
     Returns:

@@ -9,11 +9,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vprlib.data.synthetic import city_layout as plan
-from vprlib.data.synthetic.city_layout import CELL, FACE_SPAN, MATERIALS, City, build, street_points
-from vprlib.data.synthetic.traffic import CATEGORIES, draw_sprites, seen, traffic_around
-
-__all__ = ["CATEGORIES", "City", "Shot", "build", "jitter", "render", "street_points"]
+from vprlib.data.synthetic.city_layout import (
+    AWNING,
+    BLUR,
+    CELL,
+    DOOR,
+    FACE_SPAN,
+    FRAME,
+    GRASS,
+    LETTER,
+    LIT,
+    MATERIALS,
+    PANE,
+    SHOP,
+    SIGN,
+    STRIPE,
+    TRIM,
+    WALL,
+    CityLayout,
+)
+from vprlib.data.synthetic.traffic import draw_sprites, traffic_around, visible_boxes
 
 HORIZON = 0.62  # of the image height: a vertical lens shift that shows more facade than street
 SUPERSAMPLING = 2  # rays per pixel and axis
@@ -50,7 +65,7 @@ class Shot:
     cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-def jitter(shot: Shot, rng: np.random.Generator, *, metres: float = 1.5, degrees: float = 12.0) -> Shot:
+def jitter_shot(shot: Shot, rng: np.random.Generator, *, metres: float = 1.5, degrees: float = 12.0) -> Shot:
     """Return the view from up to `metres` and `degrees` away, with another exposure and colour cast.
 
     The facades are at least 7.2 m from a centre line, so a shot near the centre line stays within its street.
@@ -66,8 +81,8 @@ def jitter(shot: Shot, rng: np.random.Generator, *, metres: float = 1.5, degrees
     )
 
 
-def render(
-    city: City, shot: Shot, rng: np.random.Generator, *, height: int = 96, width: int = 128
+def render_photo(
+    city: CityLayout, shot: Shot, rng: np.random.Generator, *, height: int = 96, width: int = 128
 ) -> tuple[np.ndarray, list[dict]]:
     """Take one photograph.
 
@@ -95,7 +110,7 @@ def render(
     radiance = radiance * (np.array(shot.cast, np.float32) * np.float32(shot.exposure / SUPERSAMPLING**2))
     noise = noise_rng.standard_normal(radiance.shape, np.float32) * np.float32(2.0 + 6.0 * view.lamp[0])
     image = 255.0 * np.sqrt(radiance) + noise
-    return np.ascontiguousarray(image.clip(0, 255), np.uint8), seen(view.owner, traffic, SUPERSAMPLING)
+    return np.ascontiguousarray(image.clip(0, 255), np.uint8), visible_boxes(view.owner, traffic, SUPERSAMPLING)
 
 
 class Surface(NamedTuple):
@@ -184,26 +199,24 @@ def _materials(look, s, v, window_lit, pixel):
     glazed = (aside < look["pane_width"] / 2 - 0.12 / look["bay"]) & (aside > look["mullion"] / 2)
     pane = frame & glazed & (above < look["pane_height"] / 2 - 0.04)
     lit = window_lit[np.arange(len(s)), floor.astype(np.intp).clip(0, 9), column.astype(np.intp).clip(0, 9)]
-    material = np.where(
-        crest | (upper & (storey - floor < 0.1) & (look["course"] > 0)), np.uint8(plan.TRIM), np.uint8(plan.WALL)
-    )
-    material[frame] = plan.FRAME
-    np.copyto(material, np.where(lit, np.uint8(plan.LIT), np.uint8(plan.PANE)), where=pane)
-    material[windows & (pixel > 0.45 * look["bay"])] = plan.BLUR  # too narrow to tell the windows apart
+    material = np.where(crest | (upper & (storey - floor < 0.1) & (look["course"] > 0)), np.uint8(TRIM), np.uint8(WALL))
+    material[frame] = FRAME
+    np.copyto(material, np.where(lit, np.uint8(LIT), np.uint8(PANE)), where=pane)
+    material[windows & (pixel > 0.45 * look["bay"])] = BLUR  # too narrow to tell the windows apart
 
     def lettered(letter, background):
         bit = look["letters"][np.arange(len(s)), letter.astype(np.intp).clip(0, 23)]
-        return np.where(bit & background, np.uint8(plan.LETTER), np.uint8(plan.SIGN))
+        return np.where(bit & background, np.uint8(LETTER), np.uint8(SIGN))
 
     street = ~upper & (look["height"] > 3.0)
     shop = street & ((look["shop"] > 0) & (np.abs(s - look["width"] / 2) < look["width"] / 2 - 0.3))
-    material[shop & (v > 0.5) & (v < 2.7) & (np.abs(s % 2.2 - 1.1) < 1.0)] = plan.SHOP
-    cloth = np.where(s % look["stripe"] < look["stripe"] / 2, np.uint8(plan.AWNING), np.uint8(plan.STRIPE))
+    material[shop & (v > 0.5) & (v < 2.7) & (np.abs(s % 2.2 - 1.1) < 1.0)] = SHOP
+    cloth = np.where(s % look["stripe"] < look["stripe"] / 2, np.uint8(AWNING), np.uint8(STRIPE))
     np.copyto(material, cloth, where=shop & (v > 2.9 - look["awning"]) & (v < 2.9))
     band = np.abs(v - (look["ground"] + 2.75) / 2) < 0.3
     sign = lettered(s / look["width"] * 24, band)
     np.copyto(material, sign, where=shop & (v > 2.9) & (v < look["ground"] - 0.15))
-    material[street & (np.abs(s - look["door"]) < 0.6) & (v < 2.4)] = plan.DOOR
+    material[street & (np.abs(s - look["door"]) < 0.6) & (v < 2.4)] = DOOR
     off = np.abs(s - look["blade"])
     np.copyto(material, lettered(v * 2, off < 0.4), where=(off < 0.6) & (np.abs(v - 7.0) < 2.6) & ~crest)
     return material
@@ -234,7 +247,7 @@ def _paint_facades(view, surfaces, rng):
         look = {name: values[house] for name, values in looks.items() if name not in ("paint", "glow", "lit")}
         pixel = depth / (view.focal * np.abs(np.where(face % 2, view.rays[0, seen], view.rays[1, seen])))
         material = _materials(look, s, v, looks["lit"][house] ^ tonight[house], pixel)
-        material[:, surface.blank[seen]] = plan.WALL
+        material[:, surface.blank[seen]] = WALL
 
         code = house.take(column) * MATERIALS + material[visible]
         light = sunlit.take(face[column], axis=1)  # (3, pixels), as all light and colour below
@@ -243,7 +256,7 @@ def _paint_facades(view, surfaces, rng):
             light += reach[visible] * view.lamp[:, None]
         scale = look["roughness"]
         grain = view.city.grain[(v * 2 * scale).astype(np.intp) & 63, (s * scale + house * 7).astype(np.intp) & 63]
-        light *= np.where(material <= plan.BLUR, grain, np.float32(1.0))[visible]
+        light *= np.where(material <= BLUR, grain, np.float32(1.0))[visible]
         light *= paint.take(code, axis=1)
         if view.lamp[0]:
             light += view.lamp[0] * glow.take(code, axis=1)
@@ -279,7 +292,7 @@ def _paint_ground(view, base):
     i, j = x.astype(np.int32), y.astype(np.int32)
     ground, grain = view.city.ground, view.city.grain
     inside = (x > 0) & (y > 0) & (i < ground.shape[1]) & (j < ground.shape[0])
-    material = np.where(inside, ground[np.where(inside, j, 0), np.where(inside, i, 0)], plan.GRASS)
+    material = np.where(inside, ground[np.where(inside, j, 0), np.where(inside, i, 0)], GRASS)
     light = np.repeat((view.ambient + 0.6 * view.sun)[:, None], len(row), axis=1)
     if view.lamp[0]:
         pools = np.cos(x * np.float32(2 * np.pi * CELL / 25)) * np.cos(y * np.float32(2 * np.pi * CELL / 25))

@@ -129,7 +129,7 @@ def _draw_car(view, sprite, owner, light, facade_depth):
         _stamp(view, rows, columns, mask, colour, owner)
 
 
-def seen(owner, traffic, scale) -> list[dict]:
+def visible_boxes(owner, traffic, scale) -> list[dict]:
     """Boxes, in image pixels (`owner` is `scale` times finer), of what is left to see of traffic but for slivers."""
     boxes = []
     for index in np.flatnonzero(np.bincount(owner.ravel() + 1)[1 : len(traffic) + 1]):

@@ -15,8 +15,11 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from vprlib.data.synthetic.renderer import CATEGORIES, City, Shot, build, jitter, render, street_points
-from vprlib.io import files
+from vprlib.data.synthetic.city_layout import CityLayout, build_city, street_points
+from vprlib.data.synthetic.renderer import Shot, jitter_shot, render_photo
+from vprlib.data.synthetic.traffic import CATEGORIES
+from vprlib.exceptions import InputError
+from vprlib.io.files import write_bytes
 
 SPLITS = ("train", "val", "test")
 NIGHT = len(SPLITS)  # the night city follows the three of `write_city` and shares no building with them
@@ -36,7 +39,7 @@ NIGHT_LIGHT = ((1.0, 0.6, 1.0),)
 
 
 @dataclass(frozen=True)
-class Photo:
+class PlannedPhoto:
     """One image to be rendered: its name in the `dbStruct`, its shot in the city's own metres, the rest of its seed."""
 
     name: str
@@ -60,7 +63,7 @@ def write_city(
         progress: wraps the long loops, for example tqdm.
 
     Raises:
-        BadInput: if the streets are too short for the places.
+        InputError: if the streets are too short for the places.
     """
     images, first_place, first_query = [], 0, 0
     for index, (split, light) in enumerate(zip(SPLITS, (MIXED_LIGHT, MIXED_LIGHT, DUSK_LIGHT), strict=True)):
@@ -106,13 +109,13 @@ def _panorama_name(number: int, view: int) -> str:
     return f"{number // 1000:03d}/{number:06d}_pitch1_yaw{view + 1}.jpg"
 
 
-def _survey(seed: int, index: int, size: dict, split: str) -> tuple[City, np.ndarray]:
+def _survey(seed: int, index: int, size: dict, split: str) -> tuple[CityLayout, np.ndarray]:
     """Build city `index` and choose its places: the (N, 2) street points around the central crossing."""
-    city = build(int(np.random.SeedSequence([seed, index]).generate_state(1)[0]), size["blocks"])
+    city = build_city(int(np.random.SeedSequence([seed, index]).generate_state(1)[0]), size["blocks"])
     points = street_points(city, size.get("spacing", 10.0))
     wanted = size[f"{split}_places"]
     if wanted > len(points):
-        raise files.BadInput(
+        raise InputError(
             f"city: {size['blocks']} blocks a side have room for {len(points)} places, not {wanted} ({split}_places); "
             "ask for more blocks, a smaller spacing or fewer places"
         )
@@ -127,20 +130,20 @@ def _light(rng: np.random.Generator, mixture) -> float:
     return float(rng.uniform(low, high))
 
 
-def _database(seed: tuple, places: np.ndarray, name: Callable[[int, int], str]) -> list[Photo]:
+def _database(seed: tuple, places: np.ndarray, name: Callable[[int, int], str]) -> list[PlannedPhoto]:
     """VIEWS photos by day at each place, from north clockwise."""
     photos = []
     for place, (east, north) in enumerate(places):
         for view in range(VIEWS):
             rng = np.random.default_rng([*seed, DATABASE, place * VIEWS + view])
             shot = Shot(float(east), float(north), view * 360.0 / VIEWS, _light(rng, DAY_LIGHT))
-            photos.append(Photo(name(place, view), jitter(shot, rng, metres=0.0, degrees=0.0), rng))
+            photos.append(PlannedPhoto(name(place, view), jitter_shot(shot, rng, metres=0.0, degrees=0.0), rng))
     return photos
 
 
 def _queries(
-    seed: tuple, city: City, places: np.ndarray, count: int, light, name: Callable[[int, float], str]
-) -> list[Photo]:
+    seed: tuple, city: CityLayout, places: np.ndarray, count: int, light, name: Callable[[int, float], str]
+) -> list[PlannedPhoto]:
     """Photos up to 4 m along and 2 m across the street from a random place, with any heading."""
     photos = []
     for number in range(count):
@@ -150,12 +153,14 @@ def _queries(
         northwards = np.isclose(city.street_east, place[0]).any()
         east, north = place + ((across, along) if northwards else (along, across))
         shot = Shot(float(east), float(north), float(rng.uniform(0.0, 360.0)), _light(rng, light))
-        shot = jitter(shot, rng, metres=0.0, degrees=0.0)
-        photos.append(Photo(name(number, shot.heading), shot, rng))
+        shot = jitter_shot(shot, rng, metres=0.0, degrees=0.0)
+        photos.append(PlannedPhoto(name(number, shot.heading), shot, rng))
     return photos
 
 
-def _write_images(root: Path, folder: str, city: City, photos: list[Photo], size: dict, workers, progress) -> list:
+def _write_images(
+    root: Path, folder: str, city: CityLayout, photos: list[PlannedPhoto], size: dict, workers, progress
+) -> list:
     """Render the photos into `root / folder` as JPEG files; return their (file name, boxes) for the annotations."""
     shape = {"height": size.get("height", 96), "width": size.get("width", 128)}
     for parent in {(root / folder / photo.name).parent for photo in photos}:
@@ -166,13 +171,15 @@ def _write_images(root: Path, folder: str, city: City, photos: list[Photo], size
         return list(progress(zip(names, boxes, strict=True), total=len(photos)))
 
 
-def _write_image(folder: Path, city: City, shape: dict, photo: Photo) -> list[dict]:
-    image, boxes = render(city, photo.shot, photo.rng, **shape)
+def _write_image(folder: Path, city: CityLayout, shape: dict, photo: PlannedPhoto) -> list[dict]:
+    image, boxes = render_photo(city, photo.shot, photo.rng, **shape)
     Image.fromarray(image).save(folder / photo.name, quality=JPEG_QUALITY)
     return boxes
 
 
-def _write_struct(path: Path, split: str, origin: np.ndarray, database: list[Photo], queries: list[Photo]) -> None:
+def _write_struct(
+    path: Path, split: str, origin: np.ndarray, database: list[PlannedPhoto], queries: list[PlannedPhoto]
+) -> None:
     """Write a split's `dbStruct`, field for field as published."""
 
     def names(photos):
@@ -196,7 +203,7 @@ def _write_struct(path: Path, split: str, origin: np.ndarray, database: list[Pho
     buffer = io.BytesIO()
     savemat(buffer, {"dbStruct": struct})
     header = b"MATLAB 5.0 MAT-file"  # scipy's own names the time of writing
-    files.write_bytes(path, header.ljust(116) + buffer.getvalue()[116:])
+    write_bytes(path, header.ljust(116) + buffer.getvalue()[116:])
 
 
 def _write_annotations(root: Path, images: list[tuple], size: dict) -> None:
@@ -215,4 +222,4 @@ def _write_annotations(root: Path, images: list[tuple], size: dict) -> None:
         "annotations": [{"id": number} | annotation for number, annotation in enumerate(annotations, start=1)],
         "categories": [{"id": number, "name": name} for name, number in category_ids.items()],
     }
-    files.write_bytes(root / "annotations.json", json.dumps(coco, sort_keys=True, separators=(",", ":")).encode())
+    write_bytes(root / "annotations.json", json.dumps(coco, sort_keys=True, separators=(",", ":")).encode())

@@ -26,7 +26,7 @@ DAMAGED = (  # what a damaged archive makes of its reader
 )
 
 
-class Header(tarfile.TarInfo):
+class StrictTarInfo(tarfile.TarInfo):
     """A tar's header; a damaged or missing one is an error, where tarfile takes it for the end of the archive."""
 
     @classmethod
@@ -39,17 +39,17 @@ class Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error}, where a header or the end mark should be") from error
 
 
-def opener(start: bytes):
+def decompressor_for(start: bytes):
     """What opens a squeezed file that begins so; None if it is none."""
     return next((found for magic, found in OPENERS.items() if start.startswith(magic)), None)
 
 
-def most(path: Path) -> int:
+def unpack_limit(path: Path) -> int:
     """Bytes that an archive may unpack to where no limit is declared."""
     return max(RATIO * path.stat().st_size, FLOOR)
 
 
-def unfinished(path: Path) -> str:
+def find_truncation(path: Path) -> str:
     """Why an archive ends before its end, or ''; a file that is none is not judged.
 
     A zip must have the list of contents that is at its end, a squeezed file the checksum of the whole, a tar its end
@@ -61,13 +61,13 @@ def unfinished(path: Path) -> str:
         try:
             if start.startswith(ZIP + b"\3\4"):
                 zipfile.ZipFile(file).close()
-            elif opened := opener(start):
+            elif opened := decompressor_for(start):
                 with opened(file) as plain:
-                    for _ in range(0, most(path), CHUNK):
+                    for _ in range(0, unpack_limit(path), CHUNK):
                         if not plain.read(CHUNK):
                             break
             elif start[257:262] == b"ustar":
-                with tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as archive:
+                with tarfile.open(fileobj=file, mode="r:", tarinfo=StrictTarInfo) as archive:
                     while archive.next():
                         archive.members.clear()  # tarfile would keep them all
         except DAMAGED as error:

@@ -14,20 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from vprlib.io import files
-from vprlib.io.files import BadInput, amount
+from vprlib.exceptions import InputError
+from vprlib.io.files import file_lock, format_bytes, write_json
 
 log = logging.getLogger(__name__)
+
 
 RECORD = "downloads.json"  # beside the data: what was verified, and the checksums of what no publisher gave one for
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteFile:
     """A published file: where it is, and what it must be.
 
     Raises:
-        BadInput: a name leads out of its folder, an address is none or has a password in it, a checksum is none.
+        InputError: a name leads out of its folder, an address is none or has a password in it, a checksum is none.
     """
 
     name: str  # the file's name once it is here
@@ -44,23 +45,25 @@ class Remote:
 
     def __post_init__(self):
         if not self.name or self.name in (".", "..") or {"/", "\\"} & set(self.name):
-            raise BadInput(f"{self.name!r} is no name of a downloaded file; give it without folders")
+            raise InputError(f"{self.name!r} is no name of a downloaded file; give it without folders")
         for folder in (self.into, self.unpack or ""):
             if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
-                raise BadInput(f"{self.name}: folder {folder!r} leads out of the dataset's own")
+                raise InputError(f"{self.name}: folder {folder!r} leads out of the dataset's own")
         for url in self.urls:
             parts = urlsplit(url)
             if parts.username or parts.password:
-                raise BadInput(f"{plain(url)}: has a password in it; put that into ~/.netrc and the address without it")
+                raise InputError(
+                    f"{displayable_url(url)}: has a password in it; put that into ~/.netrc and the address without it"
+                )
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise BadInput(f"{plain(url)}: is no http or https address")
+                raise InputError(f"{displayable_url(url)}: is no http or https address")
         for algorithm, digits in (("sha256", 64), ("md5", 32)):
             value = getattr(self, algorithm)
             if value is not None and not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", value):
-                raise BadInput(f"{self.name}: {algorithm} {value!r} is not {digits} hexadecimal digits")
+                raise InputError(f"{self.name}: {algorithm} {value!r} is not {digits} hexadecimal digits")
 
 
-def plain(url: str, public: bool = False) -> str:
+def displayable_url(url: str, public: bool = False) -> str:
     """An address as it may be shown: without query, fragment, user and password, which may be secret."""
     if public:
         return url
@@ -68,7 +71,7 @@ def plain(url: str, public: bool = False) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def fetch(remote: Remote, folder, *, recorded=None, offline=False, desc=None, patience=None) -> Path:
+def fetch_file(remote: RemoteFile, folder, *, recorded=None, offline=False, desc=None, patience=None) -> Path:
     """Have one verified file, `folder/remote.name`: the one that is there, or else fetched, going on where it stopped.
 
     Args:
@@ -76,20 +79,20 @@ def fetch(remote: Remote, folder, *, recorded=None, offline=False, desc=None, pa
             time are as recorded is not hashed again; a file without published checksum must stay what it was at first.
         offline: touch no network.
         desc: name of the progress bar.
-        patience: `vprlib.io.download.http.Patience`.
+        patience: `vprlib.io.download.http.RetryPolicy`.
 
     Raises:
-        BadInput: it cannot be had, or is not what was published (it is then kept as `name.wrong-<8 digits>`).
+        InputError: it cannot be had, or is not what was published (it is then kept as `name.wrong-<8 digits>`).
     """
-    from vprlib.io.download.http import Meter
+    from vprlib.io.download.http import DownloadProgress
 
     target = Path(folder) / remote.name
-    with Meter(desc or remote.name) as meter:
+    with DownloadProgress(desc or remote.name) as meter:
         _have(remote, target, Path(recorded or target.with_name(RECORD)), offline, meter, patience)
     return target
 
 
-def download(out, *, remotes, root, offline=False, at_once=4, patience=None):
+def download_dataset(out, *, remotes, root, offline=False, at_once=4, patience=None):
     """Have a dataset's published files under `root`, archives unpacked, and then write the manifest `out`.
 
     An archive may be removed once it is unpacked, as long as its files stay. One file's failure does not stop the
@@ -102,21 +105,21 @@ def download(out, *, remotes, root, offline=False, at_once=4, patience=None):
         root: folder; `downloads.json` in it records what was verified, `<archive>.files.json` what was unpacked.
         offline: touch no network; what is missing is an error.
         at_once: files fetched at a time.
-        patience: `vprlib.io.download.http.Patience`.
+        patience: `vprlib.io.download.http.RetryPolicy`.
 
     Raises:
-        BadInput: with all that cannot be had or used.
+        InputError: with all that cannot be had or used.
     """
-    from vprlib.io.download.http import Meter
+    from vprlib.io.download.http import DownloadProgress
 
     root, remotes = Path(root), list(remotes)
     targets = [root / remote.into / remote.name for remote in remotes]
     if len(set(targets)) < len(targets):
-        raise BadInput(f"{next(target for target in targets if targets.count(target) > 1)}: is declared twice")
+        raise InputError(f"{next(target for target in targets if targets.count(target) > 1)}: is declared twice")
     if not offline:
         missing = [(r, t) for r, t in zip(remotes, targets, strict=True) if r.size and not t.exists()]
         _check_room(root, sum(r.size * (1 if r.unpack is None else 2) - _begun(t) for r, t in missing), "the files")
-    with Meter(f"download {root.name}") as meter, ThreadPoolExecutor(at_once) as pool:
+    with DownloadProgress(f"download {root.name}") as meter, ThreadPoolExecutor(at_once) as pool:
         jobs = [pool.submit(_provide, remote, root, offline, meter, patience) for remote in remotes]
         try:
             wait(jobs)
@@ -126,12 +129,12 @@ def download(out, *, remotes, root, offline=False, at_once=4, patience=None):
             raise
     errors = [job.exception() for job in jobs if job.exception()]
     for error in errors:
-        if not isinstance(error, BadInput):
+        if not isinstance(error, InputError):
             raise error
     if errors:
-        raise BadInput("; also: ".join(map(str, errors)))
+        raise InputError("; also: ".join(map(str, errors)))
     entries = {str(PurePosixPath(r.into, r.name)): job.result() for r, job in zip(remotes, jobs, strict=True)}
-    files.write_json(out, {"files": entries})
+    write_json(out, {"files": entries})
 
 
 def _provide(remote, root, offline, meter, patience) -> dict:
@@ -147,24 +150,24 @@ def _provide(remote, root, offline, meter, patience) -> dict:
     found = _whole(listing, entry["sha256"], folder)
     if found is None:
         found = _unpack(remote, target, folder, record)
-        files.write_json(listing, {"sha256": entry["sha256"], "files": found})
+        write_json(listing, {"sha256": entry["sha256"], "files": found})
     return result | {"unpacked": {"folder": remote.unpack, "files": len(found), "bytes": sum(found.values())}}
 
 
 def _unpack(remote, target: Path, folder: Path, record: Path) -> dict:
     """Unpack an archive; a bad one that no publisher's checksum vouches for is not recorded as the right one."""
-    from vprlib.io.download.unpack import unpack
+    from vprlib.io.download.unpack import unpack_archive
 
     try:
-        return unpack(target, folder, limit=remote.unpacked)
-    except BadInput as error:
+        return unpack_archive(target, folder, limit=remote.unpacked)
+    except InputError as error:
         if remote.sha256 or remote.md5:
             raise
-        with files.held(record, wait=True):
+        with file_lock(record, wait=True):
             entries = _recorded(record)
             entries.pop(_key(target, record), None)
-            files.write_json(record, {"files": entries})
-        raise BadInput(f"{error}; if the file is bad, remove it, and it is fetched again") from error
+            write_json(record, {"files": entries})
+        raise InputError(f"{error}; if the file is bad, remove it, and it is fetched again") from error
 
 
 def _unpacked(remote, root, target, record, listing) -> dict | None:
@@ -192,11 +195,11 @@ def _have(remote, target: Path, record: Path, offline: bool, meter, patience) ->
     if target.exists():
         return _verify(remote, target, record, known)
     if offline:
-        raise BadInput(
+        raise InputError(
             f"{target}: is not here, and the network is forbidden (offline); fetch {_sources(remote)} elsewhere and "
             f"put it there"
         )
-    with files.held(target):
+    with file_lock(target):
         if target.exists():  # another process has fetched it meanwhile
             return _verify(remote, target, record, _recorded(record).get(_key(target, record), {}))
         return _fetch(remote, target, record, known, meter, patience)
@@ -205,13 +208,13 @@ def _have(remote, target: Path, record: Path, offline: bool, meter, patience) ->
 def _verify(remote, target: Path, record: Path, known: dict) -> dict:
     """Verify a file that is here; it is read only if it is not the one that was verified before."""
     if not target.is_file():
-        raise BadInput(f"{target}: is no file; move it away")
+        raise InputError(f"{target}: is no file; move it away")
     algorithms = ["sha256", *(["md5"] if remote.md5 else [])]
     stat = target.stat()
     unchanged = (known.get("bytes"), known.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
     if unchanged and set(algorithms) <= set(known) and not _wrong(remote, known, {}):
         return known
-    log.info("%s: %s are verified", target, amount(stat.st_size))
+    log.info("%s: %s are verified", target, format_bytes(stat.st_size))
     hashes = {name: hashlib.new(name) for name in algorithms}
     try:
         with target.open("rb") as file:
@@ -219,18 +222,18 @@ def _verify(remote, target: Path, record: Path, known: dict) -> dict:
                 for hashed in hashes.values():
                     hashed.update(chunk)
     except OSError as error:
-        raise BadInput(f"{target}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{target}: cannot be read ({error.strerror})") from error
     entry = {"bytes": stat.st_size} | {name: hashed.hexdigest() for name, hashed in hashes.items()}
     if reason := _wrong(remote, entry, known):
         kept = _set_aside(target, entry["sha256"])
-        raise BadInput(f"{target}: {reason}; it is kept as {kept} and not used; run it again to fetch the right one")
+        raise InputError(f"{target}: {reason}; it is kept as {kept} and not used; run it again to fetch the right one")
     entry["url"] = known.get("url") if known.get("sha256") == entry["sha256"] else None
     return _note(record, target, entry)
 
 
 def _fetch(remote, target: Path, record: Path, known: dict, meter, patience) -> dict:
     """Fetch a file from the first of its addresses that gives the right one."""
-    from vprlib.io.download.http import Failed, Part, Patience, Session, transfer
+    from vprlib.io.download.http import DownloadFailed, PartialFile, RetryPolicy, SafeRedirectSession, transfer_file
 
     def room(coming, whole):
         extra = 0 if remote.unpack is None else whole  # at least; `unpack` looks again
@@ -238,27 +241,30 @@ def _fetch(remote, target: Path, record: Path, known: dict, meter, patience) -> 
 
     reasons = []
     for url in remote.urls:
-        with Session() as session, Part(target, ["sha256", *(["md5"] if remote.md5 else [])]) as part:
+        with (
+            SafeRedirectSession() as session,
+            PartialFile(target, ["sha256", *(["md5"] if remote.md5 else [])]) as part,
+        ):
             meter.expect(str(target), max(0, (remote.size or 0) - part.bytes))
             judged = bool(remote.sha256 or remote.md5)
             options = {"size": remote.size, "judged": judged, "room": room}
             try:
-                transfer(session, url, part, meter=meter, patience=patience or Patience(), **options)
-            except Failed as error:
-                log.warning("%s: %s: %s", remote.name, plain(url, remote.public), error)
-                reasons.append(f"{plain(url, remote.public)}: {error}")
+                transfer_file(session, url, part, meter=meter, patience=patience or RetryPolicy(), **options)
+            except DownloadFailed as error:
+                log.warning("%s: %s: %s", remote.name, displayable_url(url, remote.public), error)
+                reasons.append(f"{displayable_url(url, remote.public)}: {error}")
                 continue
             entry = {"bytes": part.bytes} | {name: hashed.hexdigest() for name, hashed in part.hashes.items()}
             if reason := _wrong(remote, entry, known):
                 kept = _aside(target, entry["sha256"])
                 part.become(kept)
-                log.warning("%s: %s: %s; kept as %s", remote.name, plain(url), reason, kept)
-                reasons.append(f"{plain(url)}: {reason}, kept as {kept}")
+                log.warning("%s: %s: %s; kept as %s", remote.name, displayable_url(url), reason, kept)
+                reasons.append(f"{displayable_url(url)}: {reason}, kept as {kept}")
                 continue
             part.become(target)
-        return _note(record, target, entry | {"url": plain(url)})
+        return _note(record, target, entry | {"url": displayable_url(url)})
     hint = f", or remove its entry from {record} if the publisher changed it" if known and not judged else ""
-    raise BadInput(
+    raise InputError(
         f"{target}: cannot be fetched ({'; '.join(reasons)}); fetch it by hand and put it there, and it is verified "
         f"and used{hint}"
     )
@@ -290,7 +296,7 @@ def _set_aside(target: Path, sha256: str) -> Path:
 
 
 def _sources(remote) -> str:
-    return " or ".join(plain(url, remote.public) for url in remote.urls) or remote.name
+    return " or ".join(displayable_url(url, remote.public) for url in remote.urls) or remote.name
 
 
 def _begun(target: Path) -> int:
@@ -303,8 +309,8 @@ def _check_room(folder: Path, needed: int, what: str):
     here = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(here).free
     if needed > free:
-        raise BadInput(
-            f"{folder}: has {amount(free)} free, and {what} needs {amount(needed)}; make room, or link "
+        raise InputError(
+            f"{folder}: has {format_bytes(free)} free, and {what} needs {format_bytes(needed)}; make room, or link "
             f"it to a larger disk"
         )
 
@@ -319,7 +325,7 @@ def _read_json(path: Path) -> dict:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read as JSON ({error}); remove it to verify the files anew") from error
+        raise InputError(f"{path}: cannot be read as JSON ({error}); remove it to verify the files anew") from error
     return value if isinstance(value, dict) else {}
 
 
@@ -333,6 +339,6 @@ def _note(record: Path, target: Path, entry: dict) -> dict:
     if not os.access(record.parent, os.W_OK):
         log.warning("%s: cannot be written, so that %s is verified each time", record, target)
         return entry
-    with files.held(record, wait=True):
-        files.write_json(record, {"files": _recorded(record) | {_key(target, record): entry}})
+    with file_lock(record, wait=True):
+        write_json(record, {"files": _recorded(record) | {_key(target, record): entry}})
     return entry

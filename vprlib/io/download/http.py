@@ -19,12 +19,13 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-import vprlib
-from vprlib.io import files
-from vprlib.io.download.archives import unfinished
-from vprlib.io.files import BadInput, amount
+from vprlib._version import __version__
+from vprlib.exceptions import InputError
+from vprlib.io.download.archives import find_truncation
+from vprlib.io.files import format_bytes, write_json
 
 log = logging.getLogger(__name__)
+
 
 CHUNK = 1 << 18  # bytes read at a time
 LOG_SECONDS = 30  # between two lines of progress where there is no terminal
@@ -32,11 +33,11 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states that may be over at
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Failed(Exception):
+class DownloadFailed(Exception):
     """An address does not give the file; the message says why, without the address."""
 
 
-class Broken(Failed):
+class TransientFailure(DownloadFailed):
     """It did not this time, but may the next, after `wait` seconds at least."""
 
     def __init__(self, reason, wait=0.0):
@@ -44,12 +45,12 @@ class Broken(Failed):
         self.wait = wait
 
 
-class Stopped(Exception):
+class DownloadStopped(Exception):
     """The user ended the downloads; what is here stays."""
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to insist; times are in seconds."""
 
     tries: int = 6  # without a new byte, before the next address
@@ -64,7 +65,7 @@ class Patience:
         return min(self.longest, self.first * 2**failures) * random.uniform(0.5, 1)
 
 
-class Meter:
+class DownloadProgress:
     """The progress of several files as one bar, or as a log line now and then where there is no terminal."""
 
     def __init__(self, desc: str):
@@ -93,7 +94,7 @@ class Meter:
             Stopped: if the user asked for it.
         """
         if self.stopped.is_set():
-            raise Stopped
+            raise DownloadStopped
         with self.lock:
             self.done += number
             self.left[name] = max(0, self.left.get(name, 0) - number)
@@ -104,16 +105,16 @@ class Meter:
 
     def wait(self, seconds: float):
         if self.stopped.wait(seconds):
-            raise Stopped
+            raise DownloadStopped
 
     def __str__(self):
         speed = self.done / (time.monotonic() - self.started)
         left = sum(self.left.values())
         minutes = f", {left / speed / 60:.0f} minutes left" if speed and left else ""
-        return f"{amount(self.done)} of {amount(self.done + left)}, {amount(speed)}/s{minutes}"
+        return f"{format_bytes(self.done)} of {format_bytes(self.done + left)}, {format_bytes(speed)}/s{minutes}"
 
 
-class Part:
+class PartialFile:
     """What is here of a file: `name.part`, and beside it `name.part.json`, which version on the server it belongs to.
 
     `bytes` are its length, `hashes` (algorithm -> hashlib object) those of all its bytes.
@@ -145,7 +146,7 @@ class Part:
         while chunk := self.file.read(CHUNK):
             self._count(chunk)
         if self.bytes:
-            log.info("%s: goes on after %s", self.target, amount(self.bytes))
+            log.info("%s: goes on after %s", self.target, format_bytes(self.bytes))
 
     def _count(self, chunk):
         for known in self.hashes.values():
@@ -163,13 +164,13 @@ class Part:
         self.file.truncate(0)
         self.hashes = {name: hashlib.new(name) for name in self.algorithms}
         self.bytes, self.version = 0, version
-        files.write_json(self.about, version)
+        write_json(self.about, version)
 
     def write(self, chunk: bytes):
         """Append, and hash what the disk took.
 
         Raises:
-            BadInput: the disk is full, or cannot be written.
+            InputError: the disk is full, or cannot be written.
         """
         try:
             while chunk:
@@ -178,25 +179,26 @@ class Part:
                 chunk = chunk[written:]
         except OSError as error:
             why = "the disk is full" if error.errno in FULL else f"cannot be written ({error.strerror})"
-            raise BadInput(
-                f"{self.path}: {why} after {amount(self.bytes)}; make room and run it again, and it goes on from there"
+            raise InputError(
+                f"{self.path}: {why} after {format_bytes(self.bytes)}; make room and run it again, and it goes on "
+                f"from there"
             ) from error
 
     def become(self, path: Path):
         """Move the whole part to `path`.
 
         Raises:
-            BadInput: if the system cannot.
+            InputError: if the system cannot.
         """
         try:
             os.fsync(self.file.fileno())
             self.path.replace(path)
             self.about.unlink(missing_ok=True)
         except OSError as error:
-            raise BadInput(f"{path}: cannot be written ({error.strerror}); {self.path} is whole") from error
+            raise InputError(f"{path}: cannot be written ({error.strerror}); {self.path} is whole") from error
 
 
-class Session(requests.Session):
+class SafeRedirectSession(requests.Session):
     """Follows redirects between http and https, but never from https back to http, nor to an address with a password.
 
     Passwords come from the user's netrc and proxies from the environment, as requests does by itself.
@@ -205,20 +207,22 @@ class Session(requests.Session):
     def __init__(self):
         super().__init__()
         # the bytes as they lie there, for the checksums are of those
-        self.headers.update({"Accept-Encoding": "identity", "User-Agent": f"vprlib/{vprlib.__version__}"})
+        self.headers.update({"Accept-Encoding": "identity", "User-Agent": f"vprlib/{__version__}"})
 
     def get_redirect_target(self, response):
         target = super().get_redirect_target(response)
         if target:
             here, there = urlsplit(response.url), urlsplit(urljoin(response.url, target))
             if there.scheme not in ("http", "https") or (here.scheme, there.scheme) == ("https", "http"):
-                raise Failed(f"redirects from {here.scheme} to {there.scheme}, which is refused")
+                raise DownloadFailed(f"redirects from {here.scheme} to {there.scheme}, which is refused")
             if there.username or there.password:
-                raise Failed("redirects to an address with a password in it, which is refused")
+                raise DownloadFailed("redirects to an address with a password in it, which is refused")
         return target
 
 
-def transfer(session, url: str, part: Part, *, size, judged, room, meter: Meter, patience: Patience):
+def transfer_file(
+    session, url: str, part: PartialFile, *, size, judged, room, meter: DownloadProgress, patience: RetryPolicy
+):
     """Complete a part from one address; as long as bytes come it goes on, however often the connection drops.
 
     Args:
@@ -229,20 +233,20 @@ def transfer(session, url: str, part: Part, *, size, judged, room, meter: Meter,
 
     Raises:
         Failed: with the reason.
-        BadInput: the disk has no room for it.
+        InputError: the disk has no room for it.
     """
     failures, furthest = 0, part.bytes
     while True:
         try:
             return _attempt(session, url, part, size, judged, room, meter, patience)
-        except Broken as error:
+        except TransientFailure as error:
             # a server without ranges starts again from 0, so only what goes beyond the furthest is an advance
             failures = 0 if part.bytes > furthest else failures + 1
             furthest = max(furthest, part.bytes)
             if failures >= patience.tries:
-                raise Failed(f"{error} ({failures} tries)") from error
+                raise DownloadFailed(f"{error} ({failures} tries)") from error
             if error.wait > patience.asked:
-                raise Failed(f"{error}; asks to wait for {error.wait:.0f} s") from error
+                raise DownloadFailed(f"{error}; asks to wait for {error.wait:.0f} s") from error
             wait = max(error.wait, patience.pause(failures))
             log.warning("%s: %s; again in %.1f s, after byte %d", part.target.name, error, wait, part.bytes)
             meter.wait(wait)
@@ -268,28 +272,28 @@ def _attempt(session, url, part, size, judged, room, meter, patience):
                 part.write(chunk)
                 meter.arrived(str(part.target), len(chunk))
                 if size is not None and part.bytes > size:
-                    raise Failed(f"is longer than the published {size} bytes")
+                    raise DownloadFailed(f"is longer than the published {size} bytes")
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _reason(error, patience) from error
     if total is not None and part.bytes < total:  # a proxy may cut a range into shorter ones
-        raise Broken(f"only bytes up to {part.bytes} of {total} were sent")
-    if total is None and size is None and not judged and (reason := unfinished(part.path)):
-        raise Broken(f"its length is not told, and what came is no whole archive ({reason})")
+        raise TransientFailure(f"only bytes up to {part.bytes} of {total} were sent")
+    if total is None and size is None and not judged and (reason := find_truncation(part.path)):
+        raise TransientFailure(f"its length is not told, and what came is no whole archive ({reason})")
 
 
-def _agree(response, part: Part, size) -> int | None:
+def _agree(response, part: PartialFile, size) -> int | None:
     """Make the part ready for the body of a response; its whole length in bytes, None if the server does not tell."""
     status, headers = response.status_code, response.headers
     if status in PASSING:
-        raise Broken(f"{status} {response.reason}", _retry_after(headers.get("Retry-After")))
+        raise TransientFailure(f"{status} {response.reason}", _retry_after(headers.get("Retry-After")))
     if status not in (200, 206, 416):
-        raise Failed(f"{status} {response.reason}")
+        raise DownloadFailed(f"{status} {response.reason}")
     version = {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified")}
     version = {key: value for key, value in version.items() if value}
     if status == 200:
         kind = headers.get("Content-Type", "")
         if kind.startswith("text/html") and part.target.suffix not in (".html", ".htm"):
-            raise Failed("answers with a web page instead of the file, as for a login or a confirmation")
+            raise DownloadFailed("answers with a web page instead of the file, as for a login or a confirmation")
         length = headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() and "Transfer-Encoding" not in headers else None
         _expect_size(total, size)
@@ -303,13 +307,13 @@ def _agree(response, part: Part, size) -> int | None:
     same = all(part.version.get(key, value) == value for key, value in version.items())
     if not same or not part.bytes or (status == 206 and start != part.bytes) or (status == 416 and total != part.bytes):
         part.restart({})
-        raise Broken("the file there is no longer the one that was begun; it is fetched from its start")
+        raise TransientFailure("the file there is no longer the one that was begun; it is fetched from its start")
     return total
 
 
 def _expect_size(total, size):
     if None not in (total, size) and total != size:
-        raise Failed(f"is {total} bytes long, not the published {size}")
+        raise DownloadFailed(f"is {total} bytes long, not the published {size}")
 
 
 def _retry_after(value) -> float:
@@ -322,21 +326,21 @@ def _retry_after(value) -> float:
         return 0.0
 
 
-def _reason(error: Exception, patience: Patience) -> Failed:
+def _reason(error: Exception, patience: RetryPolicy) -> DownloadFailed:
     """One line on a failed exchange; the library's own would show the address with its query."""
     chain = [error]
     while (deeper := chain[-1].__cause__ or chain[-1].__context__) and deeper not in chain:
         chain.append(deeper)
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Failed("its certificate is not to be trusted")
+        return DownloadFailed("its certificate is not to be trusted")
     if isinstance(error, requests.TooManyRedirects):
-        return Failed("redirects without end")
+        return DownloadFailed("redirects without end")
     if isinstance(error, ValueError):  # requests' own for an address that none can be
-        return Failed("is no address of a file")
+        return DownloadFailed("is no address of a file")
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         limit = patience.connect if isinstance(error, requests.ConnectTimeout) else patience.read
-        return Broken(f"no answer within {limit:g} s")
+        return TransientFailure(f"no answer within {limit:g} s")
     if any(isinstance(e, http.client.IncompleteRead) for e in chain):
-        return Broken("the connection ended early")
+        return TransientFailure("the connection ended early")
     system = [e.strerror for e in chain if isinstance(e, OSError) and e.strerror]
-    return Broken(f"the connection failed ({system[-1] if system else type(chain[-1]).__name__})")
+    return TransientFailure(f"the connection failed ({system[-1] if system else type(chain[-1]).__name__})")

@@ -68,7 +68,7 @@ class NetVLAD(nn.Module):
         return (a_BKP * scale_B1P) @ x_BCP.transpose(1, 2) - a_BKP.sum(2, keepdim=True) * self.centroids
 
     def forward(self, x_BCHW):
-        return normalised(self.residuals(x_BCHW))
+        return normalize_vlad(self.residuals(x_BCHW))
 
 
 def region_residuals(netvlad: NetVLAD, x_BCHW):
@@ -95,9 +95,9 @@ def region_residuals(netvlad: NetVLAD, x_BCHW):
 
 def region_descriptors(netvlad: NetVLAD, x_BCHW):
     """(B, 9, K*C) descriptors of the regions, each normalised as a whole image's is; order as `region_residuals`."""
-    return normalised(region_residuals(netvlad, x_BCHW))
+    return normalize_vlad(region_residuals(netvlad, x_BCHW))
 
 
-def normalised(residuals_BKC):
+def normalize_vlad(residuals_BKC):
     """Residual sums (..., K, C) -> descriptors (..., K*C): unit length per cluster, then as a whole."""
     return F.normalize(F.normalize(residuals_BKC, dim=-1).flatten(-2), dim=-1)

@@ -1,1 +1,1 @@
-"""Re-rankers: each ranks a database for queries as `search.nearest` does, with the section `Rerank` beside it."""
+"""Re-rankers: each ranks a database for queries as `nearest` does, with the section `Rerank` beside it."""

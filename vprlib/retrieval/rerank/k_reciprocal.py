@@ -8,15 +8,15 @@ distance 1, and OpenIBL's sort orders those as it pleases; here they stay in the
 import numpy as np
 from scipy import sparse
 
-from vprlib.config import Rerank
-from vprlib.retrieval.k_reciprocal_graph import Joined, distances, neighbourhoods, shared_members
-from vprlib.retrieval.search import nearest
+from vprlib.config import RerankConfig
+from vprlib.retrieval.exact_search import nearest
+from vprlib.retrieval.k_reciprocal_graph import ConcatenatedDescriptors, neighbourhoods, pair_distances, shared_members
 
 ROWS = 256  # queries whose shared neighbours are held at once
 MEMORY = 1 << 30
 
 
-def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int = MEMORY) -> tuple:
+def k_reciprocal(query_QD, database_ND, k: int, *, settings: RerankConfig, memory: int = MEMORY) -> tuple:
     """Rank by (1 - weight) Jaccard distance of k-reciprocal neighbours + weight original distance (eq. 12).
 
     The original distance is the squared Euclidean one over its largest in the query's row, as in the authors' code.
@@ -35,11 +35,11 @@ def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int
         comes first if it is among the k nearest, then the lower index.
 
     Raises:
-        BadInput: as `search.nearest`.
+        InputError: as `nearest`.
     """
     near_QK, _ = nearest(query_QD, database_ND, k)
     queries, k = near_QK.shape
-    x_MD = Joined(query_QD, database_ND)
+    x_MD = ConcatenatedDescriptors(query_QD, database_ND)
     if 4 * len(x_MD) * x_MD.shape[1] <= memory:
         x_MD = x_MD[:]
     v, largest_M = neighbourhoods(x_MD, settings.k1, settings.k2, memory=memory)
@@ -47,10 +47,10 @@ def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int
     ranking, score = np.empty((queries, k), np.int64), np.empty((queries, k), np.float32)
     for start in range(0, queries, ROWS):
         some = slice(start, min(start + ROWS, queries))
-        row, column, rank, shared = candidates(v[some], stored, near_QK[some], memory)
+        row, column, rank, shared = candidate_pairs(v[some], stored, near_QK[some], memory)
         distance = (1 - settings.weight) * (1 - shared / (2 - shared))
         if settings.weight:
-            original = distances(x_MD, start + row, queries + column, memory) / largest_M[start + row]
+            original = pair_distances(x_MD, start + row, queries + column, memory) / largest_M[start + row]
             distance += settings.weight * original
         order = np.lexsort((column, rank, distance, row))
         first = np.searchsorted(row[order], np.arange(some.stop - start))
@@ -59,7 +59,7 @@ def k_reciprocal(query_QD, database_ND, k: int, *, settings: Rerank, memory: int
     return ranking, score
 
 
-def candidates(asked, stored, near_BK, memory: int) -> tuple:
+def candidate_pairs(asked, stored, near_BK, memory: int) -> tuple:
     """What may be among the first k of some queries: those that share a neighbour, and the k nearest.
 
     Returns:

@@ -3,12 +3,12 @@
 import numpy as np
 from scipy import sparse
 
-from vprlib.config import Rerank
-from vprlib.retrieval.descriptor_reader import blocks, finite
-from vprlib.retrieval.search import nearest
+from vprlib.config import RerankConfig
+from vprlib.retrieval.descriptor_reader import as_finite_float32, iter_blocks
+from vprlib.retrieval.exact_search import nearest
 
 
-def alpha_qe(query_QD, database_ND, k: int, *, settings: Rerank) -> tuple:
+def alpha_qe(query_QD, database_ND, k: int, *, settings: RerankConfig) -> tuple:
     """Search again with q + sum_i max(q.x_i, 0)^alpha x_i over the query's nearest images x_i, normalised.
 
     A negative similarity, which the paper's power leaves open, counts as none.
@@ -23,7 +23,7 @@ def alpha_qe(query_QD, database_ND, k: int, *, settings: Rerank) -> tuple:
         (ranking_QK int64, score_QK float32): dot products with the expanded queries.
 
     Raises:
-        BadInput: as `search.nearest`.
+        InputError: as `nearest`.
     """
     ranking, score = nearest(query_QD, database_ND, settings.neighbours)
     count, near = len(ranking), ranking.shape[1]
@@ -31,8 +31,8 @@ def alpha_qe(query_QD, database_ND, k: int, *, settings: Rerank) -> tuple:
     weights_QN = sparse.csr_matrix(
         (weights.ravel(), ranking.ravel(), np.arange(0, count * near + 1, near)), (count, len(database_ND))
     ).tocsc()
-    expanded_QD = finite(query_QD[:], "the queries").copy()
-    for start, rows in blocks(database_ND, "the database"):
+    expanded_QD = as_finite_float32(query_QD[:], "the queries").copy()
+    for start, rows in iter_blocks(database_ND, "the database"):
         expanded_QD += weights_QN[:, start : start + len(rows)] @ rows
     expanded_QD /= np.maximum(np.linalg.norm(expanded_QD, axis=1, keepdims=True), 1e-12)
     return nearest(expanded_QD, database_ND, k)

@@ -15,7 +15,7 @@ def sare_ind(anchor_BD, positive_BD, negatives_BND, *, temperature: float | None
     Returns:
         A scalar.
     """
-    positive_B1, negative_BN = similarities(anchor_BD, positive_BD, negatives_BND, temperature)
+    positive_B1, negative_BN = sare_similarities(anchor_BD, positive_BD, negatives_BND, temperature)
     return F.softplus(negative_BN - positive_B1).mean()
 
 
@@ -25,11 +25,11 @@ def sare_joint(anchor_BD, positive_BD, negatives_BND, *, temperature: float | No
     Returns:
         A scalar.
     """
-    positive_B1, negative_BN = similarities(anchor_BD, positive_BD, negatives_BND, temperature)
+    positive_B1, negative_BN = sare_similarities(anchor_BD, positive_BD, negatives_BND, temperature)
     return (torch.cat([positive_B1, negative_BN], dim=1).logsumexp(1) - positive_B1[:, 0]).mean()
 
 
-def similarities(anchor_BD, positive_BD, negatives_BND, temperature: float | None) -> tuple:
+def sare_similarities(anchor_BD, positive_BD, negatives_BND, temperature: float | None) -> tuple:
     """The exponents of the positive (B, 1) and of the negatives (B, N)."""
     others_BMD = torch.cat([positive_BD[:, None], negatives_BND], dim=1)
     if temperature is None:

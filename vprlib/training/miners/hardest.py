@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from vprlib.io.files import BadInput
-from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard
-
-__all__ = ["difficult_positives", "draw", "k_reciprocal_jaccard", "select_tuples"]
+from vprlib.exceptions import InputError
 
 
 def select_tuples(
@@ -28,7 +25,7 @@ def select_tuples(
         Q tuples (query number, positive, (negatives,) int64 array). Of equal distances the lower index comes first.
 
     Raises:
-        BadInput: if a query has no positive, or the database too few negatives for it.
+        InputError: if a query has no positive, or the database too few negatives for it.
     """
     database_DD = np.asarray(database_DD, np.float32)
     count, tuples = len(database_DD), []
@@ -36,14 +33,14 @@ def select_tuples(
         products = np.asarray(query_QD[start : start + block], np.float32) @ database_DD.T
         for query, product in enumerate(products, start):
             if not len(positives[query]):
-                raise BadInput(f"mining: query {query} has no positive")
-            candidates = draw(count, excluded[query], pool, generator)
+                raise InputError(f"mining: query {query} has no positive")
+            candidates = draw_negatives(count, excluded[query], pool, generator)
             if cache is not None:
                 candidates = np.union1d(candidates, cache[query][cache[query] >= 0])
             else:
                 candidates = np.sort(candidates)
             if len(candidates) < negatives:
-                raise BadInput(
+                raise InputError(
                     f"mining: query {query} has {len(candidates)} candidates for {negatives} negatives; lower "
                     f"train.negatives or train.negative_m, or raise train.negative_pool"
                 )
@@ -54,7 +51,7 @@ def select_tuples(
     return tuples
 
 
-def draw(count: int, excluded, size: int, generator) -> np.ndarray:
+def draw_negatives(count: int, excluded, size: int, generator) -> np.ndarray:
     """Draw `size` numbers below `count`, or all there are, without replacement; none of `excluded`, which increases."""
     left = count - len(excluded)
     ranks = generator.choice(left, min(size, left), replace=False, shuffle=False)

@@ -2,16 +2,17 @@
 
 import numpy as np
 
-from vprlib.config import Train
-from vprlib.io.files import BadInput
-from vprlib.training.miners.hardest import difficult_positives, draw, k_reciprocal_jaccard, select_tuples
-from vprlib.training.objective import Tuple
+from vprlib.config import TrainConfig
+from vprlib.exceptions import InputError
+from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard
+from vprlib.training.miners.hardest import difficult_positives, draw_negatives, select_tuples
+from vprlib.training.objective import TrainingTuple
 
 
-def mine(
+def mine_tuples(
     queries,
     *,
-    settings: Train,
+    settings: TrainConfig,
     describe,
     positives,
     excluded,
@@ -76,18 +77,20 @@ def mine(
     tuples = []
     for (number, positive, negatives), hard in zip(mined, difficult, strict=True):
         query = int(queries[number])
-        negatives = some[negatives] if wanted else anyone(database, excluded[query], settings.negatives, generator)
-        tuples.append(Tuple(query, int(some[positive]), negatives.tolist(), hard))
+        negatives = (
+            some[negatives] if wanted else random_negatives(database, excluded[query], settings.negatives, generator)
+        )
+        tuples.append(TrainingTuple(query, int(some[positive]), negatives.tolist(), hard))
     return tuples
 
 
-def anyone(count: int, excluded, size: int, generator):
+def random_negatives(count: int, excluded, size: int, generator):
     """`size` random negatives.
 
     Raises:
-        BadInput: if there are fewer.
+        InputError: if there are fewer.
     """
-    found = draw(count, excluded, size, generator)
+    found = draw_negatives(count, excluded, size, generator)
     if len(found) < size:
-        raise BadInput(f"mining: a query has {len(found)} photos beyond train.negative_m for train.negatives {size}")
+        raise InputError(f"mining: a query has {len(found)} photos beyond train.negative_m for train.negatives {size}")
     return found

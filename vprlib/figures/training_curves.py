@@ -1,0 +1,44 @@
+"""Plot losses, validation recalls and learning rate over the epochs."""
+
+import re
+
+import numpy as np
+
+from vprlib.evaluation.series import training_columns
+from vprlib.figures.marks import DASHES
+from vprlib.figures.style import COLUMN, LINE, empty_panel, line_style, save_figure, wrap
+
+
+def plot_training(out, histories: dict, runs: list):
+    """Draw losses, val recalls and learning rate over the epochs from tables of `train` by `<run> seed <n> gen <n>`.
+
+    Args:
+        runs: all runs of the campaign in their order, which gives each its hue.
+    """
+    names = [re.fullmatch(r"(.+) seed \d+ gen (\d+)", label).groups() for label in histories]
+    gens = sorted({int(gen) for _, gen in names})
+    panels = training_columns(histories.values())
+    handles = {}
+    with save_figure(
+        out, max(COLUMN, 0.6 + 1.6 * len(gens)), 1.3 * len(panels) + LINE * (len({run for run, _ in names}) + 3)
+    ) as fig:
+        grid = fig.subplots(len(panels), len(gens), squeeze=False, sharex="col", sharey="row")
+        for (run, gen), table in zip(names, histories.values(), strict=True):
+            style = line_style(runs.index(run)) | (
+                {"linestyle": (0, DASHES[1]), "marker": ""} if len(table) == 1 else {}
+            )
+            style["label"] = wrap(run + ("" if "val_recall@1" in table else " (no val split)"), COLUMN - 0.65)
+            for ax, column in zip(grid[:, gens.index(int(gen))], panels, strict=True):
+                values = table.get(column, table.epoch * np.nan) * (100 if "%" in panels[column] else 1)
+                line = ax.plot(table.epoch, values, **style)[0] if len(table) > 1 else ax.axhline(values[0], **style)
+                handles[run] = line
+        for (row, column), ax in np.ndenumerate(grid):
+            ax.set(xlabel="epoch (0: before training)", ylabel=wrap(list(panels.values())[row], 1))
+            ax.set_title("" if row else f"generation {gens[column]}", loc="center")
+            ax.label_outer()
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
+                empty_panel(ax, "no values")
+        grid[-1, 0].set_ylim(bottom=0)
+        fig.legend(handles=list(handles.values()), loc="outside lower left")
+    return fig
