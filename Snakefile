@@ -1,9 +1,9 @@
 import gc
-import os
 import sys
-from dataclasses import asdict
 
 from snakemake.utils import min_version
+
+sys.path.insert(0, str(workflow.current_basedir))  # of a clone that is used as a module of another workflow
 
 from vprlib.config import parse_config
 from vprlib.data.catalogue import get_dataset
@@ -13,7 +13,7 @@ min_version("9.11")
 gc.set_threshold(200_000, 50, 1000)  # a DAG is millions of objects that stay: to look for garbage takes a seventh of it
 
 
-if not workflow.overwrite_configfiles:
+if not workflow.overwrite_configfiles and not config:
 
     configfile: "config/config.yaml"
 
@@ -32,7 +32,6 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/targets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
@@ -40,22 +39,8 @@ include: "workflow/rules/plots.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:  # seconds, of one core
-    all,
-    index,
-    contact,
-    recalls,
-    curves,
-    tradeoffs,
-    sizes_table,
-    pareto,
-    comparison,
-    training,
-    clusters,
-    preview,
-
-
 rule all:
     default_target: True
     input:
-        everything,
+        targets.everything(),
+    localrule: True

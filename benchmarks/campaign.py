@@ -73,7 +73,7 @@ def ranking(path: Path, images: Path, protocol, skill: float, rng, kinds: tuple,
         score = -np.sort(-rng.random((len(query), depth)).astype(np.float32), axis=1)
         named = {"ranking": found, "score": score, "dim": np.array(DIMS[kind])}
         arrays |= {f"all/{kind}/{name}": values for name, values in named.items()}
-    model = {"epoch": 3, "train": {"best_by": 5}, "sources": {"weights": "0" * 64}}
+    model = {"epoch": 3, "train": {"monitor_recall_at": 5}, "sources": {"weights": "0" * 64}}
     attributes = {"checkpoint": "1" * 64, "index": "flat", "model": json.dumps(model)}
     write_h5(path, arrays, attributes)
 
@@ -89,14 +89,14 @@ def evaluate(campaign: Artifacts, dataset: str, network: EvaluatedNetwork, skill
     images, folder = campaign.results / dataset / "images.csv", campaign.evaluation(dataset, network)
     kinds = campaign.config.runs[network.run].extract.descriptors
     ranking(folder / "ranking.h5", images, campaign.protocols[dataset][0], skill, rng, kinds)
-    asked = {"images": images, "ks": KS, "config": network.identity, "by": ["light"]}
+    asked = {"images": images, "ks": KS, "config_hash": network.identity, "group_by": ["light"]}
     path = folder / "ranking.h5"
-    chosen = {"checkpoint": "best", "train_set": dataset, "training": images}
+    chosen = {"checkpoint": "best", "train_set": dataset, "validation": images}
     tables = {"recalls": [], "queries": []}
     for protocol in campaign.protocols[dataset]:
         found = load_predictions(images=images, ranking=path, protocol=protocol)
         about = asked | {"protocol": protocol}
-        tables["recalls"].append(recall_table(found, **about, ranking=path, recipe={}, chosen=chosen))
+        tables["recalls"].append(recall_table(found, **about, ranking=path, recipe={}, selection=chosen))
         tables["queries"].append(per_query_table(found, **about))
     for name, parts in tables.items():
         table = pd.concat(parts, ignore_index=True)
@@ -113,7 +113,11 @@ def details(campaign: Artifacts, dataset: str):
         write_csv(campaign.results / dataset / f"{name}.csv", table)
 
 
-def made(
+def margin(value: float) -> dict:
+    return {"options": {"margin": value}}
+
+
+def make_campaign(
     folder: Path,
     *,
     runs: list,
@@ -148,10 +152,12 @@ def made(
     csvs = {name: photos(folder / "data" / f"d{number}", name, some, rng, text) for number, name in enumerate(names)}
     asked = {
         "datasets": names,
-        "custom": {name: {"csv": str(path), "radius_m": 25, "protocol": f"own{text}"} for name, path in csvs.items()},
+        "custom_datasets": {
+            name: {"csv": str(path), "radius": 25, "protocol": f"own{text}"} for name, path in csvs.items()
+        },
         "base": {"train_set": names[0], "extract": {"descriptors": list(kinds)}},
-        "runs": {run: {"train": {"margin": 0.1 + number / 100}} for number, run in enumerate(runs)},
-        "evaluate": {"ks": list(KS), "by": {name: ["light"] for name in names}},
+        "runs": {run: {"train": {"loss": margin(0.1 + number / 100)}} for number, run in enumerate(runs)},
+        "evaluate": {"recall_at": list(KS), "group_by": {name: ["light"] for name in names}},
     }
     cfg = parse_config(asked)
     protocols = {name: list(get_dataset(name, cfg).protocols) for name in names}
@@ -174,10 +180,13 @@ def made(
         write_csv(campaign.results / name / "images.csv", dataset.table())
         if checked:
             place = {"images": campaign.results / name / "images.csv", "dataset": dataset, "name": name}
-            verify_dataset(campaign.results / name / "verification.json", **place, hamming=4, threads=2)
+            verify_dataset(campaign.results / name / "verification.json", **place, max_hash_distance=4, threads=2)
         for network in campaign.networks:
             evaluate(campaign, name, network, 0.3 + 0.5 * runs.index(network.run) / len(runs), rng)
         details(campaign, name)
     for network in campaign.networks:
         history(campaign.model(network) / "history.csv", rng)
     return campaign
+
+
+made = make_campaign

@@ -1,4 +1,5 @@
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -6,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.workflow import snakemake
 from vprlib.exceptions import InputError
+from vprlib.io.files import file_lock
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -53,3 +56,20 @@ def photo():
         return np.asarray(image)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory):
+    """A folder in which the whole tiny workflow ran; of several workers one does it, and each has its copy."""
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with file_lock(made, wait=True):
+        if not made.exists():
+            running = made.with_name("running")
+            running.mkdir()  # a failed one is there, and fails the others, too
+            status, text = snakemake(running, "all")
+            assert status == 0, text
+            running.rename(made)
+    folder = tmp_path_factory.mktemp("workflow") / "copy"
+    shutil.copytree(made, folder, symlinks=True)
+    return folder

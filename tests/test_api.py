@@ -20,7 +20,11 @@ from vprlib.models.whitening import Whitening
 @pytest.fixture
 def place(tmp_path, photo):
     """A checkpoint, its whitening, another's whitening, and a folder of photos of its size."""
-    sections = ImageConfig(height=32, width=48), BackboneConfig(options={"width": 1 / 16}), AggregatorConfig(clusters=4)
+    sections = (
+        ImageConfig(height=32, width=48),
+        BackboneConfig(options={"width": 1 / 16}),
+        AggregatorConfig(options={"clusters": 4}),
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_network(*sections)

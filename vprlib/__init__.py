@@ -1,16 +1,17 @@
-"""Visual place recognition research: the library behind the workflow's stages.
+"""Library for visual place recognition research; the workflow's stages call it.
 
 import vprlib
-descriptors = vprlib.describe("best.safetensors", ["a.jpg", "b.jpg"])  # (2, D) float32, unit rows
+descriptors = vprlib.describe("best.safetensors", ["a.jpg", "b.jpg"])  # (2, D) float32, rows of unit norm
 """
 
 from importlib import import_module
+from typing import Any
 
 from vprlib._version import __version__  # noqa: F401
 
 
-def __getattr__(name: str):
-    """`describe`, imported when it is first used: it needs torch, which a workflow's parse must not wait for."""
+def __getattr__(name: str) -> Any:
+    """Import `describe` when it is first used: it needs torch, which a workflow's parse must not wait for."""
     if name != "describe":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module("vprlib.api").describe

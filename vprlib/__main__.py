@@ -2,13 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vprlib.exceptions import InputError
 
 
-def main(arguments=None) -> int:
-    """Run one command; what the user gave and cannot be used ends it with one line and status 1."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; unusable input prints one line and gives status 1.
+
+    Args:
+        arguments: the command line; by default that of the process.
+    """
     options = build_parser().parse_args(arguments)
     try:
         options.run(options)
@@ -19,28 +24,40 @@ def main(arguments=None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m vprlib", description=__doc__)
-    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    """Build the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="vprlib", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    part = commands.add_parser("describe", help="write the descriptors of photos")
-    part.add_argument("checkpoint", help="a trained network: ours, or one that OpenIBL, pytorch-NetVlad or others made")
-    part.add_argument("images", nargs="+", metavar="image", help="photos, and folders of photos")
-    part.add_argument("--out", required=True, help=".h5 (with the photos' paths) or .npy")
-    part.add_argument("--whitening", help="the PCA file to whiten by")
-    part.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
-    part.add_argument("--batch", type=int, default=16, help="photos in a pass")
-    part.set_defaults(run=run_describe)
+    command = commands.add_parser("describe", help="write the descriptors of photos")
+    command.add_argument("checkpoint", help="a trained network: ours, or one of OpenIBL, pytorch-NetVlad or others")
+    command.add_argument("images", nargs="+", metavar="image", help="photos, and folders of photos")
+    command.add_argument("--out", required=True, help=".h5 (with the photos' paths) or .npy")
+    command.add_argument("--whitening", help="the PCA file to whiten with")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
+    command.add_argument("--batch", type=int, default=16, help="photos per forward pass")
+    command.set_defaults(run=run_describe)
 
-    part = commands.add_parser("export", help="write a checkpoint in another project's format")
-    part.add_argument("checkpoint", help="a checkpoint of ours")
-    part.add_argument("out", help="the file to write, as model.pth.tar")
-    part.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
-    part.add_argument("--whitening", help="its pca.h5, for the formats with a PCA layer")
-    part.set_defaults(run=run_export)
-    return whole
+    command = commands.add_parser("export", help="write a checkpoint in another project's format")
+    command.add_argument("checkpoint", help="a checkpoint of ours")
+    command.add_argument("out", help="the file to write, such as model.pth.tar")
+    command.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
+    command.add_argument("--whitening", help="its pca.h5, for the formats with a PCA layer")
+    command.set_defaults(run=run_export)
+
+    command = commands.add_parser(
+        "new", help="lay down a project: a Snakefile that uses the workflow, and its settings"
+    )
+    command.add_argument("folder", help="a new or empty folder")
+    command.set_defaults(run=run_new)
+    return parser
 
 
-def run_describe(options):
+def run_describe(options: argparse.Namespace) -> None:
+    """Run `describe`: write the descriptors of photos.
+
+    Raises:
+        InputError: if an option is out of range, or as `vprlib.api.describe`.
+    """
     from vprlib.api import describe, expand_photo_paths, write_descriptors
 
     if Path(options.out).suffix not in (".h5", ".npy"):
@@ -48,20 +65,33 @@ def run_describe(options):
     if options.batch < 1:
         raise InputError(f"--batch {options.batch}: must be at least 1")
     paths = expand_photo_paths(options.images)
-    described = {"whitening": options.whitening, "device": options.device, "batch": options.batch}
-    descriptors = describe(options.checkpoint, paths, **described)
+    settings = {"whitening": options.whitening, "device": options.device, "batch": options.batch}
+    descriptors = describe(options.checkpoint, paths, **settings)
     write_descriptors(options.out, descriptors, paths, options.checkpoint)
     print(f"{options.out}: {len(descriptors)} descriptors of {descriptors.shape[1]} values")
-    beside = Path(options.checkpoint).with_name("pca.h5")
-    if beside.exists() and not options.whitening:
-        print(f"They are raw; `--whitening {beside}` whitens them.")
+    pca = Path(options.checkpoint).with_name("pca.h5")
+    if pca.exists() and not options.whitening:
+        print(f"They are raw; `--whitening {pca}` whitens them.")
 
 
-def run_export(options):
+def run_export(options: argparse.Namespace) -> None:
+    """Run `export`: write a checkpoint in another project's format."""
     from vprlib.models.published_formats import export_checkpoint
 
     export_checkpoint(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
     print(f"{options.out}: {options.format}")
+
+
+def run_new(options: argparse.Namespace) -> None:
+    """Run `new`: lay down a project.
+
+    Raises:
+        InputError: as `vprlib.jobs.project.new_project`.
+    """
+    from vprlib.jobs.project import new_project
+
+    new_project(options.folder)
+    print(f"{options.folder}: edit config/config.yaml, then run there: snakemake --profile profiles/local all")
 
 
 if __name__ == "__main__":

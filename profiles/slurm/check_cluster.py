@@ -137,7 +137,7 @@ def of_arrays(profile: dict) -> list[str]:
 
 def unknown_rules(profile: dict) -> list[str]:
     written = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    known = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:", written, re.MULTILINE))
+    known = set(re.findall(r"^ *rule (\w+):", written, re.MULTILINE))
     array = [name.strip() for name in re.split("[,;]", profile.get("slurm-array-jobs") or "")]
     named = {"set-resources": profile.get("set-resources") or {}, "set-threads": profile.get("set-threads") or {}}
     named |= {"groups": [one.split("=")[0] for one in profile.get("groups") or []]}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 import yaml
-from test_workflow import ENVIRONMENT, ROOT, TINY
+
+from tests.helpers.workflow import ENVIRONMENT, ROOT, TINY
 
 MODEL = "results/models/{}/seed0/gen0"
 OUTPUTS = ("last.safetensors", "best.safetensors", "history.csv")

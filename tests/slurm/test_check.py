@@ -7,7 +7,8 @@ import sys
 import pytest
 import yaml
 from campaign import PARTITIONS
-from test_workflow import ROOT, TINY
+
+from tests.helpers.workflow import ROOT, TINY
 
 FITS = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 FITS |= {"retries": 1, "default-resources": {"runtime": 20, "mem_mb": "500 * attempt"}}

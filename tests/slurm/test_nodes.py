@@ -4,15 +4,16 @@ import json
 import signal
 import sys
 
-import mini
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
 from campaign import MODEL, Campaign
-from mini import OUTPUTS, SOFT, run
 
-GENTLE = {"learning_rate": 0.005, "tuples_per_step": 3}
+from tests.helpers import tiny_training as mini
+from tests.helpers.tiny_training import OUTPUTS, SOFT, run
+
+GENTLE = {"learning_rate": 0.005, "batch_size": 3}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_two_nodes_have_the_losses_of_one_process(slurm, repository, root, tmp_p
     """Two processes on each; soft labels, so that a teacher takes part."""
     run(root, tmp_path / "first", epochs=1, **GENTLE)
     settings = {"generation": 1, "teacher": tmp_path / "first/last.safetensors", "epochs": 2, **SOFT, **GENTLE}
-    settings |= {"tuples_per_step": 4}
+    settings |= {"batch_size": 4}
     job = submitted(slurm, repository, root, tmp_path / "nodes", processes=2, **settings)
     run(root, tmp_path / "one", **settings)
     assert ended(slurm, job) == "COMPLETED", (tmp_path / "nodes/slurm.log").read_text()

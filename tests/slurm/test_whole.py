@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 from campaign import PARTITIONS
-from test_workflow import ENVIRONMENT, ROOT, TINY
+
+from tests.helpers.workflow import ENVIRONMENT, ROOT, TINY
 
 GPU_RULES = ("pretrain", "trunk", "centroids", "train", "whiten", "extract")
 THREADS = dict.fromkeys(
@@ -21,7 +22,7 @@ THREADS = dict.fromkeys(
 THREADS |= dict.fromkeys(("render", "pretrain", "trunk", "centroids", "rerank"), 2)
 LARGEST_MB = 3000
 ARRAYS = ("extract", "search_shard")
-SMALL = TINY | {"rerank": [{"name": "alpha_qe"}], "sizes": {"dims": [8], "storage": ["float16"]}}
+SMALL = TINY | {"rerank": [{"name": "alpha_qe"}], "descriptor_sizes": {"dims": [8], "storage": ["float16"]}}
 SMALL |= {"search": TINY["search"] | {"shards": 2}, "datasets": ["city_night"], "runs": {"netvlad": {}}}
 TABLES = ("images.csv", "history.csv", "recalls.csv", "queries.csv", "differences.csv")  # others have times in them
 COMPARED = (*TABLES, "*.h5", "*.safetensors")

@@ -1,0 +1,1 @@
+"""Where jobs compute: devices, threads, process groups, the nodes of a SLURM job."""

@@ -1,4 +1,4 @@
-"""Select the device that a job computes on, and set torch and glibc up for it."""
+"""Select the device of a job, and set up torch and glibc for it."""
 
 import ctypes
 import os
@@ -9,56 +9,68 @@ from vprlib.config import Config
 from vprlib.exceptions import InputError
 
 
-def compute_device(config: Config, local_rank: int | None = None):
-    """The device that `execution.device` asks for, and how many processes should decode photos for it.
+def compute_device(config: Config, local_rank: int | None = None) -> tuple[torch.device, int]:
+    """Select the device of `execution.device`, and set up torch for it.
 
-    With a rank, that of several processes on this machine, each has its own GPU.
+    The number of threads is `OMP_NUM_THREADS`. Algorithms are deterministic where torch has them, and TF32 is off, so
+    that the same job gives the same numbers.
+
+    Args:
+        config: the configuration; `execution.device` is read.
+        local_rank: number of this process among those of this machine. If given, use GPU number `local_rank`.
+
+    Returns:
+        The device, and the number of processes that decode photos for it: one per thread for a GPU, 0 for a CPU,
+        where the main process decodes.
+
+    Raises:
+        InputError: there is no such device.
     """
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    chosen = select_device(config.execution.device)
-    if chosen.type == "cuda" and local_rank is not None:
-        chosen = torch.device("cuda", local_rank)
-        torch.cuda.set_device(chosen)
-    if chosen.type == "cpu":
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    torch.set_num_threads(threads)
+    device = select_device(config.execution.device)
+    if device.type == "cuda" and local_rank is not None:
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    if device.type == "cpu":
         keep_freed_memory()
     else:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    torch.use_deterministic_algorithms(True, warn_only=True)  # the same job gives the same numbers
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    # a CPU that computes has no core to spare for decoding, which is a hundredth of the work
-    return chosen, int(os.environ["OMP_NUM_THREADS"]) if chosen.type == "cuda" else 0
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # missing in the stub
+    # A CPU that computes has no core to spare for decoding, which is a hundredth of the work.
+    return device, threads if device.type == "cuda" else 0
 
 
-def search_device(config: Config):
-    """The GPU that `execution.search` asks for; None where the CPU searches."""
-    if config.execution.search == "cpu":
+def search_device(config: Config) -> torch.device | None:
+    """Return the GPU of `execution.search_device`, or None if the CPU searches."""
+    if config.execution.search_device == "cpu":
         return None
-    chosen, _ = compute_device(config)
-    return None if chosen.type == "cpu" else chosen
+    device, _ = compute_device(config)
+    return None if device.type == "cpu" else device
 
 
-def keep_freed_memory():
-    """Have glibc keep freed blocks for the next step instead of giving each large one back to the system.
+def keep_freed_memory() -> None:
+    """Make glibc keep freed blocks for the next step, instead of returning each large one to the system.
 
-    Activations are large blocks: without this, page faults take a third of a convolution's time on a CPU.
+    Feature maps are large blocks. Without this setting, page faults take a third of a convolution's time on a CPU.
+    A C library without `mallopt` is left as it is.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        most, m_trim_threshold, m_mmap_max = 2**31 - 1, -1, -4
+        largest, m_trim_threshold, m_mmap_max = 2**31 - 1, -1, -4
         libc.mallopt(m_mmap_max, 0)
-        libc.mallopt(m_trim_threshold, most)
+        libc.mallopt(m_trim_threshold, largest)
 
 
 def select_device(name: str) -> torch.device:
-    """`auto` is the first GPU, if there is one.
+    """Return the torch device of a name; `auto` is the first GPU if there is one, else the CPU.
 
     Raises:
-        InputError: if a GPU is asked for by name and there is none, or no device has that name.
+        InputError: a GPU is requested by name and there is none, or no device has that name.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r}: torch sees no GPU; use 'auto' or 'cpu'")
+        raise InputError(f"device {name!r}: torch finds no GPU; use 'auto' or 'cpu'")
     try:
         return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError as error:

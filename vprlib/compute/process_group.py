@@ -1,35 +1,50 @@
-"""Several processes that train one network: each takes its share of the photos, and all see the same numbers."""
+"""Process group of a distributed training run: split the work, sum gradients, gather rows."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-ROWS = 1024  # of an array that is gathered, at once
+GATHERED_ROWS = 1024  # rows per message of `ProcessGroup.gather`
+
+Items = TypeVar("Items", list[Any], NDArray[Any])
 
 
 class ProcessGroup:
-    """The processes of a training; one alone, without any of its calls, when there is one.
+    """Process group of a distributed training run; with one process every method is a no-op.
 
-    They are started by torch's elastic launcher, which tells each its rank, and speak through Hugging Face Accelerate.
+    Torch's elastic launcher starts the processes and sets their ranks. They communicate through Hugging Face
+    Accelerate.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None):
+    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None) -> None:
+        """Set the number of this process, that of all processes, and the device of their messages.
+
+        Args:
+            rank: number of this process, from 0.
+            size: number of processes.
+            device: torch device of this process; required if there are several.
+        """
         self.rank, self.size, self.device = rank, size, device
         if size > 1:
             from accelerate import PartialState
 
+            assert device is not None, "several processes need a device"
             PartialState(cpu=device.type == "cpu")
 
-    def share(self, items):
-        """This process' part of a sequence."""
+    def local_part(self, items: Items) -> Items:
+        """Return this process's part of a sequence: every `size`-th item, from number `rank` on."""
         return items[self.rank :: self.size]
 
-    def meet(self):
-        """Wait for all."""
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.size > 1:
             torch.distributed.barrier()
 
-    def add(self, tensors: list):
-        """Replace each tensor by its sum over the processes: one message for all of them."""
+    def all_reduce_sum(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor in place by its sum over the processes, in one message for all tensors."""
         if self.size > 1 and tensors:
             from accelerate.utils import reduce
 
@@ -37,20 +52,28 @@ class ProcessGroup:
             for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
                 tensor.copy_(total.view_as(tensor))
 
-    def gather(self, part: np.ndarray, count: int) -> np.ndarray:
-        """The rows of all `count` items from what each process made of its `share`, in their order."""
+    def gather(self, part: NDArray, count: int) -> NDArray:
+        """Return the rows of all items, in their order, from the rows that each process computed.
+
+        Args:
+            part: rows of this process's `local_part`, in its order.
+            count: number of all items.
+
+        Returns:
+            `count` rows, of the shape and dtype of those in `part`; the same in every process.
+        """
         if self.size == 1:
             return part
         from accelerate.utils import gather
 
         result = np.empty((count, *part.shape[1:]), part.dtype)
-        most = -(-count // self.size)
-        for start in range(0, most, ROWS):
-            rows = min(ROWS, most - start)
+        longest = -(-count // self.size)
+        for start in range(0, longest, GATHERED_ROWS):
+            rows = min(GATHERED_ROWS, longest - start)
             padded = np.zeros((rows, *part.shape[1:]), part.dtype)
             padded[: len(part[start : start + rows])] = part[start : start + rows]
             parts = gather(torch.from_numpy(padded).to(self.device)).cpu().numpy().reshape(self.size, *padded.shape)
-            for rank, some in enumerate(parts):
+            for rank, rank_rows in enumerate(parts):
                 target = result[rank + start * self.size :: self.size][:rows]
-                target[:] = some[: len(target)]
+                target[:] = rank_rows[: len(target)]
         return result

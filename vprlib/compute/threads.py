@@ -1,21 +1,35 @@
-"""Work on rows shared by threads, each with numpy's matrix products to itself.
+"""Process the rows of an array in parallel threads; each thread computes its own matrix products.
 
-numpy's products are faster on each of several threads than on one that waits for its helpers after each, and those
-helpers keep turning for a while when there is nothing for them to do: they would take the cores of these threads.
+numpy's matrix products are faster on several threads that compute one product each than on one thread that waits for
+its BLAS helper threads after each product. Idle helpers also keep spinning for a while, and would take the cores of
+these threads.
 """
+
+from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 _thread_state = threading.local()
 
 
-def parallel_over_rows(work, count: int, threads: int | None = None):
-    """Call `work(first, last)` for equal shares of `count` rows, on as many threads as faiss may use by default.
+def parallel_over_rows(work: Callable[[int, int], Any], count: int, threads: int | None = None) -> None:
+    """Call `work(first, last)` for equal parts of `count` rows, in parallel threads.
 
-    What `work` shares in turn stays on its thread. The first exception of a share is raised when all have ended.
+    A call of this function within `work` runs on the calling thread alone. The first exception of a part is raised
+    after all parts have ended.
+
+    Args:
+        work: called once per part, with the number of its first row and of the row after its last.
+        count: number of rows.
+        threads: number of threads; by default as many as faiss may use.
     """
     import faiss
 
@@ -32,29 +46,33 @@ def parallel_over_rows(work, count: int, threads: int | None = None):
             list(pool.map(work, ends[:-1], ends[1:]))
 
 
-def _single_threaded_worker():
-    """A thread that has a share has no helpers."""
+def _single_threaded_worker() -> None:
+    """Initialize a worker thread: faiss runs single-threaded in it."""
     import faiss
 
     _thread_state.shares = True
     faiss.omp_set_num_threads(1)
 
 
-def limit_blas_threads():
-    """A context. The number is the process's, so only the main thread changes it; others are slower beside it."""
+def limit_blas_threads() -> AbstractContextManager[Any]:
+    """Return a context in which numpy's BLAS uses one thread.
+
+    The limit holds for the whole process, so only the main thread sets it. In another thread the context does nothing,
+    and the computation is slower.
+    """
     return (
         _blas_controller().limit(limits=1) if threading.current_thread() is threading.main_thread() else nullcontext()
     )
 
 
 @functools.cache
-def _blas_controller():
-    """The libraries of matrix products whose number of threads is the process's: numpy's.
+def _blas_controller() -> ThreadpoolController:
+    """Return the controller of the BLAS libraries with one thread limit per process, which are numpy's.
 
-    faiss' own is by OpenMP, whose number each thread has for itself.
+    faiss's own library uses OpenMP, whose limit is per thread, so it is left out.
     """
     from threadpoolctl import ThreadpoolController
 
-    found = ThreadpoolController()
-    layers = {library["filepath"]: library.get("threading_layer", "openmp") for library in found.info()}
-    return found.select(filepath=[path for path, layer in layers.items() if layer != "openmp"])
+    controller = ThreadpoolController()
+    layers = {library["filepath"]: library.get("threading_layer", "openmp") for library in controller.info()}
+    return controller.select(filepath=[path for path, layer in layers.items() if layer != "openmp"])

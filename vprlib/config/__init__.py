@@ -1,6 +1,7 @@
-"""The configuration: its sections, defaults, bounds and units. Snakemake gives the raw dict, `parse` returns a Config.
+"""The configuration: its sections, defaults, bounds and units.
 
-This package is imported whenever the Snakefile is parsed, so it imports neither torch nor pandas.
+Snakemake reads the raw dictionary, `parse_config` returns a `Config`. This package is imported whenever the Snakefile
+is parsed, so it imports neither torch nor pandas.
 """
 
 from vprlib.config.base import join_faults
@@ -15,12 +16,20 @@ from vprlib.config.experiment import (
     ReportConfig,
     RerankConfig,
     SearchConfig,
+    ShardsConfig,
     VerifyConfig,
+)
+from vprlib.config.methods import (
+    AggregatorConfig,
+    BackboneConfig,
+    LossConfig,
+    MethodConfig,
+    OptimiserConfig,
+    ScheduleConfig,
+    overlay,
 )
 from vprlib.config.parsing import parse_config
 from vprlib.config.recipe import (
-    AggregatorConfig,
-    BackboneConfig,
     CentroidsConfig,
     CheckpointConfig,
     ExtractConfig,
@@ -30,7 +39,6 @@ from vprlib.config.recipe import (
     SoftLabelsConfig,
     TrainConfig,
     WhitenConfig,
-    overlay,
 )
 
 __all__ = [
@@ -46,12 +54,17 @@ __all__ = [
     "ExtractConfig",
     "ImageConfig",
     "JitterConfig",
+    "LossConfig",
+    "MethodConfig",
+    "OptimiserConfig",
     "OwnDatasetConfig",
     "PretrainConfig",
     "ReportConfig",
     "RerankConfig",
     "RunConfig",
+    "ScheduleConfig",
     "SearchConfig",
+    "ShardsConfig",
     "SoftLabelsConfig",
     "TrainConfig",
     "VerifyConfig",

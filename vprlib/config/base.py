@@ -1,23 +1,20 @@
-"""What every section of the configuration is made of: its types, and how its faults are told."""
+"""The base class of all sections of the configuration, its field types, and the wording of its errors."""
 
 import re
-from typing import Annotated, get_args
+from collections.abc import Sequence
+from typing import Annotated, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import ErrorDetails
 
 from vprlib.exceptions import did_you_mean
-from vprlib.registry import check_name
 
-NAMED = 5  # faults that one message names
-
-
-def registered(family: str):
-    """A name of this family of methods or datasets."""
-    return AfterValidator(lambda name: check_name(family, name))
+Values = TypeVar("Values", bound=Sequence)
+MAX_FAULTS = 5  # faults that one message names
 
 
-def matching(pattern: str, kind: str):
-    """Text of this pattern, which messages call `kind`."""
+def matching(pattern: str, kind: str) -> AfterValidator:
+    """Return a validator of text that matches a pattern; `kind` describes such text in messages."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -31,27 +28,31 @@ NAME = "a letter or digit, and then letters, digits, `_`, `-` and `.`"
 Name = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", NAME)]  # part of a path
 
 
-def distinct_values(values):
-    """Values of which none is given twice."""
+def distinct_values(values: Values) -> Values:
+    """Return the values if none of them occurs twice.
+
+    Raises:
+        ValueError: naming the first that does.
+    """
     if len(set(values)) < len(values):
         raise ValueError(f"{next(value for value in values if values.count(value) > 1)!r} is given twice")
     return values
 
 
 class Section(BaseModel):
-    """Typo-proof and frozen."""
+    """A section of the configuration. It refuses unknown keys and cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
 
-def join_faults(faults: list) -> str:
-    """Several faults in one line: the first five, and how many more there are."""
-    more = f" (and {len(faults) - NAMED} more)" if len(faults) > NAMED else ""
-    return "; also: ".join(faults[:NAMED]) + more
+def join_faults(faults: list[str]) -> str:
+    """Join faults into one line: the first five, and the number of the others."""
+    more = f" (and {len(faults) - MAX_FAULTS} more)" if len(faults) > MAX_FAULTS else ""
+    return "; also: ".join(faults[:MAX_FAULTS]) + more
 
 
-def explain_error(section: type[Section], error: dict, prefix: str, briefly: bool = False) -> str:
-    """One of pydantic's errors in our words: the key, after `prefix`, the value and what is allowed."""
+def explain_error(section: type[Section], error: ErrorDetails, prefix: str, briefly: bool = False) -> str:
+    """Describe one of pydantic's errors: the key, after `prefix`, the value, and what is allowed."""
     key = (prefix + ".".join(str(part) for part in error["loc"])).removesuffix(".")
     if error["type"] == "extra_forbidden":
         fields = _section_at(section, error["loc"][:-1]).model_fields
@@ -63,10 +64,11 @@ def explain_error(section: type[Section], error: dict, prefix: str, briefly: boo
     return f"{key}: {message}{given}" if key else message
 
 
-def _section_at(section: type[Section], location) -> type[Section]:
-    """The section that a path of keys leads to."""
+def _section_at(section: type[Section], location: tuple[int | str, ...]) -> type[Section]:
+    """Return the section that a path of keys leads to."""
     for part in location:
-        annotation = section.model_fields[part].annotation if part in getattr(section, "model_fields", {}) else section
-        sections = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, Section)]
+        field = section.model_fields.get(str(part))
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
         section = sections[0] if sections else section
     return section

@@ -1,19 +1,25 @@
-"""From the raw dict that Snakemake gives to a checked Config."""
+"""Turn the raw dictionary that Snakemake reads into a validated `Config`."""
+
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from vprlib.config.base import Section, explain_error, join_faults
 from vprlib.config.experiment import Config
-from vprlib.config.recipe import RunConfig, overlay
+from vprlib.config.methods import overlay
+from vprlib.config.recipe import RunConfig
 from vprlib.exceptions import InputError
 
+AnySection = TypeVar("AnySection", bound=Section)
 
-def parse_config(raw: dict) -> Config:
-    """Check the raw configuration: `base` is one recipe, `runs` name overlays of it, the rest are Config's keys.
+
+def parse_config(raw: dict[str, Any]) -> Config:
+    """Validate a raw configuration: `base` is a recipe, `runs` are changes to it, other keys are those of `Config`.
 
     Raises:
-        InputError: one line for all that is wrong (as `together`), each with its key, the value, what is allowed and,
-            for a misspelt key, the closest known one.
+        InputError: in one line, every fault with its key, the value, what is allowed and, for a misspelt key, the
+            closest known one.
     """
     raw = {key: value for key, value in raw.items() if value is not None}
     base, runs = raw.pop("base", {}), raw.get("runs") or {}
@@ -26,7 +32,7 @@ def parse_config(raw: dict) -> Config:
     config, others = _validate(Config, raw)
     known = {error["loc"] for error in wrong}
     others = [error for error in others if error["loc"][:1] != ("runs",) or error["loc"][2:] not in known]
-    if wrong or others:
+    if config is None or wrong or others:
         briefly = len(wrong + others) > 1
         said = [explain_error(RunConfig, error, "base.", briefly) for error in wrong]
         raise InputError(
@@ -35,8 +41,8 @@ def parse_config(raw: dict) -> Config:
     return config
 
 
-def _validate(section: type[Section], raw: dict) -> tuple:
-    """The section and no errors, or None and pydantic's errors, without those that follow from one further down."""
+def _validate(section: type[AnySection], raw: dict) -> tuple[AnySection | None, list[ErrorDetails]]:
+    """Return the section and no errors, or None and pydantic's errors less those that follow from a deeper one."""
     try:
         return section.model_validate(raw), []
     except ValidationError as errors:

@@ -1,7 +1,7 @@
-"""The sections of a run: a recipe from photos to descriptors, with its defaults, bounds and units."""
+"""The sections of a run: a recipe from photos to descriptors, with defaults, bounds and units."""
 
-from math import sqrt
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -11,175 +11,210 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from vprlib.config.base import Name, Section, distinct_values, explain_error, join_faults, matching, registered
+from vprlib.config.base import Section, distinct_values, explain_error, join_faults
+from vprlib.config.methods import (
+    AggregatorConfig,
+    BackboneConfig,
+    LossConfig,
+    OptimiserConfig,
+    ScheduleConfig,
+    overlay,
+)
 from vprlib.exceptions import InputError
 from vprlib.io.fingerprints import short_hash
+from vprlib.registry import FAMILIES
 
 
 class ImageConfig(Section):
-    """What a network sees of an image: its size in pixels, and the mean and deviation of the RGB channels in [0, 1]."""
+    """The input of a network: its size in pixels, and the mean and standard deviation of RGB values in [0, 1]."""
 
-    height: int = Field(480, ge=16)
-    width: int = Field(640, ge=16)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
+    height: int = Field(480, ge=16, description="height of the input, pixels")
+    width: int = Field(640, ge=16, description="width of the input, pixels")
+    mean: tuple[float, float, float] = Field(
+        (0.485, 0.456, 0.406), description="mean of red, green and blue, subtracted from values in [0, 1]"
+    )
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
+        (0.229, 0.224, 0.225), description="standard deviation of red, green and blue, which values are divided by"
+    )
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
         return self.height, self.width
 
 
-class BackboneConfig(Section):
-    name: Annotated[str, registered("backbone")] = "vgg16"
-    weights: Name = Field(
-        "imagenet", description="`imagenet` (torchvision's or timm's), `pretrain`, or a name of your own"
-    )
-    file: str | None = Field(None, description="the state dict that `weights` names, when it is your own")
-    label: Name | None = Field(None, description="the backbone's name in paths; give one to runs that must not share")
-    options: dict[str, bool | int | float | str] = Field({}, description="arguments of the backbone, such as `width`")
-
-    @model_validator(mode="after")
-    def own_weights_need_a_file(self):
-        known = self.weights in ("imagenet", "pretrain")
-        if not known and self.file is None:
-            raise ValueError(f"weights {self.weights!r} are your own (not imagenet, pretrain): name their `file`")
-        if known and self.file is not None:
-            raise ValueError(f"the weights in `file` are your own: name them, not {self.weights!r}")
-        return self
-
-    @property
-    def path(self) -> str:
-        return self.label or self.name.replace("/", "-")
-
-
-class AggregatorConfig(Section):
-    name: Annotated[str, registered("aggregator")] = "netvlad"
-    clusters: int = Field(64, ge=2, description="NetVLAD's visual words")
-    bias: bool = Field(False, description="NetVLAD's assignment has a bias a word (`vladv2` of pytorch-NetVlad)")
-
-    @model_validator(mode="after")
-    def only_netvlad_has_a_bias(self):
-        if self.bias and self.name != "netvlad":
-            raise ValueError(f"bias is that of NetVLAD's assignment; {self.name!r} has none")
-        return self
-
-
 class CentroidsConfig(Section):
-    """The sample of local descriptors that NetVLAD starts from, and its k-means."""
+    """The sample of local features that k-means clusters into NetVLAD's initial centroids."""
 
-    split: Literal["train", "val", "test"] = "train"
-    roles: tuple[Literal["database", "query"], ...] = ("database", "query")
-    images: PositiveInt = 500
-    per_image: PositiveInt = 100
-    iterations: PositiveInt = 100
+    split: Literal["train", "val", "test"] = Field("train", description="split that images are sampled from")
+    roles: tuple[Literal["database", "query"], ...] = Field(
+        ("database", "query"), description="roles of the sampled images"
+    )
+    images: PositiveInt = Field(500, description="number of sampled images")
+    per_image: PositiveInt = Field(100, description="local features sampled per image")
+    iterations: PositiveInt = Field(100, description="iterations of k-means")
 
 
 class JitterConfig(Section):
-    """Random changes of the colours of the photos that are trained on (torchvision's ColorJitter); 0 leaves them."""
+    """Random changes of the colours of training photos, as torchvision's ColorJitter makes them; 0 changes nothing."""
 
-    brightness: NonNegativeFloat = 0
-    contrast: NonNegativeFloat = 0
-    saturation: NonNegativeFloat = 0
-    hue: float = Field(0, ge=0, le=0.5)
+    brightness: NonNegativeFloat = Field(0, description="largest change of the brightness, as a fraction")
+    contrast: NonNegativeFloat = Field(0, description="largest change of the contrast, as a fraction")
+    saturation: NonNegativeFloat = Field(0, description="largest change of the saturation, as a fraction")
+    hue: float = Field(0, ge=0, le=0.5, description="largest shift of the hue, as a fraction of the colour circle")
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return any(self.model_dump().values())
 
 
 class SoftLabelsConfig(Section):
-    """SFRS's soft labels: what the teacher says of the regions of a query's difficult positives."""
+    """SFRS's soft labels: the teacher's similarities between a query and the regions of its difficult positives."""
 
-    weight: NonNegativeFloat = Field(0, description="of the soft loss beside the hard one; 0: no soft labels")
-    temperature: PositiveFloat = Field(0.07, description="of the teacher; the student has the loss's")
-    positives: PositiveInt = Field(10, description="difficult positives a query, at most")
-    pool: PositiveInt = Field(20, description="nearest positives that they are chosen from")
-    k1: PositiveInt = Field(20, description="neighbours of the k-reciprocal Jaccard distance that chooses them")
-    k2: PositiveInt = Field(1, description="neighbours that an image's neighbourhood is averaged over")
-    euclid: float = Field(0.1, ge=0, le=1, description="weight of the squared Euclidean distance in it")
+    weight: NonNegativeFloat = Field(0, description="weight of the soft loss beside the hard one; 0 disables it")
+    temperature: PositiveFloat = Field(0.07, description="temperature of the teacher; the student uses the loss's")
+    positives: PositiveInt = Field(10, description="largest number of difficult positives per query")
+    pool: PositiveInt = Field(20, description="number of nearest positives that they are chosen from")
+    k1: PositiveInt = Field(20, description="neighbours of an image in the k-reciprocal Jaccard distance")
+    k2: PositiveInt = Field(1, description="neighbours that the neighbourhood of an image is averaged over")
+    euclidean_weight: float = Field(
+        0.1, ge=0, le=1, description="weight of the squared Euclidean distance beside the Jaccard distance"
+    )
 
     @model_validator(mode="after")
-    def chosen_of_the_pool(self):
+    def check_pool(self) -> Self:
+        """Difficult positives are chosen from a pool that holds at least as many."""
         if self.positives > self.pool:
-            raise ValueError(f"positives {self.positives} are chosen from a pool of {self.pool}; raise pool")
+            raise ValueError(f"positives: {self.positives} cannot be chosen from a pool of {self.pool}; raise pool")
         return self
 
 
 class TrainConfig(Section):
-    """One generation of training; what changes here trains it again."""
+    """One generation of training. Any change here trains the generation again."""
 
-    loss: Annotated[str, registered("loss")] = "triplet"
-    margin: PositiveFloat = Field(sqrt(0.1), description="of the triplet loss, L2 distance of unit vectors")
-    temperature: PositiveFloat | None = Field(None, description="of SARE on dot products; none: squared L2 distances")
-    regions: bool = Field(False, description="a negative is its region most similar to the query (SFRS)")
+    loss: LossConfig = Field(
+        default_factory=lambda: LossConfig.model_validate({}), description="loss of a training tuple"
+    )
+    regions: bool = Field(
+        False, description="compare the query with the most similar region of each negative (SFRS), not the whole image"
+    )
     soft: SoftLabelsConfig = SoftLabelsConfig()
-    teacher: Literal["last", "best"] = Field("last", description="which model of the generation before is the teacher")
-    start: Literal["weights", "previous"] = Field("weights", description="where a later generation starts from")
-    gate: float = Field(0.1, ge=0, lt=1, description="how far above chance, of the way to 1, val recall must start")
-    epochs: NonNegativeInt = Field(5, description="0 keeps the initial model")
-    learning_rate: PositiveFloat = 1e-3
-    momentum: NonNegativeFloat = 0.9
-    weight_decay: NonNegativeFloat = 1e-3
-    decay_every: PositiveInt = Field(5, description="epochs between two decays of the learning rate")
-    decay_by: PositiveFloat = 0.5
+    teacher: Literal["last", "best"] = Field(
+        "last", description="checkpoint of the generation before that becomes the teacher"
+    )
+    initialize_from: Literal["weights", "previous"] = Field(
+        "weights", description="start of a later generation: the initial weights, or the generation before"
+    )
+    min_initial_recall: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="minimum val recall@k before training, as a fraction of the way from chance to 1; 0 disables it",
+    )
+    epochs: NonNegativeInt = Field(5, description="largest number of epochs; 0 keeps the initial network")
+    optimiser: OptimiserConfig = Field(
+        default_factory=lambda: OptimiserConfig.model_validate({}), description="optimiser of torch.optim, by name"
+    )
+    schedule: ScheduleConfig = Field(
+        default_factory=lambda: ScheduleConfig.model_validate({}),
+        description="learning rate schedule of torch.optim.lr_scheduler, by name; it steps once per epoch",
+    )
     jitter: JitterConfig = JitterConfig()
-    precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="of the convolutions; auto: bf16 on a GPU")
-    tuples_per_step: PositiveInt = 4
-    negatives: PositiveInt = 10
-    mining: Literal["full", "partial", "random"] = Field("full", description="which photos negatives are looked for in")
-    negative_pool: PositiveInt = Field(1000, description="random candidates a query, joined with its last negatives")
-    queries_per_refresh: PositiveInt = Field(1000, description="queries mined and trained between two refreshes")
-    positive_m: PositiveFloat = Field(10, description="a positive lies at most this far, metres")
-    negative_m: PositiveFloat = Field(25, description="a negative lies farther than this, metres")
-    best_by: PositiveInt = Field(5, description="`best` is the epoch with the highest val recall@this")
-    patience: PositiveInt = Field(10, description="epochs without a better one before training stops")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32", description="precision of the convolutions; `auto`: bf16 on a GPU, fp32 on a CPU"
+    )
+    batch_size: PositiveInt = Field(4, description="tuples per optimiser step")
+    negatives_per_query: PositiveInt = Field(10, description="negatives in a tuple")
+    mining: Literal["full", "partial", "random"] = Field(
+        "full",
+        description="images that are described anew before tuples are mined: the whole database, a random part of it, "
+        "or positives only, with random negatives",
+    )
+    negative_pool_size: PositiveInt = Field(
+        1000, description="random candidates for a query's negatives, joined with its previous negatives"
+    )
+    cache_refresh_queries: PositiveInt = Field(
+        1000, description="queries that are mined and trained on between two refreshes of the descriptors"
+    )
+    positive_radius_m: PositiveFloat = Field(10, description="largest distance of a positive from its query, metres")
+    negative_radius_m: PositiveFloat = Field(25, description="smallest distance of a negative from its query, metres")
+    monitor_recall_at: PositiveInt = Field(5, description="k of the val recall@k that selects the best epoch")
+    patience: PositiveInt = Field(10, description="epochs without a better val recall before training stops")
 
     @model_validator(mode="after")
-    def positives_are_no_negatives(self):
-        if self.positive_m > self.negative_m:
-            raise ValueError(f"positive_m {self.positive_m:g} must not exceed negative_m {self.negative_m:g}")
+    def check_radii(self) -> Self:
+        """No image may be a positive and a negative of one query."""
+        positive, negative = self.positive_radius_m, self.negative_radius_m
+        if positive > negative:
+            raise ValueError(f"positive_radius_m {positive:g} must not exceed negative_radius_m {negative:g}")
         return self
 
     @model_validator(mode="after")
-    def regions_have_a_similarity(self):
-        if self.regions and self.loss == "triplet":
-            raise ValueError("regions need a SARE loss (sare_ind, sare_joint), not 'triplet'")
-        if self.soft.weight and self.temperature is None:
-            raise ValueError("soft labels need the student's `temperature` (SFRS: 0.07)")
+    def check_regions(self) -> Self:
+        """Regions and soft labels compare scaled similarities, so the loss must have a temperature."""
+        similar = self.loss.has_trait("similarity")
+        if self.regions and not similar:
+            known = [name for name, entry in FAMILIES["loss"].items() if "similarity" in entry.traits]
+            raise ValueError(f"regions need a loss on similarities ({', '.join(known)}), not {self.loss.name!r}")
+        if self.soft.weight and not (similar and self.loss.option("temperature")):
+            raise ValueError("soft labels need the student's `temperature`, an option of the loss (SFRS: 0.07)")
         return self
 
     @property
     def by_region(self) -> bool:
-        """Whether the loss looks at regions of photos."""
+        """Whether the loss uses regions of photos."""
         return self.regions or self.soft.weight > 0
 
 
 class WhitenConfig(Section):
-    dim: PositiveInt = 4096
-    images: PositiveInt = Field(10_000, description="random images of the training set, at most")
+    """The PCA whitening that is fitted to descriptors of the training set."""
+
+    dim: PositiveInt = Field(4096, description="dimension of the whitened descriptors")
+    images: PositiveInt = Field(10_000, description="largest number of random training images it is fitted to")
 
 
 class ExtractConfig(Section):
-    checkpoint: Literal["best", "last"] = "best"
-    descriptors: Annotated[tuple[Literal["raw", "whitened"], ...], AfterValidator(distinct_values)] = ("whitened",)
+    """Which checkpoint is evaluated, and which descriptors are extracted with it."""
+
+    checkpoint: Literal["best", "last"] = Field("best", description="checkpoint of the training that is evaluated")
+    descriptors: Annotated[
+        tuple[Literal["raw", "whitened"], ...],
+        Field(description="kinds of descriptors to extract and evaluate"),
+        AfterValidator(distinct_values),
+    ] = ("whitened",)
 
 
 class CheckpointConfig(Section):
-    """A network that was trained elsewhere: it is evaluated like one trained here."""
+    """A network that was trained elsewhere. It is evaluated like one trained here."""
 
-    file: str | None = None
-    url: str | None = Field(None, description="where to download it from, into data/checkpoints/")
-    sha256: Annotated[str, matching("[0-9a-fA-F]{64}", "a SHA-256, 64 hexadecimal digits")] | None = None
-    format: Literal["auto", "vprlib", "openibl", "openibl_hub", "pytorch_netvlad", "patch_netvlad"] = "auto"
-    pca: str | None = Field(None, description="the PCA file that was published beside it")
+    file: str | None = Field(None, description="the checkpoint file; give this or `url`")
+    url: str | None = Field(None, description="address to download the checkpoint from, into data/checkpoints/")
+    sha256: Annotated[
+        str | None,
+        Field(description="SHA-256 of the file, which it must have"),
+    ] = None
+    format: Literal["auto", "vprlib", "openibl", "openibl_hub", "pytorch_netvlad", "patch_netvlad"] = Field(
+        "auto", description="project that wrote the file; `auto` recognises it by its tensors"
+    )
+    pca: str | None = Field(None, description="PCA file that was published beside the checkpoint")
     whitening: Literal["published", "fitted"] = Field(
-        "published", description="of whitened descriptors: its own, or one fitted to the train set"
+        "published", description="whitening to use: the published one, or one fitted to the training set"
     )
 
+    @field_validator("sha256")
+    @classmethod
+    def check_sha256(cls, value: str | None) -> str | None:
+        """A SHA-256 has 64 hexadecimal digits."""
+        if value is not None and not re.fullmatch("[0-9a-fA-F]{64}", value):
+            raise ValueError(f"{value!r} is not a SHA-256, 64 hexadecimal digits")
+        return value
+
     @model_validator(mode="after")
-    def one_source(self):
+    def check_source(self) -> Self:
+        """A checkpoint has one source, whose last part names the file."""
         if (self.file is None) == (self.url is None):
             raise ValueError("give either `file` or `url`")
         if self.path.endswith("/"):
@@ -188,35 +223,46 @@ class CheckpointConfig(Section):
 
     @property
     def path(self) -> str:
-        """Where the file lies, once it is downloaded: addresses that end in the same name have folders of their own."""
-        return self.file or f"data/checkpoints/{short_hash(self.url)}/{self.url.split('?')[0].rsplit('/')[-1]}"
+        """Where the file lies once it is downloaded. Addresses that end in the same name have folders of their own."""
+        if self.file is not None:
+            return self.file
+        address = self.url or ""
+        return f"data/checkpoints/{short_hash(address)}/{address.split('?')[0].rsplit('/')[-1]}"
 
 
 class RunConfig(Section):
-    """A recipe, whole."""
+    """A complete recipe, from photos to descriptors."""
 
-    train_set: str
+    train_set: str = Field(description="dataset to train on")
     image: ImageConfig = ImageConfig()
-    backbone: BackboneConfig = BackboneConfig()
-    aggregator: AggregatorConfig = AggregatorConfig()
+    backbone: BackboneConfig = Field(default_factory=lambda: BackboneConfig.model_validate({}))
+    aggregator: AggregatorConfig = Field(default_factory=lambda: AggregatorConfig.model_validate({}))
     centroids: CentroidsConfig = CentroidsConfig()
-    cache_trunk: Literal["auto", "never"] = Field(
-        "auto", description="keep the frozen layers' output, if the disk does"
+    cache_frozen_features: Literal["auto", "never"] = Field(
+        "auto", description="cache the output of the frozen layers for the training set, if the disk has room"
     )
-    train: TrainConfig = TrainConfig()
-    checkpoint: CheckpointConfig | None = Field(None, description="evaluate this one, instead of training")
-    generations: tuple[dict[str, Any], ...] = Field(({},), min_length=1, description="what each changes in `train`")
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    checkpoint: CheckpointConfig | None = Field(
+        None, description="published network to evaluate instead of training one"
+    )
+    generations: tuple[dict[str, Any], ...] = Field(
+        ({},),
+        min_length=1,
+        description="changes of `train` in each generation; the teacher of a later one is the generation before",
+    )
     whiten: WhitenConfig = WhitenConfig()
     extract: ExtractConfig = ExtractConfig()
 
     @model_validator(mode="after")
-    def what_is_published_is_not_trained(self):
+    def check_checkpoint(self) -> Self:
+        """A published network has one generation."""
         if self.checkpoint and len(self.generations) > 1:
             raise ValueError("a run with a `checkpoint` is not trained, so it has one generation; remove `generations`")
         return self
 
     @model_validator(mode="after")
-    def generations_are_recipes(self):
+    def check_generations(self) -> Self:
+        """The `train` section of every generation must be valid with the aggregator."""
         for number in range(len(self.generations)):
             try:
                 settings = self.generation(number)
@@ -225,10 +271,10 @@ class RunConfig(Section):
                 raise ValueError(
                     join_faults([explain_error(TrainConfig, one, key, len(found) > 1) for one in found])
                 ) from None
-            if settings.by_region and self.aggregator.name != "netvlad":
+            if settings.by_region and not self.aggregator.has_trait("regions"):
                 raise ValueError(
-                    f"generations.{number}: regions are those of the aggregator 'netvlad', not of "
-                    f"{self.aggregator.name!r}; set regions: false and soft.weight: 0"
+                    f"generations.{number}: the aggregator {self.aggregator.name!r} does not describe regions; set "
+                    f"regions: false and soft.weight: 0"
                 )
             if settings.soft.weight and not number:
                 raise ValueError(
@@ -237,7 +283,7 @@ class RunConfig(Section):
         return self
 
     def generation(self, number: int) -> TrainConfig:
-        """The `train` section of one generation.
+        """Return the `train` section of one generation.
 
         Raises:
             InputError: if the run has no such generation.
@@ -248,24 +294,10 @@ class RunConfig(Section):
 
     @property
     def by_region(self) -> bool:
-        """Whether any generation looks at regions of photos."""
+        """Whether any generation uses regions of photos."""
         return any(self.generation(number).by_region for number in range(len(self.generations)))
 
     def identity(self, generation: int) -> str:
-        """A fingerprint of all that a generation's numbers depend on in this recipe."""
+        """Return a hash of everything in this recipe that the numbers of a generation depend on."""
         recipe = self.model_dump(mode="json")
         return short_hash(recipe | {"generations": recipe["generations"][: generation + 1]})
-
-
-def overlay(base: dict, changes: dict) -> dict:
-    """`base` with `changes` laid over it, section by section; neither is modified.
-
-    A section that gets another `name` (another backbone, another aggregator) inherits nothing of the old one's.
-    """
-    result = dict(base)
-    for key, value in changes.items():
-        below = result.get(key)
-        nested = isinstance(value, dict) and isinstance(below, dict)
-        another = nested and value.get("name", below.get("name")) != below.get("name")
-        result[key] = overlay(below, value) if nested and not another else value
-    return result

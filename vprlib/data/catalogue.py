@@ -1,8 +1,11 @@
-"""Datasets: one file a layout, one declaration a dataset. `find` gives a declaration by name."""
+"""Look up datasets and their protocols by name. `get_dataset` returns a declaration."""
+
+from __future__ import annotations
 
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.csv_table import csv_dataset
@@ -11,44 +14,62 @@ from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
 from vprlib.registry import load_object
 
+if TYPE_CHECKING:
+    from vprlib.config import Config
 
-def get_dataset(name: str, config) -> Dataset:
-    """The dataset that a configuration knows under `name`, one of its own (`custom`) or a registered one.
 
-    Its protocols are those that the configuration wants: the first of those that it has, if not said.
+def get_dataset(name: str, config: Config) -> Dataset:
+    """Return the dataset of a name: one of the configuration's `custom_datasets`, or a registered one.
+
+    Its protocols are those that the configuration's `protocols` names for it, or else its first one. Its root is that
+    of `dataset_roots`, if it is named there.
 
     Raises:
-        ValueError: if it knows none of that name.
-        InputError: if it is rendered and `roots` wants it elsewhere, or has no protocol of the name wanted.
+        ValueError: there is no dataset of that name.
+        InputError: the dataset is rendered and `dataset_roots` names another folder for it, or it has no protocol of
+            a requested name.
     """
-    if name in config.custom:
-        own = config.custom[name]
-        shared = {"unit": own.unit, "views_per_place": own.views_per_place, "framing": own.framing}
-        judged = Protocol(own.protocol, radius=own.radius_m, **shared)
-        dataset = csv_dataset(Path(own.csv), judged) if own.csv else folder_dataset(Path(own.folder), judged)
+    if name in config.custom_datasets:
+        custom = config.custom_datasets[name]
+        protocol = Protocol(
+            custom.protocol,
+            radius=custom.radius,
+            unit=custom.unit,
+            views_per_place=custom.views_per_place,
+            framing=custom.framing,
+        )
+        if custom.csv:
+            dataset = csv_dataset(Path(custom.csv), protocol)
+        else:
+            dataset = folder_dataset(Path(custom.folder or "."), protocol)
     else:
         dataset = load_object("dataset", name)
-    wanted = config.protocols.get(name, [dataset.protocols[0].name])
-    dataset = replace(dataset, protocols=tuple(choose_protocol(name, dataset, one) for one in wanted))
-    if name not in config.roots:
+    requested = config.protocols.get(name, [dataset.protocols[0].name])
+    dataset = replace(dataset, protocols=tuple(choose_protocol(name, dataset, protocol) for protocol in requested))
+    if name not in config.dataset_roots:
         return dataset
     if dataset.render:
-        raise InputError(f"config: roots.{name}: it is rendered into {dataset.root}; link that folder")
-    return replace(dataset, root=Path(config.roots[name]))
+        raise InputError(f"config: dataset_roots.{name}: it is rendered into {dataset.root}; link that folder")
+    return replace(dataset, root=Path(config.dataset_roots[name]))
 
 
 def choose_protocol(name: str, dataset: Dataset, protocol: str) -> Protocol:
-    """The protocol of a dataset that has this name.
+    """Return the protocol of a dataset by its name.
+
+    Args:
+        name: the dataset's name, for messages.
+        dataset: its declaration.
+        protocol: the protocol's name.
 
     Raises:
-        InputError: naming the closest of those that it has.
+        InputError: the dataset has no protocol of this name; the message suggests the closest name.
     """
-    known = {one.name: one for one in dataset.protocols}
-    if protocol not in known:
-        close = get_close_matches(protocol, known, n=1, cutoff=0.5)
-        meant = f'did you mean "{close[0]}"? ' if close else ""
+    protocols = {candidate.name: candidate for candidate in dataset.protocols}
+    if protocol not in protocols:
+        close = get_close_matches(protocol, protocols, n=1, cutoff=0.5)
+        suggestion = f'did you mean "{close[0]}"? ' if close else ""
         raise InputError(
-            f'config: protocols.{name}: unknown protocol "{protocol}"; {meant}known, in quotes: '
-            + ", ".join(f'"{one}"' for one in known)
+            f'config: protocols.{name}: unknown protocol "{protocol}"; {suggestion}known, in quotes: '
+            + ", ".join(f'"{known}"' for known in protocols)
         )
-    return known[protocol]
+    return protocols[protocol]

@@ -1,47 +1,78 @@
-"""What a dataset is: where its files lie, how they become one table of images, and how a hit is judged."""
+"""Dataset declarations: where a dataset's files are, how they become an image table, and its protocols."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vprlib.data.image_table import COLUMNS, OPTIONAL, ROLES, SPLITS, row_numbers, select_rows
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from vprlib.io.download.download import RemoteFile
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A declaration; nothing is read until `table`."""
+    """Declaration of a dataset. No file is read before `table` is called.
 
-    index: Callable  # root -> DataFrame of COLUMNS and conditions, paths relative to the root; OPTIONAL may be left out
-    files: tuple  # what `index` reads, relative to the root: files, or the folder whose listing it reads
-    root: Path  # the folder of the files as published
-    protocols: tuple[Protocol, ...]  # the first is its own: training judges val by it
-    access: str  # where to get it: whom to ask, which files
-    counts: Mapping = field(default_factory=dict)  # (split, role) -> number of images
-    remotes: tuple = ()  # download.Remote: what anyone may download
-    zone: str = ""  # of UTM, as 54N, where all positions are its metres and it is known
-    page: str = ""  # where its owners describe it
+    Attributes:
+        read_images: called with the root; returns a DataFrame of COLUMNS and conditions, with paths relative to the
+            root. The columns OPTIONAL may be left out.
+        files: what `read_images` reads, relative to the root: files, or the folder whose listing it reads.
+        root: folder of the files as published.
+        protocols: the first is the dataset's own; training and validation use it.
+        access: how to get the dataset: whom to ask, which files.
+        counts: (split, role) -> number of images.
+        remotes: files that anyone may download.
+        zone: UTM zone, as 54N, if it is known and all positions are metres of it.
+        page: address of the owners' description.
+        licence: the licence's terms.
+        citation: the publication to cite.
+        may_lack_queries: whether a test split may have a database only, to be described.
+        render: called with (root, size, workers); writes the files of an embedded dataset.
+    """
+
+    read_images: Callable[[Path], pd.DataFrame]
+    files: tuple[str, ...]
+    root: Path
+    protocols: tuple[Protocol, ...]
+    access: str
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    remotes: tuple[RemoteFile, ...] = ()
+    zone: str = ""
+    page: str = ""
     licence: str = ""
     citation: str = ""
-    may_lack_queries: bool = False  # a test split may be a database alone, to be described
-    render: Callable | None = None  # (root, size, workers) -> None writes the files of an embedded dataset
+    may_lack_queries: bool = False
+    render: Callable[..., None] | None = None
 
     @property
-    def radius_m(self) -> float:
+    def radius(self) -> float:
+        """Return the hit radius of the first protocol, in its unit."""
         return self.protocols[0].radius
 
-    def table(self):
-        """The image table: one row an image, `path` openable from the working folder, coordinates in metres.
+    def table(self) -> pd.DataFrame:
+        """Read the image table: one row per image, with COLUMNS first.
+
+        `path` can be opened from the working folder; coordinates are in the unit of the protocols.
 
         Raises:
-            InputError: a file is missing, with how to get it; or the table cannot be used, with its first bad row.
+            InputError: a file is missing (the message says how to get it), or the table cannot be used (the message
+                names its first bad row).
         """
         missing = [name for name in self.files if not (self.root / name).exists()]
         if missing:
             raise InputError(f"{self.root / missing[0]}: no such file. {self.access}")
-        table = self.index(self.root)
+        table = self.read_images(self.root)
         for column in COLUMNS:
             if column not in table and column not in OPTIONAL:
                 raise InputError(
@@ -54,21 +85,30 @@ class Dataset:
         table["path"] = [join_path(self.root, path) for path in table.path]
         self._check(table)
         for protocol in self.protocols:
-            for column in filter(None, (protocol.queries, protocol.within, protocol.differs)):
-                if column not in table or (column == protocol.differs and table[column].isna().any()):
+            for column in filter(None, (protocol.queries, protocol.same_column, protocol.different_column)):
+                if column not in table or (column == protocol.different_column and table[column].isna().any()):
                     raise InputError(
-                        f"{self.root}: protocol {protocol.name!r} needs the column {column!r}, and what it is read "
-                        f"from is not there. {self.access}"
+                        f"{self.root}: protocol {protocol.name!r} needs the column {column!r}, and the files do not "
+                        f"give it for all images. {self.access}"
                     )
         return table
 
-    def positives(self, table, split: str) -> list:
-        """For each query of a split, the row numbers among its database images that are right, as training judges."""
-        return self.protocols[0].trained.positives(
+    def positives(self, table: pd.DataFrame, split: str) -> list[NDArray[np.int64]]:
+        """Find the correct database images of each query of a split, under the protocol used for training.
+
+        Returns:
+            For each query, row numbers among the split's database images, increasing.
+        """
+        return self.protocols[0].for_training.positives(
             select_rows(table, split, "query"), select_rows(table, split, "database")
         )
 
-    def _check(self, table):
+    def _check(self, table: pd.DataFrame) -> None:
+        """Check the values of the image table.
+
+        Raises:
+            InputError: a row cannot be used, a split lacks images, or no query of a split has a positive.
+        """
         source = self.root / self.files[0]
         for column, allowed in (("split", SPLITS), ("role", ROLES)):
             bad = table[~table[column].isin(allowed)]
@@ -76,10 +116,10 @@ class Dataset:
                 row = bad.iloc[0]
                 raise InputError(f"{source}: {row.path}: {column} {row[column]!r} is not one of {', '.join(allowed)}")
         for column in ("east", "north"):
-            bad = table[~_finite(table[column])]
+            bad = table[~_is_finite(table[column])]
             if len(bad):
                 row = bad.iloc[0]
-                raise InputError(f"{source}: {row.path}: {column} is {row[column]}, not a number of metres")
+                raise InputError(f"{source}: {row.path}: {column} is {row[column]}, not a finite number")
         homeless = table[(table.role == "database") & table.place.isna()]
         if any(protocol.views_per_place for protocol in self.protocols) and len(homeless):
             raise InputError(f"{source}: {homeless.path.iloc[0]}: has no place, and views_per_place needs it")
@@ -92,22 +132,27 @@ class Dataset:
                 lacking = self.may_lack_queries and (split, role) == ("test", "query")
                 if not lacking and select_rows(table, split, role).empty:
                     raise InputError(f"{source}: split {split} has no {role} image")
-            if len(row_numbers(table, split, "query")) and not any(
-                len(found) for found in self.positives(table, split)
-            ):
+            if len(row_numbers(table, split, "query")) and not any(len(rows) for rows in self.positives(table, split)):
                 raise InputError(
-                    f"{source}: no query of split {split} has a database image within {self.protocols[0].reach}; "
+                    f"{source}: no query of split {split} has a database image within {self.protocols[0].radius_text}; "
                     f"check the radius and the unit of the coordinates"
                 )
 
 
-def join_path(folder, path: str) -> str:
-    """As `str(Path(folder, path))` of paths without `//` and inner `.`, in a tenth of the time: there are 280,000."""
+def join_path(folder: str | os.PathLike[str], path: str) -> str:
+    """Join a folder and a path without `//` and inner `.`, in a tenth of the time of `str(Path(folder, path))`.
+
+    A dataset has up to 280,000 paths.
+
+    >>> join_path("data", "./000/a.jpg"), join_path(".", "a.jpg")
+    ('data/000/a.jpg', 'a.jpg')
+    """
     joined = os.path.join(folder, path.removeprefix("./"))  # noqa: PTH118
     return joined.removeprefix("./")
 
 
-def _finite(column):
+def _is_finite(column: pd.Series) -> pd.Series:
+    """Return for each value whether it is a finite number."""
     import numpy as np
     import pandas as pd
 

@@ -1,33 +1,49 @@
-"""The image table, one row per photo: its columns, splits and roles, and how rows are read and selected."""
+"""Image table, one row per photo: its columns, splits and roles, and functions to read and select rows."""
 
-COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")  # any others are conditions
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")  # any other column is a condition
 OPTIONAL = ("place", "heading", "time")
 SPLITS = ("train", "val", "test")
 ROLES = ("database", "query")
+APART = 1e6  # metres between two places without coordinates
 
 
-def read_image_table(path):
-    """An image table from its file; places and times are labels, whatever they look like."""
+def read_image_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read an image table from its CSV; places and times are strings, even if they look like numbers."""
     import pandas as pd
 
     return pd.read_csv(path, dtype={"place": str, "time": str})
 
 
-def row_numbers(table, split: str, role: str):
-    """The row numbers of one split and role, increasing."""
+def row_numbers(table: pd.DataFrame, split: str, role: str) -> NDArray[np.int64]:
+    """Return the row numbers of one split and role, increasing."""
     import numpy as np
 
     return np.flatnonzero((table.split == split) & (table.role == role))
 
 
-def select_rows(table, split: str, role: str):
-    """The rows of one split and role, renumbered from 0 in the table's order."""
+def select_rows(table: pd.DataFrame, split: str, role: str) -> pd.DataFrame:
+    """Return the rows of one split and role, renumbered from 0 in the table's order."""
     return table.iloc[row_numbers(table, split, role)].reset_index(drop=True)
 
 
-APART = 1e6  # metres from one place without coordinates to the next
+def has_no_coordinates(table: pd.DataFrame, unit: str) -> bool:
+    """Return whether positions only identify places, as the layout of a photo folder without coordinates sets them.
 
+    Such positions lie on the east axis, at multiples of APART.
 
-def has_no_coordinates(table, unit: str) -> bool:
-    """Whether positions, in a protocol's unit, are those of places without coordinates, as `index` makes them up."""
+    Args:
+        table: rows with east and north.
+        unit: the unit of a protocol's radius; positions in frames are never of this kind.
+    """
     return unit == "m" and bool((table.north == 0).all() and (table.east % APART == 0).all())

@@ -1,4 +1,4 @@
-"""Photo files on disk: which files are photos, and how a decoded photo is turned upright."""
+"""Photo files on disk: list the photos of a folder, and turn a decoded photo upright."""
 
 import os
 from pathlib import Path
@@ -8,26 +8,25 @@ from PIL import Image, ImageOps
 
 from vprlib.exceptions import InputError
 
+PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
-def upright(photo):
-    """A photo as people see it: turned as its EXIF says, and 16-bit grey in 8 bits, which Pillow's `convert` clips."""
+
+def upright(photo: Image.Image) -> Image.Image:
+    """Turn a photo upright by its EXIF orientation, and convert 16-bit grey to 8 bits (Pillow's `convert` clips it)."""
     turned = ImageOps.exif_transpose(photo)
     return Image.fromarray((np.asarray(turned) // 257).astype(np.uint8)) if turned.mode.startswith("I") else turned
 
 
-PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-
-
-def list_photos(folder: Path) -> list:
-    """The photos below a folder, as sorted paths relative to it; links are followed, hidden files are not seen.
+def list_photos(folder: Path) -> list[str]:
+    """List the photos below a folder, as sorted paths relative to it; links are followed, hidden files are left out.
 
     Raises:
-        InputError: if there is none.
+        InputError: there is no photo.
     """
     names = sorted(
         os.path.relpath(os.path.join(where, name), folder)  # noqa: PTH118
-        for where, _, found in os.walk(folder, followlinks=True)
-        for name in found
+        for where, _, files in os.walk(folder, followlinks=True)
+        for name in files
         if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".")
     )
     if not names:

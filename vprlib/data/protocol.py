@@ -1,46 +1,88 @@
-"""A protocol defines which database images are hits for a query. Recalls of two protocols do not compare."""
+"""Evaluation protocols: a protocol defines which database images are correct for a query.
+
+Recalls under two protocols are not comparable.
+"""
+
+from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vprlib.data.geometry import within
 
-FIXED = "fixed"  # how query photos are fitted to the network's size; the others are `vprlib.images.framing.FRAMINGS`
-EVERYWHERE = "all"  # the scope of a search that no column bounds
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+FIXED = "fixed"  # default framing of query photos; the others are in `vprlib.images.framing.FRAMINGS`
+EVERYWHERE = "all"  # search scope of protocols without `same_column`
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a hit is judged. Its name stands beside every number: numbers of two protocols do not compare."""
+    """Definition of a hit. Every reported number carries the protocol's name.
+
+    Attributes:
+        name: the protocol's name.
+        radius: a hit lies at most this far from the query, in `unit`.
+        unit: unit of the coordinates: "m", or "frames" of a traverse.
+        views_per_place: number of images of a place, if only the first of them counts among the candidates.
+        queries: a column of the image table: the queries are those that have a 1 there. None means all queries.
+        same_column: a column: a query is searched among the database images with the same value there.
+        different_column: a column: a hit has another value there than the query, for example another time.
+        framing: how query photos are fitted to the network's input size, one of `vprlib.images.framing.FRAMINGS`.
+    """
 
     name: str
-    radius: float  # a hit lies at most this far from the query, in `unit`
-    unit: str = "m"  # of the coordinates: metres, or frames of a traverse
-    views_per_place: int | None = None  # only the first image of a place counts among the candidates, of so many views
-    queries: str | None = None  # a column of the image table: the queries that have a 1 there; all, if none
-    within: str | None = None  # a column: a query is searched among the database images that agree with it there
-    differs: str | None = None  # a column: a hit has another value there than the query, as another time
-    framing: str = FIXED  # how query photos are fitted to the network's size, one of `vprlib.images.framing.FRAMINGS`
+    radius: float
+    unit: str = "m"
+    views_per_place: int | None = None
+    queries: str | None = None
+    same_column: str | None = None
+    different_column: str | None = None
+    framing: str = FIXED
 
     @property
-    def scope(self) -> str:
-        """The search that this protocol needs, as a ranking file names it."""
-        return (self.within or EVERYWHERE) + ("" if self.framing == FIXED else f"@{self.framing}")
+    def search_scope(self) -> str:
+        """Return the name, in a ranking file, of the search that this protocol needs.
 
-    def positives(self, query, database) -> list:
-        """For each query, of a table, the row numbers of the database images that are right."""
-        near = within(query[["east", "north"]], database[["east", "north"]], self.radius)
-        for column, wanted in ((self.within, operator.eq), (self.differs, operator.ne)):
+        >>> Protocol("25 m", 25).search_scope, Protocol("per city", 25, same_column="city").search_scope
+        ('all', 'city')
+        """
+        return (self.same_column or EVERYWHERE) + ("" if self.framing == FIXED else f"@{self.framing}")
+
+    def positives(self, query: pd.DataFrame, database: pd.DataFrame) -> list[NDArray[np.int64]]:
+        """Find the correct database images of each query.
+
+        Args:
+            query: image table of Q queries.
+            database: image table of N database images.
+
+        Returns:
+            Q arrays of row numbers of `database`, increasing.
+        """
+        positives = within(query[["east", "north"]], database[["east", "north"]], self.radius)
+        for column, compare in ((self.same_column, operator.eq), (self.different_column, operator.ne)):
             if column:
-                own, theirs = query[column].to_numpy(), database[column].to_numpy()
-                near = [rows[wanted(theirs[rows], value)] for rows, value in zip(near, own, strict=True)]
-        return near
+                query_values, database_values = query[column].to_numpy(), database[column].to_numpy()
+                positives = [
+                    rows[compare(database_values[rows], value)]
+                    for rows, value in zip(positives, query_values, strict=True)
+                ]
+        return positives
 
     @property
-    def trained(self) -> "Protocol":
-        """As training judges: it asks all queries, and knows no cities."""
-        return replace(self, queries=None, within=None)
+    def for_training(self) -> Protocol:
+        """Return the protocol used for training and validation: all queries, searched in the whole database."""
+        return replace(self, queries=None, same_column=None)
 
     @property
-    def reach(self) -> str:
+    def radius_text(self) -> str:
+        """Return the radius with its unit.
+
+        >>> Protocol("25 m", radius=25).radius_text
+        '25 m'
+        """
         return f"{self.radius:g} {self.unit}"

@@ -1,0 +1,1 @@
+"""From rankings to numbers: recalls, intervals, tests and tidy tables."""

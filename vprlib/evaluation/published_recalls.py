@@ -1,6 +1,8 @@
 """Compare recalls measured here with published ones."""
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -8,28 +10,14 @@ from vprlib.evaluation.recall_table import ALL
 from vprlib.evaluation.statistics import mean_over_seeds
 
 PUBLISHED = Path(__file__).parent / "published_recalls.csv"
-COLUMNS = [
-    "origin",
-    "dataset",
-    "protocol",
-    "run",
-    "gen",
-    "train_set",
-    "descriptor",
-    "dim",
-    "rerank",
-    "index",
-    "k",
-    "recall",
-    "std",
-]
-COLUMNS += ["low", "high", "interval", "seeds", "queries", "chosen_by", "source"]
+COLUMNS = ["origin", "dataset", "protocol", "run", "gen", "train_set", "descriptor", "dim", "rerank", "index", "k"]
+COLUMNS += ["recall", "std", "low", "high", "interval", "seeds", "queries", "epoch_selected_on", "source"]
 
 
-def published_recalls(datasets):
-    """Published recalls on some datasets, a row for each method and k; shares, like ours.
+def published_recalls(datasets: Sequence[str]) -> pd.DataFrame:
+    """Read the published recalls on some datasets, one row per method and k, as shares in [0, 1].
 
-    PUBLISHED holds percents as their source gives them, only numbers that the source itself measured.
+    The file PUBLISHED holds percent, as the source gives them, and only numbers that the source itself measured.
     """
     table = pd.read_csv(PUBLISHED, dtype=dict.fromkeys(("descriptor", "rerank"), str))
     table = table[table.dataset.isin(datasets)]
@@ -43,23 +31,29 @@ def published_recalls(datasets):
     return table.sort_values(["dataset", "run", "dim", "k"], key=lambda c: c.map(order) if c.name == "dataset" else c)
 
 
-def compare_with_published(tables: list):
-    """Our recalls of all datasets, over all queries and the seeds, then the published ones; `origin` tells which.
+def compare_with_published(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join our recalls over all queries, averaged over the seeds, and the published recalls of the same datasets.
 
-    With several seeds `recall` is their mean, `std` its deviation (n - 1), and `low` to `high` Student's 95 % interval
-    of the mean; with one seed they are Wilson's interval over the queries. `interval` says which.
+    Args:
+        tables: our tables of recalls (`recall_table`).
+
+    Returns:
+        The columns COLUMNS; `origin` is `ours` or `published`. With several seeds `recall` is their mean, `std` their
+        standard deviation (n - 1), and `low` to `high` Student's 95 % interval of the mean; with one seed `low` to
+        `high` is Wilson's interval over the queries. `interval` names the kind of interval.
     """
     recalls = pd.concat(tables, ignore_index=True)
     recalls = recalls[recalls.condition == ALL]
-    shared = [name for name in COLUMNS if name in recalls and name not in ("recall", "low", "high")]
-    rows = []
-    for key, part in recalls.groupby(shared, sort=False, dropna=False):
-        spread = mean_over_seeds(part.recall)
-        spread = {"recall": spread.pop("mean")} | spread | {"interval": f"t, {len(part)} seeds"}
+    keys = [name for name in COLUMNS if name in recalls and name not in ("recall", "low", "high")]
+    rows: list[dict[Hashable, Any]] = []
+    for key, part in recalls.groupby(keys, sort=False, dropna=False):
+        statistics = mean_over_seeds(part.recall)
+        summary: dict[Hashable, Any] = {"recall": statistics.pop("mean")}
+        summary.update(statistics, interval=f"t, {len(part)} seeds")
         if len(part) == 1:
-            spread |= {"low": part.low.iloc[0], "high": part.high.iloc[0], "interval": "Wilson, queries"}
-        rows.append(dict(zip(shared, key, strict=True)) | spread | {"seeds": len(part), "origin": "ours"})
-    known = published_recalls(list(recalls.dataset.unique()))
-    table = pd.DataFrame(rows + known.to_dict("records"), columns=COLUMNS)
-    whole = ["gen", "dim", "seeds", "queries"]  # of published numbers mostly unknown
-    return table.astype(dict.fromkeys(whole, "Int64"))
+            summary |= {"low": part.low.iloc[0], "high": part.high.iloc[0], "interval": "Wilson, queries"}
+        rows.append(dict(zip(keys, key, strict=True)) | summary | {"seeds": len(part), "origin": "ours"})
+    published = published_recalls(list(recalls.dataset.unique()))
+    table = pd.DataFrame(rows + published.to_dict("records"), columns=COLUMNS)
+    integers = ["gen", "dim", "seeds", "queries"]  # nullable: published results mostly lack them
+    return table.astype(dict.fromkeys(integers, "Int64"))

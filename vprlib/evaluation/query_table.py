@@ -1,69 +1,121 @@
-"""Build the per-query result table: the rank of the first hit, its distance and two confidences."""
+"""Build the per-query result table: the rank of the first hit, its distance and two confidences.
+
+Axes: Q queries, K candidates of a query, N database images, 2 east and north.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.recall import hits
 from vprlib.evaluation.recall_table import query_conditions
+from vprlib.registry import has_trait
 
 
-def per_query_table(found: Predictions, *, images, ks, config: str, protocol: Protocol, by=()):
-    """What each query was answered: a row for each kind of descriptor and query.
+def per_query_table(
+    predictions: Predictions,
+    *,
+    images: str | os.PathLike[str],
+    ks: Sequence[int],
+    config_hash: str,
+    protocol: Protocol,
+    group_by: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Build the per-query results, one row per kind of descriptor and query.
 
-    Columns, beside those that say which evaluation it is: `positives`, how many database images are hits; `rank` of
-    the first hit, from 1, empty if none is among the candidates; `top`, the first candidate, and its `score`, the dot
-    product (re-ranked by k-reciprocal neighbours: 1 - distance); `ratio`, see `ratios`, where scores are dot products;
-    `error@k`, the distance of the nearest of the first k candidates, for k = 1 and all of `ks`, in the unit of the
-    protocol; the columns of `by`. A query without any candidate has positives only.
-    Arguments as of `judge`.
+    The arguments are those of `recall_table`.
+
+    Returns:
+        Besides the columns that identify the evaluation:
+
+        - `query`: the path of the query photo.
+        - `positives`: the number of database images that are hits.
+        - `rank`: the rank of the first hit, from 1; empty if no candidate is a hit.
+        - `top1_image`: the path of the first candidate.
+        - `score`: the dot product of the first candidate (1 - distance after k-reciprocal re-ranking).
+        - `distance_ratio`: see `distance_ratios`; empty where a re-ranker's scores are not dot products.
+        - `error@k`: the distance of the nearest of the first k candidates, for k = 1 and all of `ks`, in the unit of
+          the protocol.
+        - the columns of `group_by`.
+
+        A query without any candidate has `positives` only.
+
+    Raises:
+        InputError: if a column of `group_by` is unknown.
     """
-    query_conditions(found.query, by, images)
-    own = {"protocol": protocol.name, "radius": protocol.radius, "unit": protocol.unit, "config": config}
+    query_conditions(predictions.query, group_by, images)
+    setting: dict[str, Any] = {
+        "protocol": protocol.name,
+        "radius": protocol.radius,
+        "unit": protocol.unit,
+        "config_hash": config_hash,
+    }
     tables = []
-    for kind, ranking_QK in found.rankings.items():
-        hit_QK = hits(ranking_QK, found.positives)
-        there = ranking_QK[:, 0] >= 0
-        off_QK = candidate_distances(found, ranking_QK[:, : max(ks)])
-        table = found.query[["path"]].rename(columns={"path": "query"}).reset_index(drop=True)
-        table["positives"] = [len(right) for right in found.positives]
-        table["rank"] = pd.Series(1 + hit_QK.argmax(1)).where(hit_QK.any(1)).astype("Int64")
-        table["top"] = pd.Series(found.database.path.to_numpy()[ranking_QK[:, 0]]).where(there)
-        table["score"] = pd.Series(found.scores[kind][:, 0]).where(there)
-        jaccard = found.reranked == "k_reciprocal"  # whose scores are no dot products
-        table["ratio"] = np.nan if jaccard else distance_ratios(found, kind, protocol.radius).astype(np.float32)
+    for kind, ranking_QK in predictions.rankings.items():
+        hit_QK = hits(ranking_QK, predictions.positives)
+        has_candidate_Q = ranking_QK[:, 0] >= 0
+        distance_QK = candidate_distances(predictions, ranking_QK[:, : max(ks)])
+        table = predictions.query[["path"]].rename(columns={"path": "query"}).reset_index(drop=True)
+        table["positives"] = [len(right) for right in predictions.positives]
+        table["rank"] = pd.Series(1 + hit_QK.argmax(1)).where(pd.Series(hit_QK.any(1))).astype("Int64")
+        table["top1_image"] = pd.Series(predictions.database.path.to_numpy()[ranking_QK[:, 0]]).where(has_candidate_Q)
+        table["score"] = pd.Series(predictions.scores[kind][:, 0]).where(has_candidate_Q)
+        reranker = predictions.reranker
+        other_scores = reranker != "none" and has_trait("rerank", reranker, "other_scores")
+        table["distance_ratio"] = (
+            np.nan if other_scores else distance_ratios(predictions, kind, protocol.radius).astype(np.float32)
+        )
         for k in sorted({1, *ks}):
-            nearest = off_QK[:, :k].min(1)
-            table[f"error@{k}"] = np.where(np.isfinite(nearest), nearest, np.nan)
-        form = {"descriptor": kind, "dim": found.dims[kind], "rerank": found.reranked}
-        conditions_Q = found.query[[*by]].reset_index(drop=True)
-        tables.append(pd.concat([table.assign(**form | own), conditions_Q], axis=1))
+            nearest_Q = distance_QK[:, :k].min(1)
+            table[f"error@{k}"] = np.where(np.isfinite(nearest_Q), nearest_Q, np.nan)
+        kind_columns: dict[str, Any] = {
+            "descriptor": kind,
+            "dim": predictions.dimensions[kind],
+            "rerank": predictions.reranker,
+        }
+        conditions_Q = predictions.query[[*group_by]].reset_index(drop=True)
+        tables.append(pd.concat([table.assign(**(kind_columns | setting)), conditions_Q], axis="columns"))
     return pd.concat(tables, ignore_index=True)
 
 
-def candidate_distances(found: Predictions, ranking_QK) -> np.ndarray:
-    """How far each candidate is from its query, (Q, K) float64; infinite where there is none."""
-    query_Q2, database_N2 = (table[["east", "north"]].to_numpy(float) for table in (found.query, found.database))
+def candidate_distances(predictions: Predictions, ranking_QK: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute the distance of each candidate from its query, (Q, K); infinite where there is no candidate."""
+    query_Q2, database_N2 = (
+        table[["east", "north"]].to_numpy(float) for table in (predictions.query, predictions.database)
+    )
     return np.where(ranking_QK >= 0, np.hypot(*np.moveaxis(database_N2[ranking_QK] - query_Q2[:, None], 2, 0)), np.inf)
 
 
-def distance_ratios(found: Predictions, kind: str, radius: float) -> np.ndarray:
-    """How sure each query's first candidate is: its descriptor's distance by that of the second place's, in [0, 1].
+def distance_ratios(predictions: Predictions, kind: str, radius: float) -> NDArray[np.float64]:
+    """Compute the ratio of the descriptor distances of the first and the second place, (Q,) in [0, 1].
 
-    Lowe's ratio test (2004, section 7.1) for places: the second place is the first candidate that lies farther than
-    the hit radius from the first candidate, whatever the labels. If all candidates are one place, the last stands in
-    for the second place, which is farther still: the ratio is then at most that. NaN without a candidate.
+    This is Lowe's ratio test (2004, section 7.1) for places; a small ratio means a confident first candidate. The
+    second place is the first candidate that lies farther than the hit radius from the first candidate, whatever the
+    labels. If all candidates are one place, the last candidate stands in for the second place. The second place is
+    farther still, so the true ratio is at most the one returned. NaN without a candidate.
+
+    Args:
+        predictions: queries, database and rankings under one protocol.
+        kind: the kind of descriptor.
+        radius: the hit radius, in the unit of the coordinates.
     """
-    ranking_QK, database_N2 = found.rankings[kind], found.database[["east", "north"]].to_numpy(float)
-    distance_QK = np.sqrt(np.maximum(2 - 2 * found.scores[kind].astype(float), 0))  # of unit vectors
-    place_QK2 = database_N2[ranking_QK]
-    apart_QK = np.hypot(*np.moveaxis(place_QK2 - place_QK2[:, :1], 2, 0)) > radius
-    apart_QK &= ranking_QK >= 0
-    last = np.maximum((ranking_QK >= 0).sum(1) - 1, 0)
-    second = np.where(apart_QK.any(1), apart_QK.argmax(1), last)
-    far = np.take_along_axis(distance_QK, second[:, None], 1)[:, 0]
-    near = distance_QK[:, 0]
+    ranking_QK, database_N2 = predictions.rankings[kind], predictions.database[["east", "north"]].to_numpy(float)
+    distance_QK = np.sqrt(np.maximum(2 - 2 * predictions.scores[kind].astype(float), 0))  # of unit vectors
+    position_QK2 = database_N2[ranking_QK]
+    other_place_QK = np.hypot(*np.moveaxis(position_QK2 - position_QK2[:, :1], 2, 0)) > radius
+    other_place_QK &= ranking_QK >= 0
+    last_Q = np.maximum((ranking_QK >= 0).sum(1) - 1, 0)
+    second_Q = np.where(other_place_QK.any(1), other_place_QK.argmax(1), last_Q)
+    second_distance_Q = np.take_along_axis(distance_QK, second_Q[:, None], 1)[:, 0]
+    first_distance_Q = distance_QK[:, 0]
     with np.errstate(invalid="ignore"):
-        ratio = np.where(far > 0, near / np.where(far > 0, far, 1), 1.0)
-    return np.where(ranking_QK[:, 0] >= 0, ratio, np.nan)
+        ratio_Q = np.where(
+            second_distance_Q > 0, first_distance_Q / np.where(second_distance_Q > 0, second_distance_Q, 1), 1.0
+        )
+    return np.where(ranking_QK[:, 0] >= 0, ratio_Q, np.nan)

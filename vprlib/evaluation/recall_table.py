@@ -2,9 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from vprlib.data.image_table import read_image_table, select_rows
 from vprlib.data.protocol import Protocol
@@ -14,176 +17,216 @@ from vprlib.evaluation.statistics import wilson_interval
 from vprlib.exceptions import InputError, did_you_mean
 from vprlib.io.fingerprints import code_version
 
-ALL = "all"  # the condition of rows of all queries
-TEXT = (
-    "dataset",
-    "run",
-    "descriptor",
-    "rerank",
-    "condition",
-    "protocol",
-    "unit",
-    "query",
-    "top",
-    "config",
-    "checkpoint",
-)
-TEXT += ("train_set", "chosen_by", "version", "commit")
+ALL = "all"  # the condition of rows over all queries
+TEXT = ["dataset", "run", "descriptor", "rerank", "condition", "protocol", "unit", "query", "top1_image", "config_hash"]
+TEXT += ["checkpoint", "train_set", "epoch_selected_on", "version", "commit"]  # columns of text, even if all digits
 
 
-def query_conditions(query, by, images) -> dict:
-    """Which queries share a value of a column: {"all": all row numbers, "column=value": row numbers}.
+def query_conditions(
+    query: pd.DataFrame, group_by: Sequence[str], images: str | os.PathLike[str]
+) -> dict[str, NDArray[np.int64]]:
+    """Group the queries by the values of columns: {"all": all row numbers, "column=value": row numbers}.
+
+    Args:
+        query: rows of the image table.
+        group_by: columns of the image table; an empty value counts as `none`.
+        images: the image table, for the error message.
 
     Raises:
-        InputError: the image table has no such column; with the closest.
+        InputError: if the image table has no such column; the message names the closest one.
     """
-    found = {ALL: np.arange(len(query))}
-    for column in by:
+    rows = {ALL: np.arange(len(query))}
+    for column in group_by:
         if column not in query:
-            known = [name for name in query if name not in ("path", "split", "role", "east", "north")]
-            raise InputError(f"evaluate.by: {images} has no column {column!r}; {did_you_mean(column, known)}")
+            columns = [str(name) for name in query if name not in ("path", "split", "role", "east", "north")]
+            raise InputError(f"evaluate.group_by: {images} has no column {column!r}; {did_you_mean(column, columns)}")
         values = query[column].convert_dtypes().astype("string").fillna("none")
-        found |= {f"{column}={value}": np.flatnonzero(values == value) for value in sorted(values.unique())}
-    return found
+        rows |= {f"{column}={value}": np.flatnonzero(values == value) for value in sorted(values.unique())}
+    return rows
 
 
-def epoch_selection(*, checkpoint: str, trained: dict, train_set: str, training, images) -> str:
-    """How the evaluated epoch was chosen; it begins with `test` where photos that are tested had a say.
+def epoch_selection(
+    *,
+    checkpoint: str,
+    trained: dict[str, Any],
+    train_set: str,
+    validation: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+) -> str:
+    """Describe how the evaluated epoch was selected; the text begins with `test` if tested photos took part in that.
 
     Args:
         checkpoint: `best` or `last`.
-        trained: what the checkpoint says of itself.
-        train_set: the dataset that it was trained on.
-        training: the image table of that dataset.
-        images: the image table of the tested one.
+        trained: the metadata of the checkpoint.
+        train_set: the dataset that the network was trained on.
+        validation: the image table of that dataset.
+        images: the image table of the tested dataset.
     """
     if "source" in trained:
         return f"published, {trained['source']['file']}"
     if not trained["epoch"]:
         return "initial network"
-    table = read_image_table(training)
+    table = read_image_table(validation)
     if checkpoint == "last" or select_rows(table, "val", "query").empty:
         return "last epoch"
-    chosen = f"val recall@{trained['train']['best_by']} of {train_set}"
-    tested = read_image_table(images).query("split == 'test'").path.map(os.path.abspath)
-    shared = table.query("split == 'val'").path.map(os.path.abspath).isin(set(tested)).sum()
-    return f"test: {chosen}, {shared} of whose photos are tested here" if shared else chosen
+    criterion = f"val recall@{trained['train']['monitor_recall_at']} of {train_set}"
+    tested_paths = read_image_table(images).query("split == 'test'").path.map(os.path.abspath)
+    shared = table.query("split == 'val'").path.map(os.path.abspath).isin(set(tested_paths)).sum()
+    return f"test: {criterion}, {shared} of whose photos are tested here" if shared else criterion
 
 
 def recall_table(
-    found: Predictions, *, images, ranking, ks, recipe: dict, config: str, protocol: Protocol, by=(), chosen: dict
-):
-    """The recalls of one ranking file: a tidy row for each kind of descriptor, condition and k, with all it depends on.
+    predictions: Predictions,
+    *,
+    images: str | os.PathLike[str],
+    ranking: str | os.PathLike[str],
+    ks: Sequence[int],
+    recipe: dict[str, Any],
+    config_hash: str,
+    protocol: Protocol,
+    group_by: Sequence[str] = (),
+    selection: dict[str, Any],
+) -> pd.DataFrame:
+    """Build the tidy table of recalls of one ranking file: one row per kind of descriptor, condition and k.
+
+    Each row also holds everything that the recall depends on.
 
     Args:
-        found: what `searched` says of `images`, `ranking` and `protocol`.
+        predictions: the predictions in `ranking` under `protocol` (`load_predictions`).
         images: the image table; its test split was searched.
-        ranking: the file that `search` wrote.
+        ranking: the ranking file.
         ks: cut-offs.
-        recipe: the sections that the checkpoint must have been made with, as plain data.
-        config: the fingerprint of the whole recipe.
-        protocol: what is asked, and what is a hit.
-        by: columns of the image table; queries that share a value there have rows of their own.
-        chosen: `checkpoint`, `train_set` and `training` of `chosen_by`.
+        recipe: the sections of the configuration that the checkpoint must have been made with, as plain data.
+        config_hash: the fingerprint of the whole recipe.
+        protocol: selects the queries, and defines a hit.
+        group_by: columns of the image table; queries that share a value there also have rows of their own.
+        selection: `checkpoint`, `train_set` and `validation` of `epoch_selection`.
 
     Raises:
-        InputError: if the ranking is shorter than the largest k, or was made for another recipe; or a column is
-            unknown.
+        InputError: if no query has a positive, if the ranking is shorter than the largest k or was made with another
+            recipe, or if a column is unknown.
     """
-    if not any(len(right) for right in found.positives):
-        raise InputError(f"{images}: no query of the test split has a database image within {protocol.reach}")
-    trained = json.loads(found.sources["model"])
-    other = [name for name, section in recipe.items() if trained[name] != section]
-    if other:
+    if not any(len(right) for right in predictions.positives):
+        raise InputError(f"{images}: no query of the test split has a database image within {protocol.radius_text}")
+    trained = json.loads(predictions.attributes["model"])
+    different = [name for name, section in recipe.items() if trained[name] != section]
+    if different:
         raise InputError(
-            f"{ranking}: its network was made with another `{other[0]}` than the configuration has; "
-            f"run `snakemake -R train`"
+            f"{ranking}: its network was made with another `{different[0]}` than the configuration's; "
+            "run `snakemake -R train`"
         )
-    check_ranking_depth(ks, found, protocol, ranking)
+    check_ranking_depth(ks, predictions, protocol, ranking)
     setting = {
-        "database": len(found.database),
+        "database": len(predictions.database),
         "radius": protocol.radius,
         "unit": protocol.unit,
         "protocol": protocol.name,
-        "config": config,
-        "index": found.sources.get("index", "flat"),
-        "checkpoint": found.sources["checkpoint"][:12],
+        "config_hash": config_hash,
+        "index": predictions.attributes.get("index", "flat"),
+        "checkpoint": predictions.attributes["checkpoint"][:12],
         "epoch": trained["epoch"],
-        "train_set": chosen["train_set"],
-        "chosen_by": epoch_selection(**chosen, trained=trained, images=images),
+        "train_set": selection["train_set"],
+        "epoch_selected_on": epoch_selection(**selection, trained=trained, images=images),
     }
     setting |= code_version()
-    parts = {name: found.of(some) for name, some in query_conditions(found.query, by, images).items()}
-    lucky = {name: chance_recall(ks, part, protocol) for name, part in parts.items()}
+    conditions = query_conditions(predictions.query, group_by, images)
+    parts = {name: predictions.subset(rows) for name, rows in conditions.items()}
+    chances = {name: chance_recall(ks, part, protocol) for name, part in parts.items()}
     return pd.DataFrame(
         row | setting
-        for kind in found.rankings
+        for kind in predictions.rankings
         for name, part in parts.items()
-        for row in recalls_of(ks, part, kind, name, lucky[name])
+        for row in recalls_of(ks, part, kind, name, chances[name])
     )
 
 
-def check_ranking_depth(ks, found: Predictions, protocol: Protocol, ranking):
-    """Refuse a ranking that is too short for the largest k."""
-    database, k = len(found.database), max(ks)
+def check_ranking_depth(
+    ks: Sequence[int], predictions: Predictions, protocol: Protocol, ranking: str | os.PathLike[str]
+) -> None:
+    """Check that a ranking is long enough for the largest k.
+
+    Raises:
+        InputError: if the database has fewer than k images, or a query has too few candidates.
+    """
+    database, k = len(predictions.database), max(ks)
     if k > database:
-        raise InputError(f"evaluate.ks: recall@{k} of a database of {database} photos; leave that k out")
+        raise InputError(
+            f"evaluate.recall_at: recall@{k} needs {k} database photos, there are {database}; leave out this k"
+        )
     needed = k * (protocol.views_per_place or 1)
-    for ranking_QK in found.rankings.values():
+    for ranking_QK in predictions.rankings.values():
         if ranking_QK.shape[1] < min(needed, database):
             raise InputError(
-                f"search.depth: recall@{k} needs {needed} candidates a query, {ranking} has {ranking_QK.shape[1]} "
+                f"search.top_k: recall@{k} needs {needed} candidates per query, {ranking} has {ranking_QK.shape[1]} "
                 f"of {database} database images"
             )
 
 
-def recalls_of(ks, found: Predictions, kind: str, condition: str, lucky: dict):
-    """The recalls of the queries of a condition by one kind of descriptor: a dict for each k."""
-    queries = len(found.query)
-    form = {"descriptor": kind, "dim": found.dims[kind], "rerank": found.reranked, "condition": condition}
-    counts = {"queries": queries, "without_positives": sum(not len(right) for right in found.positives)}
-    for k, recall in recall_at(ks, found.rankings[kind], found.positives).items():
+def recalls_of(
+    ks: Sequence[int], predictions: Predictions, kind: str, condition: str, chances: dict[int, float]
+) -> Iterator[dict[str, Any]]:
+    """Yield the recalls of the queries of one condition by one kind of descriptor, a dict for each k.
+
+    Args:
+        chances: {k: recall of a random ranking}.
+    """
+    queries = len(predictions.query)
+    kind_columns = {
+        "descriptor": kind,
+        "dim": predictions.dimensions[kind],
+        "rerank": predictions.reranker,
+        "condition": condition,
+    }
+    counts = {"queries": queries, "without_positives": sum(not len(right) for right in predictions.positives)}
+    for k, recall in recall_at(ks, predictions.rankings[kind], predictions.positives).items():
         low, high = wilson_interval(recall * queries, queries)
-        yield form | {"k": k, "recall": recall, "low": low, "high": high, "chance": lucky[k]} | counts
+        yield kind_columns | {"k": k, "recall": recall, "low": low, "high": high, "chance": chances[k]} | counts
 
 
-def chance_recall(ks, found: Predictions, protocol: Protocol) -> dict:
-    """Recall@k of a random ranking, {k: share}: of photos or places, of all of them or of one's city alone."""
-    unit = found.database.place if protocol.views_per_place else found.database.index
-    unit = pd.factorize(unit)[0]
-    if not protocol.within:
-        return random_recall(ks, [np.unique(unit[right]) for right in found.positives], unit.max() + 1)
-    hit = dict.fromkeys(ks, 0.0)
-    for value, queries in found.query.groupby(protocol.within).groups.items():
-        number = len(np.unique(unit[found.database[protocol.within] == value]))
-        rows = found.query.index.get_indexer(queries)
-        for k, share in random_recall(ks, [np.unique(unit[found.positives[row]]) for row in rows], number).items():
-            hit[k] += share * len(rows)
-    return {k: total / len(found.query) for k, total in hit.items()}
+def chance_recall(ks: Sequence[int], predictions: Predictions, protocol: Protocol) -> dict[int, float]:
+    """Compute recall@k of a random ranking, {k: share}.
+
+    The ranking is of photos, or of places if the protocol counts one view per place. It is of the whole database, or
+    only of the images that share the query's value of `protocol.same_column`.
+    """
+    unit_N = pd.factorize(predictions.database.place if protocol.views_per_place else predictions.database.index)[0]
+    if not protocol.same_column:
+        return random_recall(ks, [np.unique(unit_N[right]) for right in predictions.positives], unit_N.max() + 1)
+    expected_hits = dict.fromkeys(ks, 0.0)
+    for value, labels in predictions.query.groupby(protocol.same_column).groups.items():
+        database = len(np.unique(unit_N[predictions.database[protocol.same_column] == value]))
+        rows = predictions.query.index.get_indexer(labels)
+        positives = [np.unique(unit_N[predictions.positives[row]]) for row in rows]
+        for k, share in random_recall(ks, positives, database).items():
+            expected_hits[k] += share * len(rows)
+    return {k: total / len(predictions.query) for k, total in expected_hits.items()}
 
 
-def read_results(path):
-    """A table of recalls or answers, to the last digit; names and fingerprints are text, whatever they look like."""
+def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table of recalls or per-query results, exact to the last digit.
+
+    Names and fingerprints (columns TEXT) stay text even if they look like numbers.
+    """
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
 
 
-def join_results(paths: list, identities: list):
-    """Join the recalls, or the answers, of a dataset's runs.
+def join_results(paths: Sequence[str | os.PathLike[str]], identities: Sequence[str]) -> pd.DataFrame:
+    """Join the tables of recalls, or of per-query results, of the runs on one dataset.
 
     Args:
-        paths: their tables.
-        identities: for each the fingerprint of the recipe that the configuration has now.
+        paths: the tables.
+        identities: for each table, the fingerprint that its recipe has in the current configuration.
 
     Raises:
-        InputError: if one was made with another recipe.
+        InputError: if a table was made with another recipe.
     """
     tables = [read_results(path) for path in paths]
     for path, table, identity in zip(paths, tables, identities, strict=True):
-        if set(table.config) != {identity}:
+        if set(table.config_hash) != {identity}:
             raise InputError(f"{path}: was made with another configuration; run `snakemake -R evaluate`")
     return pd.concat(tables, ignore_index=True)
 
 
-def read_sizes_table(path):
-    """A table of sizes; names of runs are labels, whatever they look like."""
+def read_sizes_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table of descriptor sizes; names of runs and datasets stay text even if they look like numbers."""
     return pd.read_csv(path, dtype={"run": str, "dataset": str})

@@ -1,6 +1,12 @@
-"""Figures of what changes a run's recalls: its generation, its seed, the condition of the queries."""
+"""Plot how recalls depend on the generation, the seed and the condition of the queries."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.recall_table import ALL
@@ -13,6 +19,7 @@ from vprlib.figures.style import (
     GREY,
     LINE,
     SHARES,
+    OutputPaths,
     band_alpha,
     count_lines,
     dataset_title,
@@ -20,28 +27,29 @@ from vprlib.figures.style import (
     line_styles,
     save_figure,
     split_by_protocol,
+    stack_panels,
+    use_integer_ticks,
     wrap,
 )
 
-CELL = 0.34  # inches: a cell of the heat map
+CELL = 0.34  # inches: the side of a cell of the heat map
 
 
-def plot_generations(out, table):
-    """Draw recall@1 and recall@5 (or at the smallest two k) over the generation: a line a run that has several."""
+def plot_generations(out: OutputPaths, table: pd.DataFrame) -> Figure:
+    """Draw recall@1 and recall@5 (or at the smallest two k) over the generation: a line per run that has several."""
     parts = split_by_protocol(table)
-    several = [part[part.groupby("run").gen.transform("nunique") > 1] for part in parts]
+    with_several = [part[part.groupby("run").gen.transform("nunique") > 1] for part in parts]
     ks = sorted(k for k in table.k.unique() if k in (1, 5)) or sorted(table.k.unique())[:2]
-    rows = [summarize_recalls(part) for part in several]
+    rows = [summarize_recalls(part) for part in with_several]
     rows = [lines.assign(label=add_series_labels(lines.assign(gen=0)).label) for lines in rows]
     styles = [line_styles(add_series_labels(part.assign(gen=0))) for part in parts]
     heights = [1.7 * len(ks) + LINE * (lines.label.nunique() + 5) for lines in rows]
     with save_figure(out, COLUMN, sum(heights)) as fig:
-        panels = np.atleast_1d(fig.subfigures(len(parts), height_ratios=heights))
-        for panel, part, lines, look in zip(panels, parts, rows, styles, strict=True):
+        for panel, part, lines, panel_styles in zip(stack_panels(fig, heights), parts, rows, styles, strict=True):
             panel.suptitle(dataset_title(part))
             axes = panel.subplots(len(ks), sharex=True, squeeze=False)[:, 0]
             for ax, k in zip(axes, ks, strict=True):
-                draw_generation_lines(ax, lines[lines.k == k], look)
+                draw_generation_lines(ax, lines[lines.k == k], panel_styles)
                 ax.set_ylabel(f"recall@{k} (%)")
                 if lines.empty:
                     empty_panel(ax, "no run has several generations")
@@ -54,51 +62,52 @@ def plot_generations(out, table):
     return fig
 
 
-def draw_generation_lines(ax, rows, styles: dict):
-    """The lines of one panel of `generations`, all of one k."""
-    dark = band_alpha(rows.label.unique())
+def draw_generation_lines(ax: Axes, rows: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> None:
+    """Draw the lines of one panel of `plot_generations`, all of one k."""
+    alpha = band_alpha(rows.label.unique())
     for label, line in rows.groupby("label", sort=False):
         line = line.sort_values("gen")
-        ax.plot(line.gen, line.recall, **styles[label], label=wrap(label, COLUMN - 0.65))
-        ax.fill_between(line.gen, line.low, line.high, color=styles[label]["color"], linewidth=0, alpha=dark)
-    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        style = styles[str(label)]
+        ax.plot(line.gen, line.recall, **style, label=wrap(str(label), COLUMN - 0.65))
+        ax.fill_between(line.gen, line.low, line.high, color=style["color"], linewidth=0, alpha=alpha)
+    use_integer_ticks(ax.xaxis)
 
 
-def plot_seeds(out, table):
-    """Draw recall@1 (or at the smallest k) of every seed beside their mean, and Student's 95 % interval of the mean."""
+def plot_seeds(out: OutputPaths, table: pd.DataFrame) -> Figure:
+    """Draw recall@1 (or at the smallest k) of every seed, their mean, and Student's 95 % interval of the mean."""
     parts = [part[part.k == part.k.min()] for part in split_by_protocol(table)]
     rows = [last_generations(add_series_labels(part)) for part in parts]
     names = [[wrap(label, NAME) for label in part.label.unique()] for part in rows]
     heads = [dataset_title(part) for part in parts]
-    tall = [max(1.25, *map(count_lines, some)) * LINE * len(some) for some in names]
+    tall = [max(1.25, *map(count_lines, labels)) * LINE * len(labels) for labels in names]
     heights = [high + LINE * (count_lines(head) + 2.5) for high, head in zip(tall, heads, strict=True)]
     width = max(COLUMN, 1.8 + label_margin(names))
     with save_figure(out, width, sum(heights) + 2 * LINE) as fig:
-        *panels, note = fig.subfigures(len(parts) + 1, 1, height_ratios=[*heights, 2 * LINE])
+        *panels, note = stack_panels(fig, [*heights, 2 * LINE])
         for panel, part, head, labels in zip(panels, rows, heads, names, strict=True):
             panel.suptitle(head)
             ax = panel.subplots()
-            for place, (_, own) in enumerate(part.groupby("label", sort=False)):
-                mean = mean_over_seeds(own.recall * 100)
-                ax.hlines(place, mean["low"], mean["high"], color=GREY)
-                ax.plot(mean["mean"], place, "|", color="black", markersize=9)
-                ax.plot(own.recall * 100, [place] * len(own), "o", color=DARK, markerfacecolor="none", linestyle="")
+            for y, (_, seeds) in enumerate(part.groupby("label", sort=False)):
+                mean = mean_over_seeds(seeds.recall * 100)
+                ax.hlines(y, mean["low"], mean["high"], color=GREY)
+                ax.plot(mean["mean"], y, "|", color="black", markersize=9)
+                ax.plot(seeds.recall * 100, [y] * len(seeds), "o", color=DARK, markerfacecolor="none", linestyle="")
             ax.set_yticks(range(len(labels)), labels)
             ax.tick_params(axis="y", length=0)
             ax.set(ylim=(len(labels) - 0.4, -0.6), xlabel=f"recall@{part.k.iloc[0]} (%)")
             ax.margins(x=0.08)
             ax.set_xlim(max(0, ax.get_xlim()[0]), min(100, ax.get_xlim()[1]))
-        said = "circles: seeds; black: their mean; grey: its 95 % interval (Student's t)"
-        note.text(0.01, 0.5, wrap(said, width), va="center")
+        text = "circles: seeds; black: their mean; grey: its 95 % interval (Student's t)"
+        note.text(0.01, 0.5, wrap(text, width), va="center")
     return fig
 
 
-def label_margin(names: list) -> float:
-    """How wide the longest of some lists of names is, in inches."""
-    return max(len(line) for some in names for name in some for line in name.split("\n")) / 16.5 + 0.2
+def label_margin(names: Sequence[Sequence[str]]) -> float:
+    """Return the width of the longest line of some lists of labels, in inches."""
+    return max(len(line) for labels in names for name in labels for line in name.split("\n")) / 16.5 + 0.2
 
 
-def plot_conditions(out, table):
+def plot_conditions(out: OutputPaths, table: pd.DataFrame) -> Figure:
     """Draw recall@1 (or at the smallest k) by run and condition of the queries as a heat map: means over the seeds."""
     table = table[table.k == table.k.min()]
     means = table.groupby(["protocol", *SERIES_KEY, "condition"], sort=False).agg({"recall": "mean", "queries": "max"})
@@ -113,35 +122,36 @@ def plot_conditions(out, table):
     ]
     below = max(len(column) for rows in grids for column in condition_columns(rows)) / 15
     heights = [
-        CELL * max(1, 0.55 * max(map(count_lines, some))) * len(some) + LINE * (count_lines(head) + 1) + below
-        for some, head in zip(names, heads, strict=True)
+        CELL * max(1, 0.55 * max(map(count_lines, labels))) * len(labels) + LINE * (count_lines(head) + 1) + below
+        for labels, head in zip(names, heads, strict=True)
     ]
     with save_figure(out, width, sum(heights) + 2.5 * LINE) as fig:
-        *panels, note = fig.subfigures(len(grids) + 1, 1, height_ratios=[*heights, 2.5 * LINE])
+        *panels, note = stack_panels(fig, [*heights, 2.5 * LINE])
         for panel, rows, head, labels in zip(panels, grids, heads, names, strict=True):
             panel.suptitle(head)
             draw_heat_map(panel.subplots(), rows, labels)
-        said = f"recall@{table.k.iloc[0]} (%), number of queries in brackets; light is more"
+        text = f"recall@{table.k.iloc[0]} (%), number of queries in brackets; light is more"
         if (table.condition == ALL).all():
-            said = "no conditions were evaluated: `evaluate.by` names columns"
-        note.text(0.01, 0.5, wrap(said, width), va="center")
+            text = "no conditions were evaluated: `evaluate.group_by` names columns"
+        note.text(0.01, 0.5, wrap(text, width), va="center")
     return fig
 
 
-def condition_columns(rows) -> list:
-    """The conditions, and how many queries each has."""
+def condition_columns(rows: pd.DataFrame) -> list[str]:
+    """Label the conditions, with the number of queries of each."""
     counts = rows.groupby("condition", sort=False).queries.max()
     return [f"{name} ({count:,})" for name, count in counts.items()]
 
 
-def draw_heat_map(ax, rows, names: list):
-    """One heat map of `conditions`, its numbers written into it; an empty cell was not evaluated."""
-    wide = rows.pivot(index="label", columns="condition", values="recall") * 100
+def draw_heat_map(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
+    """Draw one heat map of `plot_conditions` with its numbers; an empty cell was not evaluated."""
+    wide = rows.pivot(index="label", columns="condition", values="recall") * 100  # noqa: PD010 - nothing is aggregated
     wide = wide.loc[rows.label.unique(), rows.condition.unique()]
     ax.imshow(wide, cmap=SHARES, vmin=0, vmax=100, aspect="auto")
-    for place, number in np.ndenumerate(wide):
-        if np.isfinite(number):
-            ax.text(*place[::-1], f"{number:.0f}", ha="center", va="center", color="white" if number < 45 else "black")
+    for (row, column), percent in np.ndenumerate(wide.to_numpy()):
+        if np.isfinite(percent):
+            color = "white" if percent < 45 else "black"
+            ax.text(column, row, f"{percent:.0f}", ha="center", va="center", color=color)
     ax.set_xticks(range(len(wide.columns)), condition_columns(rows), rotation=90)
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)

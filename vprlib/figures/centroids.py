@@ -1,12 +1,27 @@
-"""Plot how evenly NetVLAD's centroids share the sampled local features."""
+"""Plot how evenly NetVLAD's centroids share the sampled local features.
+
+Axes: K centroids (visual words), M sampled local features, C channels.
+"""
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from vprlib.figures.style import COLUMN, LIGHT, save_figure
+from vprlib.figures.style import COLUMN, LIGHT, OutputPaths, save_figure, use_integer_ticks
 
 
-def plot_centroids(out, centroids_KC, descriptors_MC):
-    """Draw how evenly words share the sampled features, and the gap that sets how sharp NetVLAD's assignment starts."""
+def plot_centroids(
+    out: OutputPaths, centroids_KC: NDArray[np.floating], descriptors_MC: NDArray[np.floating]
+) -> Figure:
+    """Draw the share of the features of each visual word, and the gap between the two most similar words of a feature.
+
+    The mean gap sets the initial sharpness of NetVLAD's soft assignment.
+
+    Args:
+        out: the figure's files.
+        centroids_KC: the centroids.
+        descriptors_MC: the sampled local features.
+    """
     unit_KC, unit_MC = (x / np.linalg.norm(x, axis=1)[:, None].clip(1e-12) for x in (centroids_KC, descriptors_MC))
     similar_MK = unit_MC @ unit_KC.T
     count, words = similar_MK.shape
@@ -17,7 +32,7 @@ def plot_centroids(out, centroids_KC, descriptors_MC):
         top.bar(np.arange(1, words + 1), share_K, color=LIGHT)
         top.axhline(100 / words, color="black", linestyle=":", label=f"even share, {100 / words:.3g} %")
         top.set(xlabel="visual words, most frequent first", ylabel="share of features (%)")
-        top.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        use_integer_ticks(top.xaxis)
         bottom.set(xlabel="largest minus second largest dot product", ylabel="share of features (%)")
         if words > 1:
             gap_M = np.subtract(*np.partition(similar_MK, -2, axis=1)[:, :-3:-1].T)

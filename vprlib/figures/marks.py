@@ -1,46 +1,61 @@
-"""What makes a line of recalls, its name, its numbers and its look: the same in figures, tables and on the page."""
+"""Number the series of recalls and style their lines: the same hue, marker and dashes in figures and on the page."""
 
-HUES = {  # of the runs: Okabe's and Ito's without yellow; on a dark screen lighter ones in the same order
+from typing import Any
+
+import pandas as pd
+
+HUES = {  # of the runs: Okabe and Ito's palette without yellow, and lighter colours in the same order for dark screens
     "light": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
     "dark": ("#2F8FD8", "#E8702A", "#17B384", "#E08FC0", "#F0B429", "#8FD3FF", "#FFFFFF"),
 }
-MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")  # one more than hues
-DASHES = ((), (5, 1.5), (4, 1.5, 1, 1.5), (2, 1), (1, 1.5))  # drawn and left out, in widths of the line
+MARKERS = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "triangle-down",
+    "cross",
+    "x",
+    "star",
+)  # one more than hues, so that pairs repeat late
+DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (4, 1.5, 1, 1.5), (2, 1), (1, 1.5))  # on, off, in line widths
 
 
-def series_numbers(rows, last: dict | None = None) -> dict:
-    """(number of the run, number of the variant) of each label, which `marks` draws.
+def series_numbers(rows: pd.DataFrame, last: dict[str, int] | None = None) -> dict[str, tuple[int, int]]:
+    """Number the run and the variant of each label, for `series_style`: {label: (run, variant)}.
 
-    Number 0 of a run is what people ask for: its last generation, without re-ranking, whitened, if its rows have such.
+    Variant 0 of a run is the main one: its last generation, without re-ranking, and whitened if its rows have whitened
+    descriptors.
 
     Args:
-        rows: labelled rows.
-        last: the last generation of each run, in the order of the runs; by default those of the rows.
+        rows: labelled rows (`add_series_labels`).
+        last: the last generation of each run, in the order of the runs; by default that of the rows.
     """
-    last = rows.groupby("run", sort=False).gen.max().to_dict() if last is None else last
+    if last is None:
+        last = {str(run): gen for run, gen in rows.groupby("run", sort=False).gen.max().items()}
     runs, lines = list(last), rows.drop_duplicates("label")
     whitened = set(lines.run[lines.descriptor == "whitened"])
-    kinds = zip(lines.run, lines.gen, lines["rerank"], lines.descriptor, strict=True)
-    kinds = [
-        (last[run] - gen, again != "none", again, run in whitened and kind != "whitened")
-        for run, gen, again, kind in kinds
+    variants = [
+        (last[run] - gen, rerank != "none", rerank, run in whitened and kind != "whitened")
+        for run, gen, rerank, kind in zip(lines.run, lines.gen, lines["rerank"], lines.descriptor, strict=True)
     ]
-    order = sorted(set(kinds))
-    places = zip(lines.label, lines.run, kinds, strict=True)
-    return {label: (runs.index(run), order.index(kind)) for label, run, kind in places}
+    order = sorted(set(variants))
+    series = zip(lines.label, lines.run, variants, strict=True)
+    return {label: (runs.index(run), order.index(variant)) for label, run, variant in series}
 
 
-def series_style(run: int, variant: int) -> dict:
-    """How a line is drawn: hue and marker tell the runs apart; dashes, hollow markers, then other ones their variants.
+def series_style(run: int, variant: int) -> dict[str, Any]:
+    """Return the style of a line. Hue and marker distinguish runs; dashes and hollow or other markers their variants.
 
-    Only variant 0 of a run is solid, so whatever its marker is, no other line looks like the main one of any run.
+    Only variant 0 of a run is solid. So no other line looks like the main line of any run, whatever its marker is.
 
     Returns:
-        Numbers of HUES, MARKERS and DASHES, and whether the marker is `hollow`; 64 variants of a run differ.
+        The indices `hue`, `marker` and `dash` in HUES, MARKERS and DASHES, and whether the marker is `hollow`. 64
+        variants of a run differ.
     """
-    look = {"hue": run % len(HUES["light"]), "marker": run % len(MARKERS), "dash": 0, "hollow": False}
+    style = {"hue": run % len(HUES["light"]), "marker": run % len(MARKERS), "dash": 0, "hollow": False}
     if not variant:
-        return look
+        return style
     turns, dash = divmod(variant - 1, len(DASHES) - 1)
     hollow = (dash + turns) % 2 == 0
-    return look | {"marker": (run + turns // 2) % len(MARKERS), "dash": 1 + dash, "hollow": hollow}
+    return style | {"marker": (run + turns // 2) % len(MARKERS), "dash": 1 + dash, "hollow": hollow}

@@ -1,21 +1,27 @@
-"""Plot recall@1 over the cost of a descriptor: bytes per image, or search time."""
+"""Plot recall@1 over the cost of a descriptor: bytes per image, dimensions, or search time."""
+
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from vprlib.figures.style import LINE, PAGE, count_lines, dataset_title, line_style, save_figure, wrap
+from vprlib.figures.style import LINE, PAGE, OutputPaths, count_lines, dataset_title, line_style, save_figure, wrap
 
 COSTS = {"bytes": "bytes per image", "dim": "dimensions", "search_ms": "milliseconds per query"}
 FORMS = {"float32": "float32", "float16": "float16", "int8": "int8", "pq": "PQ", "binary": "binary"}
 
 
-def plot_pareto(out, table):
-    """Draw recall@1 over what a descriptor costs: a row of panels a run, a column a cost, a line a storage, a point a
-    dimension; and the front of what nothing cheaper beats.
+def plot_pareto(out: OutputPaths, table: pd.DataFrame) -> Figure:
+    """Draw recall@1 over the cost of a descriptor, and the Pareto front: the best recall at each cost.
+
+    There is a row of panels per run, a column per cost, a line per storage, and a point per dimension.
     """
     table = table[table.k == table.k.min()]
-    rows = table.groupby(["run", "storage", "dim"], sort=False)[["bytes", "search_ms", "recall", "low", "high"]]
-    rows = rows.mean().reset_index()
+    groups = table.groupby(["run", "storage", "dim"], sort=False)[["bytes", "search_ms", "recall", "low", "high"]]
+    rows = groups.mean().reset_index()
     runs, storages = list(rows.run.unique()), list(rows.storage.unique())
     title = dataset_title(table, PAGE)
     with save_figure(out, PAGE, 1.9 * len(runs) + LINE * (count_lines(title) + 5)) as fig:
@@ -31,24 +37,24 @@ def plot_pareto(out, table):
         grid[0, 0].set_ylim(max(0, 100 * rows.recall.min() - 5), min(103, 100 * rows.recall.max() + 5))
         half = (rows.high - rows.low).max() * 50
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        said = (
+        text = (
             f"points of a line: dimensions; 95 % intervals: at most ± {half:.1f}; times of all threads of one machine"
         )
-        fig.legend(handles, labels, title=said, ncols=3, alignment="left", loc="outside lower left")
+        fig.legend(handles, labels, title=text, ncols=3, alignment="left", loc="outside lower left")
     return fig
 
 
-def draw_cost_panel(ax, rows, cost: str, storages: list):
-    """One panel of `pareto`."""
+def draw_cost_panel(ax: Axes, rows: pd.DataFrame, cost: str, storages: list[str]) -> None:
+    """Draw one panel of `plot_pareto`."""
     front = rows.sort_values([cost, "recall"], ascending=[True, False])
     front = front[front.recall > front.recall.cummax().shift(fill_value=-1)]
-    best = {"color": "black", "linewidth": 4, "alpha": 0.12, "label": "best at its cost"}
+    best: dict[str, Any] = {"color": "black", "linewidth": 4, "alpha": 0.12, "label": "best at its cost"}
     ax.step(front[cost], front.recall * 100, where="post", **best)
     for number, storage in enumerate(storages):
         line = rows[rows.storage == storage].sort_values("dim")
         ax.plot(line[cost], line.recall * 100, label=FORMS[storage], **line_style(number))
     ax.set_xscale("log", base=4 if cost == "dim" else 10)
-    if cost != "dim" and rows[cost].max() < 50 * rows[cost].min():  # few powers of ten, maybe one, to read it by
+    if cost != "dim" and rows[cost].max() < 50 * rows[cost].min():  # few powers of ten, so label ticks between them
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())

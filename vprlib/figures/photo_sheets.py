@@ -1,9 +1,17 @@
-"""Sheets of photos: a gallery of queries and what was found, and a dataset's contact sheet."""
+"""Draw sheets of photos: a gallery of queries with their candidates, and the cells of a dataset's contact sheet.
 
-from typing import NamedTuple
+Axes: Q queries, K candidates of a query.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from vprlib.data.image_table import has_no_coordinates
@@ -11,9 +19,9 @@ from vprlib.data.photos import upright
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.recall import hits
-from vprlib.figures.style import GREY, LINE, PAGE, RIGHT, SCREEN, WRONG, count_lines, save_figure, wrap
+from vprlib.figures.style import GREY, LINE, PAGE, RIGHT, SCREEN, WRONG, OutputPaths, count_lines, save_figure, wrap
 
-SAME, OTHER = "same place", "other place"  # what is told where no distance is known
+SAME, OTHER = "same place", "other place"  # captions of photos without coordinates
 BOXES = {"solid": "#E69F00", "dashed": "#56B4E9", "dotted": "#FFFFFF"}  # line style -> colour
 
 
@@ -23,9 +31,10 @@ class PhotoCell(NamedTuple):
     path: str
     caption: str = ""
     frame: str = GREY
-    boxes: tuple = ()
+    boxes: tuple[tuple[Any, ...], ...] = ()
 
-    def draw(self, ax):
+    def draw(self, ax: Axes) -> None:
+        """Draw the photo, its caption, frame and boxes."""
         photo = upright(Image.open(self.path)).convert("RGB")
         ax.imshow(ImageOps.contain(photo, (320, 320)), extent=(0, photo.width, photo.height, 0))
         ax.set(xticks=[], yticks=[], anchor="N", xlabel=self.caption)
@@ -34,16 +43,22 @@ class PhotoCell(NamedTuple):
             ax.add_patch(Rectangle((x, y), w, h, fill=False, color=BOXES[line], linestyle=line))
 
 
-def plot_sheet(out, title: str, groups, columns: int):
-    """Draw groups of photos, (heading, cells) each, in rows of `columns`; a cell of None stays empty.
+def plot_sheet(
+    out: OutputPaths, title: str, groups: Iterable[tuple[str, Sequence[PhotoCell | None]]], columns: int
+) -> Figure:
+    """Draw groups of photos in rows.
 
-    Of a group without cells only the heading is there.
+    Args:
+        out: the figure's files.
+        title: the sheet's title.
+        groups: (heading, cells) each. A cell of None stays empty; a group without cells has only its heading.
+        columns: cells per row.
     """
     title, wide, tall = wrap(title, PAGE), PAGE / columns, 0.75 * PAGE / columns
     rows = []
     for head, cells in groups:
-        lots = [cells[i : i + columns] for i in range(0, len(cells), columns)] or [[]]
-        rows += [(head * (number == 0), lot) for number, lot in enumerate(lots)]
+        group_rows = [cells[i : i + columns] for i in range(0, len(cells), columns)] or [[]]
+        rows += [(head * (number == 0), row) for number, row in enumerate(group_rows)]
     heights = [LINE * (count_lines(title) + 0.7)]
     for head, cells in rows:
         below = max((len(cell.caption.splitlines()) for cell in cells if cell), default=0)
@@ -58,53 +73,69 @@ def plot_sheet(out, title: str, groups, columns: int):
             for column, cell in enumerate(cells):
                 box = column * wide + 0.04, top - tall + 0.04, wide - 0.08, tall - 0.04
                 if cell:
-                    cell.draw(fig.add_axes(np.divide(box, [PAGE, total, PAGE, total])))
+                    left, bottom, box_width, box_height = np.divide(box, [PAGE, total, PAGE, total]).tolist()
+                    cell.draw(fig.add_axes((left, bottom, box_width, box_height)))
     return fig
 
 
-def distance_formatter(table, unit: str):
-    """How a distance between photos of a table is told: in its unit, or of places without coordinates in words."""
+def distance_formatter(table: pd.DataFrame, unit: str) -> Callable[[float], str]:
+    """Return a function that formats a distance between photos of a table.
+
+    The distance is in the table's unit. Without coordinates it is `same place` or `other place` instead.
+    """
     if has_no_coordinates(table, unit):
-        return lambda far: OTHER if far else SAME
-    return lambda far: f"{far:,.{int(unit == 'm')}f} {unit}"
+        return lambda distance: OTHER if distance else SAME
+    return lambda distance: f"{distance:,.{int(unit == 'm')}f} {unit}"
 
 
-def plot_gallery(out, found: Predictions, *, title: str, protocol: Protocol, seed=0, rows=3, top=5):
-    """Draw queries beside their first candidates: the best, which are right and the surest; the worst, which are
-    wrong and yet the surest; and random ones.
+def plot_gallery(
+    out: OutputPaths,
+    found: Predictions,
+    *,
+    title: str,
+    protocol: Protocol,
+    seed: int = 0,
+    rows: int = 3,
+    top: int = 5,
+) -> Figure:
+    """Draw queries beside their first candidates: the most confident right ones, the most confident wrong ones, random.
+
+    A query without a positive is marked. Below each candidate stands its distance from the query in the unit of the
+    protocol or, without coordinates, whether it is of the same place.
 
     Args:
-        found: what was searched; a query that has no positive is marked.
-        title: which run and dataset.
-        protocol: how a hit is judged; its unit is that of the distances below the candidates, if there are any: of
-            places without coordinates it is said whether a candidate is of the same place.
-        rows: queries of a kind.
-        top: candidates of a query.
+        out: the figure's files.
+        found: the predictions.
+        title: run and dataset.
+        protocol: defines a hit, and the unit of distances.
+        seed: of the random queries.
+        rows: number of queries of each kind.
+        top: number of candidates per query.
     """
-    apart = distance_formatter(found.database, protocol.unit)
+    format_distance = distance_formatter(found.database, protocol.unit)
     query, database, positives = found.query, found.database, found.positives
-    ranking_QK = np.pad(found.shown, ((0, 0), (0, top)), constant_values=-1)[:, :top]
-    found_QK, sure_Q = hits(ranking_QK, positives), found.scores[found.kind][:, 0]
-    right, wrong = np.flatnonzero(found_QK[:, 0]), np.flatnonzero(~found_QK[:, 0])
+    ranking_QK = np.pad(found.default_ranking, ((0, 0), (0, top)), constant_values=-1)[:, :top]
+    hit_QK, score_Q = hits(ranking_QK, positives), found.scores[found.default_descriptor][:, 0]
+    right, wrong = np.flatnonzero(hit_QK[:, 0]), np.flatnonzero(~hit_QK[:, 0])
 
-    def cells(q):
+    def cells(q: int) -> Iterator[PhotoCell | None]:
         yield PhotoCell(query.path.iloc[q], f"query {q}" + ("" if len(positives[q]) else "\nhas no positive"), "black")
-        far = np.hypot(database.east - query.east.iloc[q], database.north - query.north.iloc[q])
-        for n, hit in zip(ranking_QK[q], found_QK[q], strict=True):
+        distance = np.hypot(database.east - query.east.iloc[q], database.north - query.north.iloc[q])
+        for n, hit in zip(ranking_QK[q], hit_QK[q], strict=True):
             mark, frame = ("✓", RIGHT) if hit else ("✗", WRONG)
-            yield PhotoCell(database.path[n], f"{mark} {apart(far[n])}", frame) if n >= 0 else None
+            yield PhotoCell(database.path[n], f"{mark} {format_distance(distance[n])}", frame) if n >= 0 else None
 
-    def surest(numbers):
-        return numbers[np.argsort(-sure_Q[numbers], kind="stable")][:rows]
+    def most_confident(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        return numbers[np.argsort(-score_Q[numbers], kind="stable")][:rows]
 
-    chance = np.sort(np.random.default_rng(seed).choice(len(query), min(rows, len(query)), replace=False))
+    sample = np.sort(np.random.default_rng(seed).choice(len(query), min(rows, len(query)), replace=False))
     groups = []
-    for name, numbers, of in (
-        ("Best: right at rank 1, the highest similarities", surest(right), len(right)),
-        ("Worst: wrong at rank 1, the highest similarities", surest(wrong), len(wrong)),
-        ("Random", chance, len(query)),
+    for name, numbers, total in (
+        ("Best: right at rank 1, the highest similarities", most_confident(right), len(right)),
+        ("Worst: wrong at rank 1, the highest similarities", most_confident(wrong), len(wrong)),
+        ("Random", sample, len(query)),
     ):
-        groups.append((f"{name}, {len(numbers)} of {of}", [cell for q in numbers for cell in cells(q)]))
+        groups.append((f"{name}, {len(numbers)} of {total}", [cell for q in numbers for cell in cells(q)]))
     counts = f"{len(right)} of {len(query)} queries right at rank 1, {len(wrong)} wrong"
     hopeless = f"{sum(not len(p) for p in positives)} of these without a positive"
     return plot_sheet(out, f"{title}; {protocol.name}: {counts}, {hopeless}", groups, 1 + top)

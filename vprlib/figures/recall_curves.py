@@ -1,6 +1,11 @@
-"""Figures of recalls, trainings and visual words, from tidy tables only; each function returns its figure."""
+"""Plot recall@N over N, and recall@1 over the hit radius, from tidy tables only."""
+
+from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.series import interval_name, summarize_recalls
@@ -8,18 +13,20 @@ from vprlib.figures.style import (
     COLUMN,
     GREY,
     LINE,
+    OutputPaths,
     band_alpha,
     count_lines,
     dataset_title,
     line_styles,
     save_figure,
     split_by_protocol,
+    stack_panels,
     wrap,
 )
 
 
-def plot_recalls(out, table):
-    """Draw recall@N over N of one dataset: a panel a protocol, a line for each run's last generation and descriptor."""
+def plot_recalls(out: OutputPaths, table: pd.DataFrame) -> Figure:
+    """Draw recall@N over N of one dataset: a panel per protocol, a line per series of each run's last generation."""
     panels = []
     for part in split_by_protocol(table):
         rows, title = last_generations(summarize_recalls(part)), dataset_title(part)
@@ -30,19 +37,24 @@ def plot_recalls(out, table):
         panels.append((height, title, rows, dict(zip(names, lines, strict=True))))
     heights = [height for height, *_ in panels]
     with save_figure(out, COLUMN, sum(heights)) as fig:
-        parts = np.atleast_1d(fig.subfigures(len(panels), height_ratios=heights))
-        for part, (_, title, rows, lines) in zip(parts, panels, strict=True):
-            part.suptitle(title)
-            draw_recall_lines(part.subplots(), rows, lines)
+        for panel, (_, title, rows, lines_by_name) in zip(stack_panels(fig, heights), panels, strict=True):
+            panel.suptitle(title)
+            draw_recall_lines(panel.subplots(), rows, lines_by_name)
             k = rows.k.min()
-            part.legend(
+            panel.legend(
                 title=f"recall@{k} (%); bands: {interval_name(rows.seeds)}", alignment="left", loc="outside lower left"
             )
     return fig
 
 
-def draw_recall_lines(ax, rows, lines: dict):
-    """The lines of one panel of `curves`, by their names in the legend."""
+def draw_recall_lines(ax: Axes, rows: pd.DataFrame, lines: dict[str, pd.DataFrame]) -> None:
+    """Draw the lines of one panel of `plot_recalls`.
+
+    Args:
+        ax: the panel.
+        rows: the rows of all lines.
+        lines: {name in the legend: rows of the line}.
+    """
     ks, styles = sorted(rows.k.unique()), line_styles(rows)
     for name, line in lines.items():
         style = styles[line.label.iloc[0]]
@@ -55,20 +67,25 @@ def draw_recall_lines(ax, rows, lines: dict):
     ax.plot(chance, color=GREY, linestyle=":", marker="_", label=f"{chance.iloc[0]:.1f}  chance")
     ax.set(xscale="log", xlabel="N, number of candidates", ylabel="recall@N (%)")
     ax.set(xlim=(ks[0] / 1.15, ks[-1] * 1.15), ylim=(0, min(102, 1.1 * rows[["high", "chance"]].max().max())))
-    apart = (ks[-1] / ks[0]) ** 0.08  # labels of ks that are closer touch each other
-    ax.set_xticks(ks, [k if after >= k * apart else "" for k, after in zip(ks, [*ks[1:], np.inf], strict=True)])
+    spacing = (ks[-1] / ks[0]) ** 0.08  # the labels of ks with a smaller ratio would touch
+    ax.set_xticks(ks, [str(k) if after >= k * spacing else "" for k, after in zip(ks, [*ks[1:], np.inf], strict=True)])
     ax.minorticks_off()
 
 
-def plot_thresholds(out, table, summary):
-    """Draw recall@1 over the hit radius of one dataset: a panel a protocol, a line a run's last generation and kind."""
+def plot_thresholds(out: OutputPaths, table: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Draw recall@1 over the hit radius of one dataset: a panel per protocol, a line per series of last generations.
+
+    Args:
+        out: the figure's files.
+        table: recalls by radius (`recall_by_threshold`).
+        summary: the summary rows of `precision_recall_tables`, for the numbers of queries.
+    """
     queries = summary.groupby("protocol").queries.max()
     parts = [part for _, part in table.groupby("protocol", sort=False)]
     panels = [(part.iloc[0], last_generations(summarize_recalls(part, "threshold"))) for part in parts]
     heights = [2.6 + LINE * (rows.label.nunique() + 4) for _, rows in panels]
     with save_figure(out, COLUMN, sum(heights)) as fig:
-        subfigures = np.atleast_1d(fig.subfigures(len(panels), height_ratios=heights))
-        for panel, (first, rows) in zip(subfigures, panels, strict=True):
+        for panel, (first, rows) in zip(stack_panels(fig, heights), panels, strict=True):
             radius, styles = nearest_value(rows.threshold, first.radius), line_styles(rows)
             ax = panel.subplots()
             ranked = rows[rows.threshold == radius].sort_values("recall", ascending=False, kind="stable")
@@ -81,15 +98,15 @@ def plot_thresholds(out, table, summary):
             ax.axvline(first.radius, color=GREY, linestyle=":")
             ax.set(xscale="log", xlabel=f"hit radius ({first.unit}); dotted: the protocol's", ylabel="recall@1 (%)")
             ax.set(xlim=(rows.threshold.min(), rows.threshold.max()), ylim=(0, min(102, 1.1 * rows.high.max())))
-            ax.set_xticks([1, 2, 5, 10, 20, 50, 100], [1, 2, 5, 10, 20, 50, 100])
+            ax.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
             ax.minorticks_off()
-            asked = f"{queries[first.protocol]:,} queries; {first.protocol}"
-            panel.suptitle(f"{first.dataset}\n{wrap(asked, COLUMN)}")
+            setting = f"{queries[first.protocol]:,} queries; {first.protocol}"
+            panel.suptitle(f"{first.dataset}\n{wrap(setting, COLUMN)}")
             title = f"recall@1 (%) at {radius:g} {first.unit}; bands: {interval_name(rows.seeds)}"
             panel.legend(title=title, alignment="left", loc="outside lower left")
     return fig
 
 
-def nearest_value(values, wanted):
-    """The value that is nearest to another one."""
+def nearest_value(values: Iterable[float], wanted: float) -> float:
+    """Return the value nearest to `wanted`, the smaller one of two equally near ones."""
     return min(set(values), key=lambda value: (abs(value - wanted), value))

@@ -1,15 +1,24 @@
-"""How every figure looks, and how it is written: sized for print, safe for the colour-blind, no time stamps."""
+"""Define the common style of all figures and write them: sized for print, safe for the colour-blind, no time stamps."""
 
+import os
 import textwrap
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
-from matplotlib.figure import Figure
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from vprlib.evaluation.recall_table import ALL
 from vprlib.figures.marks import DASHES, HUES, MARKERS, series_numbers, series_style
 from vprlib.io.files import atomic
+
+OutputPaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # one or several files of the same figure
 
 COLUMN, PAGE, LINE = 3.5, 7.0, 0.165  # inches: the widths of a column and of a page, the height of a line of text
 COLOURS = HUES["light"]
@@ -24,36 +33,38 @@ MATPLOTLIB_MARKERS = {
 MATPLOTLIB_MARKERS |= {"x": "X", "star": "*"}
 DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
 SHARES = "cividis"  # the colour map of values; light is more
-PRINT, SCREEN = 300, 200  # dots per inch: of figures, and of sheets of photos, which have no more to show
+PRINT, SCREEN = 300, 200  # dots per inch: of figures, and of sheets of photos, which have no more detail
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "axes.titlelocation": "left"}
 STYLE |= {"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
 STYLE |= {"axes.grid": True, "grid.color": "#E0E0E0", "grid.linewidth": 0.5, "lines.linewidth": 1.2}
-STYLE |= {"text.parse_math": False}  # a `$` in a name is a dollar
+STYLE |= {"text.parse_math": False}  # a `$` in a name is no formula
 STYLE |= {"lines.markersize": 4, "legend.handlelength": 3, "svg.hashsalt": "vprlib", "pdf.fonttype": 42}
-PLAIN = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}  # metadata without a stamp
+PLAIN: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 @contextmanager
-def save_figure(out, width: float, height: float, dpi: int = PRINT):
-    """Yield a figure in the common style, in inches; then write it to `out`.
+def save_figure(out: OutputPaths, width: float, height: float, dpi: int = PRINT) -> Iterator[Figure]:
+    """Yield a figure in the common style, and write it to `out` afterwards. The same figure gives the same bytes.
 
     Args:
-        out: a path, or several of the same picture: SVG, PDF or PNG by their names. Same picture, same bytes.
-        dpi: of a PNG, and of what is drawn as pixels in the others.
+        out: a path, or several of the same figure: SVG, PDF or PNG by suffix.
+        width: in inches.
+        height: in inches.
+        dpi: resolution of a PNG, and of the rasterized parts of the other formats.
     """
     with matplotlib.style.context(STYLE, after_reset=True):
         fig = Figure((width, height), layout="constrained")
         yield fig
-        for path in [out] if isinstance(out, (str, Path)) else out:
+        for path in [out] if isinstance(out, str | os.PathLike) else out:
             kind = Path(path).suffix.removeprefix(".")
             with atomic(path) as partial:
                 fig.savefig(partial, format=kind, dpi=dpi, metadata=PLAIN[kind])
-            if fig.get_layout_engine():  # what it found holds for the other files
+            if fig.get_layout_engine():  # keep the layout of the first file for the others
                 fig.set_layout_engine("none")
 
 
-def line_style(run: int, variant: int = 0) -> dict:
-    """How a line is drawn, by its numbers (`series_style`)."""
+def line_style(run: int, variant: int = 0) -> dict[str, Any]:
+    """Return the matplotlib style of a line, by the numbers of its run and variant (`series_style`)."""
     mark = series_style(run, variant)
     colour, dashes = COLOURS[mark["hue"]], DASHES[mark["dash"]]
     return {
@@ -65,37 +76,54 @@ def line_style(run: int, variant: int = 0) -> dict:
 
 
 def wrap(text: str, width: float) -> str:
-    """Break a text into lines that fit into so many inches."""
+    """Break a text into lines of at most `width` inches."""
     return textwrap.fill(str(text), int(width * 16.5))
 
 
 def count_lines(text: str) -> int:
-    """How many lines a text takes."""
+    """Count the lines of a text."""
     return text.count("\n") + 1
 
 
-def empty_panel(ax, text: str):
-    """Say in a panel that stays empty what it lacks."""
+def empty_panel(ax: Axes, text: str) -> None:
+    """Write in an empty panel why it is empty."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
 
 
-def dataset_title(table, width: float = COLUMN) -> str:
-    """A dataset's name, and what its recalls were measured on, in lines of so many inches."""
+def dataset_title(table: pd.DataFrame, width: float = COLUMN) -> str:
+    """Return a title with the dataset, its numbers of queries and database photos, and the protocol.
+
+    Args:
+        table: recalls of one dataset under one protocol.
+        width: maximum width of its lines, in inches.
+    """
     row = table.iloc[0]
     sizes = f"{row.queries:,} queries, {row.database:,} database photos; {row.protocol}"
     return "\n".join(wrap(text, width) for text in (row.dataset, sizes))
 
 
-def split_by_protocol(table) -> list:
-    """A table for each protocol, of all queries: numbers of two protocols share no panel."""
+def split_by_protocol(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Split recalls over all queries by protocol: numbers of two protocols never share a panel."""
     return [part for _, part in table[table.condition == ALL].groupby("protocol", sort=False)]
 
 
-def band_alpha(lines) -> float:
-    """How dark the bands of so many lines are, so that they do not hide each other."""
+def stack_panels(part: Figure | SubFigure, heights: Sequence[float]) -> list[SubFigure]:
+    """Divide a figure into sub-figures below each other, with heights in these proportions."""
+    return list(part.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+
+
+def use_integer_ticks(axis: Axis) -> None:
+    """Put ticks at integers only, at least one."""
+    locator = axis.get_major_locator()
+    assert isinstance(locator, MaxNLocator)
+    locator.set_params(integer=True, min_n_ticks=1)
+
+
+def band_alpha(lines: Sized) -> float:
+    """Return the opacity of the bands of these lines. It falls with their number, so that bands do not hide others."""
     return min(0.15, 0.6 / max(len(lines), 1))
 
 
-def line_styles(rows) -> dict:
-    """How each line is drawn, by its label. See `series_numbers` and `look`."""
+def line_styles(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the style of each line by its label; see `series_numbers` and `line_style`."""
     return {label: line_style(*numbers) for label, numbers in series_numbers(rows).items()}

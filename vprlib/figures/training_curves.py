@@ -1,21 +1,27 @@
 """Plot losses, validation recalls and learning rate over the epochs."""
 
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from vprlib.evaluation.series import training_columns
 from vprlib.figures.marks import DASHES
-from vprlib.figures.style import COLUMN, LINE, empty_panel, line_style, save_figure, wrap
+from vprlib.figures.style import COLUMN, LINE, OutputPaths, empty_panel, line_style, save_figure, wrap
 
 
-def plot_training(out, histories: dict, runs: list):
-    """Draw losses, val recalls and learning rate over the epochs from tables of `train` by `<run> seed <n> gen <n>`.
+def plot_training(out: OutputPaths, histories: Mapping[str, pd.DataFrame], runs: Sequence[str]) -> Figure:
+    """Draw losses, validation recalls and learning rate over the epochs: a column of panels per generation.
 
     Args:
-        runs: all runs of the campaign in their order, which gives each its hue.
+        out: the figure's files.
+        histories: {`<run> seed <n> gen <n>`: training history}.
+        runs: all runs of the experiment in their order, which gives each its hue.
     """
-    names = [re.fullmatch(r"(.+) seed \d+ gen (\d+)", label).groups() for label in histories]
+    matches = [re.fullmatch(r"(.+) seed \d+ gen (\d+)", label) for label in histories]
+    names = [match.groups() for match in matches if match]
     gens = sorted({int(gen) for _, gen in names})
     panels = training_columns(histories.values())
     handles = {}

@@ -1,22 +1,39 @@
-"""Normalise photos, and change their colours at random for training."""
+"""Normalize photos, and jitter their colours for training.
+
+Axes: B photos, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+if TYPE_CHECKING:
+    from vprlib.config import ImageConfig, JitterConfig
+
 COLOURS = ("brightness", "contrast", "saturation", "hue")
 
 
-def jitter_colours(photos_BCHW, settings, seeds: list, device):
-    """Photos with their colours changed at random: float32 in [0, 255], on `device`.
+def jitter_colours(
+    photos_BCHW: torch.Tensor, settings: JitterConfig, seeds: Sequence[Sequence[int]], device: torch.device | str
+) -> torch.Tensor:
+    """Change the brightness, contrast, saturation and hue of photos at random.
 
-    Brightness, contrast, saturation and hue in random order, as torchvision's ColorJitter and OpenIBL's training do,
-    but on tensors: no rounding to bytes in between. Each photo has its own seed, so what happens to it depends on
-    neither its batch mates nor the process.
+    The changes are applied in random order, as torchvision's ColorJitter and OpenIBL's training do, but on float
+    tensors: nothing is rounded to bytes in between. Each photo has its own seed, so its changes depend neither on the
+    other photos of the batch nor on the process.
 
     Args:
-        photos_BCHW: uint8.
-        settings: config's `train.jitter`.
+        photos_BCHW: uint8 photos.
+        settings: the configuration's `train.jitter`; a change of size 0 is left out.
         seeds: B sequences of integers.
+        device: torch device of the result.
+
+    Returns:
+        float32 photos in [0, 255], on `device`.
     """
     from torchvision.transforms.v2 import functional
 
@@ -29,18 +46,27 @@ def jitter_colours(photos_BCHW, settings, seeds: list, device):
         for name in COLOURS
         if (reach := getattr(settings, name))
     }
-    result = []
+    jittered = []
     for x_CHW, seed in zip(x_BCHW, seeds, strict=True):
         generator = np.random.default_rng(seed)
         for name in generator.permutation(list(changes)):
-            change, between = changes[name]
-            x_CHW = change(x_CHW, generator.uniform(*between))
-        result.append(x_CHW)
-    return torch.stack(result) * 255
+            change, bounds = changes[name]
+            x_CHW = change(x_CHW, generator.uniform(*bounds))
+        jittered.append(x_CHW)
+    return torch.stack(jittered) * 255
 
 
-def normalize_photos(photos_BCHW, image, device):
-    """Photos in [0, 255] -> float32 on `device`, channels last, with config's `image.mean` and `.std` taken out."""
+def normalize_photos(photos_BCHW: torch.Tensor, image: ImageConfig, device: torch.device | str) -> torch.Tensor:
+    """Subtract the mean of the RGB channels and divide by their standard deviation.
+
+    Args:
+        photos_BCHW: photos in [0, 255], of any dtype.
+        image: the configuration's `image`, with `mean` and `std` of the channels in [0, 1].
+        device: torch device of the result.
+
+    Returns:
+        float32 photos in channels-last memory format, on `device`.
+    """
     x_BCHW = photos_BCHW.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (image.mean, image.std))
     return x_BCHW.sub_(mean).div_(std)

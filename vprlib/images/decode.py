@@ -1,19 +1,26 @@
 """Decode photo files to uint8 RGB tensors, upright by their EXIF orientation."""
 
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from vprlib.exceptions import InputError
 
-ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter
+ORIENTATION = 0x0112  # EXIF tag; its values 5 to 8 stand for a turn by 90 or 270 degrees
+
+Result = TypeVar("Result")
 
 
-def open_photo(path, read):
-    """What `read` makes of an opened photo.
+def open_photo(path: str | os.PathLike[str], read: Callable[[Image.Image], Result]) -> Result:
+    """Open a photo with Pillow and return `read(photo)`.
 
     Raises:
-        InputError: if the file is missing, truncated or no photo.
+        InputError: the file is missing, truncated or no photo.
     """
     try:
         with Image.open(path) as photo:
@@ -23,29 +30,34 @@ def open_photo(path, read):
         raise InputError(f"{path}: {reason}") from error
 
 
-def upright_shape(path) -> tuple:
-    """(height, width) of a photo once it is upright; only its header is read."""
-
-    def upright(photo):
-        turned = photo.getexif().get(ORIENTATION, 1) >= 5
-        return photo.size if turned else photo.size[::-1]
-
-    return open_photo(path, upright)
-
-
-def decode_photo(path):
-    """Read one photo as (3, h, w) uint8.
-
-    By Pillow: torchvision's decoders are twice as fast on JPEG, but deprecated, and a damaged PNG crashes the process.
+def upright_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (height, width) of a photo after its EXIF rotation; only the file's header is read.
 
     Raises:
-        InputError: if the file is missing, truncated or no photo.
+        InputError: the file is missing or no photo.
     """
 
-    def upright(photo):
+    def read_shape(photo: Image.Image) -> tuple[int, int]:
+        width, height = photo.size
+        return (width, height) if photo.getexif().get(ORIENTATION, 1) >= 5 else (height, width)
+
+    return open_photo(path, read_shape)
+
+
+def decode_photo(path: str | os.PathLike[str]) -> torch.Tensor:
+    """Decode one photo as RGB, upright by its EXIF orientation: (3, h, w) uint8.
+
+    Pillow decodes it. Torchvision's decoders are twice as fast on JPEG, but they are deprecated, and a damaged PNG
+    crashes the process.
+
+    Raises:
+        InputError: the file is missing, truncated or no photo.
+    """
+
+    def read_upright(photo: Image.Image) -> NDArray[np.uint8]:
         photo = ImageOps.exif_transpose(photo)
-        if photo.mode.startswith("I"):  # 16-bit grey
+        if photo.mode.startswith("I"):  # 16-bit grey, which `convert` would clip
             photo = Image.fromarray((np.asarray(photo) // 257).astype(np.uint8))
         return np.array(photo.convert("RGB"))
 
-    return torch.from_numpy(open_photo(path, upright)).permute(2, 0, 1)
+    return torch.from_numpy(open_photo(path, read_upright)).permute(2, 0, 1)

@@ -1,14 +1,27 @@
-"""Fit photos of any shape to the input size of a network."""
+"""Fit photos of any shape to the input size of a network.
+
+Axes: C channels, H x W pixels.
+"""
 
 import torch
 from torch.nn import functional as F
 
-CROPS = 5  # of a photo: its corners and its middle
+CROPS = 5  # crops per photo with the framings `five_*`: its four corners and its center
 FRAMINGS = ("fixed", "shorter", "crop", "five_mean", "five_nearest")
 
 
-def fit_to_size(photo_CHW, size: tuple, framing: str):
-    """A photo fitted to (height, width); see `Photos`."""
+def fit_to_size(photo_CHW: torch.Tensor, size: tuple[int, int], framing: str) -> torch.Tensor:
+    """Fit a photo to a network's input size.
+
+    Args:
+        photo_CHW: uint8 photo.
+        size: (height, width) of the network's input.
+        framing: one of FRAMINGS; `vprlib.images.loader.PhotoDataset` explains each.
+
+    Returns:
+        uint8 tensor: (3, height, width); with `shorter` (3, h, w); with `five_mean` and `five_nearest`
+        (5, 3, side, side), where side is the smaller of height and width.
+    """
     height, width = photo_CHW.shape[1:]
     if framing == "fixed":
         return resize(photo_CHW, size)
@@ -25,18 +38,23 @@ def fit_to_size(photo_CHW, size: tuple, framing: str):
     return torch.stack([*corners, center_crop(photo_CHW, least)])
 
 
-def scaled_size(height: int, width: int, factor: float, least: tuple) -> tuple:
-    """A size times a factor, rounded, but at least `least`."""
+def scaled_size(height: int, width: int, factor: float, least: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) times a factor, rounded, but at least `least`.
+
+    >>> scaled_size(480, 641, 0.5, (100, 100))
+    (240, 320)
+    """
     return max(least[0], round(height * factor)), max(least[1], round(width * factor))
 
 
-def center_crop(photo_CHW, size: tuple):
-    """The (height, width) in the middle of a photo at least as large."""
-    top, left = ((have - want) // 2 for have, want in zip(photo_CHW.shape[1:], size, strict=True))
+def center_crop(photo_CHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return the central (height, width) pixels of a photo at least as large."""
+    top, left = ((length - cropped) // 2 for length, cropped in zip(photo_CHW.shape[1:], size, strict=True))
     return photo_CHW[:, top : top + size[0], left : left + size[1]].contiguous()
 
 
-def resize(photo_CHW, size: tuple):
+def resize(photo_CHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize a photo to (height, width) by antialiased bilinear interpolation; its shape is not kept."""
     if photo_CHW.shape[1:] == size:
         return photo_CHW.contiguous()
     return F.interpolate(photo_CHW[None], size, mode="bilinear", antialias=True, align_corners=False)[0].contiguous()

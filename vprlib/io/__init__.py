@@ -1,0 +1,1 @@
+"""Files: atomic writes, locks, fingerprints, and downloads."""

@@ -1,4 +1,6 @@
-"""Reading and writing: nobody ever sees half a file, and every artefact says where it came from."""
+"""Atomic writes, file locks, and helpers for JSON, CSV and HDF5 files."""
+
+from __future__ import annotations
 
 import errno
 import fcntl
@@ -7,24 +9,31 @@ import logging
 import math
 import os
 import socket
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from vprlib.exceptions import InputError
 
+if TYPE_CHECKING:
+    import h5py
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def atomic(path):
-    """Yield a temporary sibling of `path`; make it `path` if the block succeeds, remove it if not.
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds, remove it if the block fails.
 
-    What an earlier, killed process of this machine left for the same path is removed first.
+    Temporary files that killed processes of this machine left for the same path are removed first.
 
     Raises:
-        InputError: if it cannot be written, as on a full disk.
+        InputError: the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     prefix = f".{path.name}.{socket.gethostname()}."
@@ -46,15 +55,18 @@ def atomic(path):
 
 
 @contextmanager
-def file_lock(path, wait=False):
-    """Let one process, or thread, at a time work on `path`; the lock goes when its holder ends, however it ends.
+def file_lock(path: str | os.PathLike[str], wait: bool = False) -> Iterator[None]:
+    """Lock `path`, so that one process or thread at a time works on it.
+
+    The system releases the lock when its holder ends, even if it is killed. On a file system without locks, a warning
+    is logged and nothing is locked.
 
     Args:
-        path: what is worked on; the lock is a hidden file beside it.
-        wait: for the one who holds it, instead of refusing.
+        path: the file to work on; the lock is a hidden file beside it.
+        wait: whether to wait until the lock is free, instead of raising.
 
     Raises:
-        InputError: another one holds it (named), or the folder cannot be written.
+        InputError: another process holds the lock (the message names it), or the folder cannot be written.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
@@ -70,15 +82,15 @@ def file_lock(path, wait=False):
             file.seek(0)
             holder = file.read() or "another process"
             file.close()
-            raise InputError(f"{path}: {holder} is at work on it; wait for its end, or end it") from error
-        except OSError as error:  # a file system without locks
+            raise InputError(f"{path}: {holder} is at work on it; wait until it ends, or end it") from error
+        except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 file.close()
                 raise
             log.warning("%s: this file system has no locks; start nothing else that writes here", path)
         if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
             break
-        file.close()  # its last holder removed it between our opening and locking it
+        file.close()  # its last holder removed the file after it was opened here and before it was locked
     try:
         file.truncate(0)
         job = os.environ.get("SLURM_JOB_ID")
@@ -90,23 +102,41 @@ def file_lock(path, wait=False):
         file.close()
 
 
-def write_bytes(path, data: bytes):
+def write_bytes(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
+    """Write a file atomically.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     with atomic(path) as partial:
         partial.write_bytes(data)
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write plain data as indented JSON with sorted keys, atomically.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
-def write_csv(path, table):
-    """Write a DataFrame without its index; floats keep every digit, so a rerun gives the same bytes."""
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table without its index, atomically; floats keep every digit, so a rerun gives the same bytes.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 @contextmanager
-def h5_writer(path):
-    """Yield an HDF5 file to write; it becomes `path` if the block succeeds."""
+def h5_writer(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file; it becomes `path` if the block succeeds.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     import h5py
 
     with atomic(path) as partial:
@@ -116,23 +146,36 @@ def h5_writer(path):
         finally:
             try:
                 file.close()
-            except RuntimeError as error:  # how HDF5 reports a full disk when it flushes
+            except RuntimeError as error:  # HDF5 reports a full disk this way when it flushes
                 raise OSError(str(error)) from error
 
 
-def write_h5(path, arrays, attributes=()):
-    """Write named arrays, contiguous and without time stamps, and string or number attributes."""
+def write_h5(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, ArrayLike],
+    attributes: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+) -> None:
+    """Write named arrays and attributes to an HDF5 file, atomically.
+
+    Args:
+        path: the file.
+        arrays: dataset name -> array; stored contiguously and without time stamps.
+        attributes: name -> string or number.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     with h5_writer(path) as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
         file.attrs.update(dict(attributes))
 
 
-def read_h5(path, *names):
-    """Return the named datasets of an HDF5 file, whole, as a list of arrays.
+def read_h5(path: str | os.PathLike[str], *names: str) -> list[Any]:
+    """Read named datasets of an HDF5 file completely; return a list of arrays (of scalars, for scalar datasets).
 
     Raises:
-        InputError: if the file cannot be read or lacks one of the names.
+        InputError: the file is missing, is no HDF5 file or lacks one of the names.
     """
     import h5py
 
@@ -149,7 +192,11 @@ def read_h5(path, *names):
 
 
 def format_bytes(number: float) -> str:
-    """A number of bytes for people: `12 bytes`, `3.4 GB` (powers of 1000)."""
+    """Return a number of bytes in readable form, with powers of 1000.
+
+    >>> format_bytes(12), format_bytes(3.4e9)
+    ('12 bytes', '3.4 GB')
+    """
     if number < 1000:
         return f"{number:.0f} bytes"
     power = min(4, int(math.log10(number) / 3))

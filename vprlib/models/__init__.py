@@ -1,0 +1,1 @@
+"""Networks: backbones, aggregators, whitening, checkpoints and the formats of other projects."""

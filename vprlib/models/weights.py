@@ -1,14 +1,18 @@
-"""A backbone's initial weights: torchvision's, timm's, or a state dict of one's own, as one safetensors file."""
+"""Fetch a backbone's initial weights: torchvision's, timm's or a user's state dict, written as one safetensors file."""
 
+import os
 import pickle
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from vprlib.config import BackboneConfig
 from vprlib.exceptions import InputError
@@ -17,36 +21,47 @@ from vprlib.models.backbones.timm import INNER, TimmBackbone, download_timm_weig
 from vprlib.models.checkpoint import check_module_state, write_weights
 from vprlib.models.network import build_backbone
 
-STAGES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6}  # of torchvision's ResNets, as our layer numbers
+STAGES = {
+    "conv1": 0,
+    "bn1": 1,
+    "layer1": 4,
+    "layer2": 5,
+    "layer3": 6,
+}  # torchvision's names in ResNets -> our layer numbers
 OURS = re.compile(r"layers\.(\d+)\.")
 PREFIXES = re.compile(r"^(?:module\.)?(?:features\.|layers\.)?(\d+\.)")
-GLOBAL = re.compile(r"GLOBAL (\S+)")  # what torch's safe unpickler says of a class or function that it does not know
+GLOBAL = re.compile(r"GLOBAL (\S+)")  # torch's safe unpickler so names a class or function that it refuses
 
 
 class IgnoredScalar:
-    """Stands for a NumPy scalar and its type, such as the best recall beside a state dict; nothing of it is read."""
+    """Placeholder for a NumPy scalar and its type, such as the best recall beside a state dict. It stores nothing."""
 
-    def __init__(self, *_):
+    def __init__(self, *_: Any) -> None:
         pass
 
-    def __setstate__(self, _):
+    def __setstate__(self, _: Any) -> None:
         pass
 
 
-SCALARS = [
+SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (IgnoredScalar, name) for name in ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 ]
 
 
-def fetch_weights(out, backbone: BackboneConfig, *, offline: bool = False):
-    """Write the weights that a backbone's section names.
+def fetch_weights(out: str | os.PathLike[str], backbone: BackboneConfig, *, offline: bool = False) -> None:
+    """Write the initial weights that a backbone's config section names.
 
-    Source names may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), a bare stack's (`0.weight`, the
-    MatConvNet VGG16 file), timm's for a model of timm, or ours; layers beyond the backbone's end, such as classifiers,
-    are left out.
+    Names in the source may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), those of a bare stack
+    (`0.weight`, the MatConvNet VGG16 file), timm's for a model of timm, or ours. Layers beyond the backbone's end, such
+    as classifiers, are left out.
+
+    Args:
+        out: the safetensors file to write.
+        backbone: config section of the backbone.
+        offline: use the local cache only.
 
     Raises:
-        InputError: the file cannot be had or read, or its layers do not fit (the first of them named).
+        InputError: if the weights cannot be downloaded or read, or do not fit; the first misfits are named.
     """
     network = build_backbone(backbone)
     source = backbone.file or f"{backbone.name} {backbone.weights}"
@@ -66,37 +81,42 @@ def fetch_weights(out, backbone: BackboneConfig, *, offline: bool = False):
     write_weights(out, state, attributes)
 
 
-def stack_state(state: dict, network) -> dict:
-    """What a state dict has of a stack's layers, by their names."""
+def stack_state(state: Mapping[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors of a state dict that belong to the layers of a stack, under our names."""
     last = max(int(name.split(".")[1]) for name in network.state_dict())
     renamed = {to_our_tensor_name(name): tensor for name, tensor in state.items()}
     return {name: renamed[name] for name in renamed if (ours := OURS.match(name)) and int(ours[1]) <= last}
 
 
-def timm_state(state: dict, network) -> dict:
-    """What a state dict has of a timm model up to the stage that is used."""
+def timm_state(state: Mapping[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors of a state dict that belong to a timm model, up to the stage used, under our names."""
     own = network.state_dict()
     plain = {name.removeprefix("module.").removeprefix(INNER): state[name] for name in state}
     return {INNER + name: plain[name] for name in plain if INNER + name in own}
 
 
 def to_our_tensor_name(name: str) -> str:
-    """Another project's name of a tensor -> ours, `layers.<number>.…`; unknown ones stay as they are."""
+    """Translate another project's name of a tensor to ours, `layers.<number>.…`; unknown names are returned unchanged.
+
+    >>> to_our_tensor_name("features.0.weight"), to_our_tensor_name("layer1.0.conv1.weight")
+    ('layers.0.weight', 'layers.4.0.conv1.weight')
+    """
     if match := PREFIXES.match(name):
         return "layers." + name[match.start(1) :]
     stage, _, rest = name.removeprefix("module.").partition(".")
     return f"layers.{STAGES[stage]}.{rest}" if stage in STAGES else name
 
 
-def read_state_dict(path) -> dict:
-    """Read a state dict: safetensors, or a torch file that holds nothing but tensors and plain containers.
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read a state dict from safetensors, or from a torch file that holds only tensors and plain containers.
 
-    What lies beside a `state_dict`, such as an optimiser's state, is left.
+    Anything beside a `state_dict`, such as an optimiser's state, is ignored.
 
     Raises:
-        InputError: if it cannot be read so; a class or function that the file wants called is named.
+        InputError: if the file holds no state dict, or reading it would call a class or function, which is named.
     """
     try:
+        state: Any
         if str(path).endswith(".safetensors"):
             state = load_file(path)
         else:
@@ -107,8 +127,8 @@ def read_state_dict(path) -> dict:
     except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         if code := GLOBAL.search(str(error)):
             raise InputError(
-                f"{path}: holds {code[1]}, which only a full unpickling would load; that runs whatever code a file "
-                f"brings, so it is never done. Whoever trusts the file can save its state dict alone"
+                f"{path}: holds {code[1]}, which only a full unpickling would load; that would run any code in the "
+                f"file, so it is never done. If you trust the file, save its state dict alone"
             ) from error
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise InputError(f"{path}: cannot be read as a file of weights alone ({reason})") from error
@@ -120,19 +140,23 @@ def read_state_dict(path) -> dict:
     return state
 
 
-def download_torchvision_weights(name: str, offline: bool = False) -> dict:
-    """torchvision's ImageNet weights, checked by the hash in their name and kept in torch's cache.
+def download_torchvision_weights(name: str, offline: bool = False) -> dict[str, torch.Tensor]:
+    """Return torchvision's ImageNet weights, from torch's cache or downloaded and checked by the hash in their name.
+
+    Args:
+        name: torchvision's name of the model.
+        offline: use the cache only.
 
     Raises:
-        InputError: they cannot be had, or are not in the cache and the network is forbidden.
+        InputError: if they cannot be downloaded, or are not in the cache and `offline` is set.
     """
     import torchvision
 
     weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
-    kept = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/")[-1])
-    if offline and not kept.exists():
+    cached = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/")[-1])
+    if offline and not cached.exists():
         raise InputError(
-            f"{kept}: is not here, and the network is forbidden (offline); fetch {weights.url} elsewhere and put it "
+            f"{cached}: is not here, and the network is forbidden (offline); fetch {weights.url} elsewhere and put it "
             f"there"
         )
     try:

@@ -1,48 +1,58 @@
 """PCA whitening by the Gram matrix and a float64 eigendecomposition.
 
 Source: Jegou and Chum, "Negative evidences and co-occurences in image retrieval" (ECCV 2012), as used by NetVLAD and
-OpenIBL. The files have the published layout: `U` (D, dim), `lams` (dim,), `mu` (D, 1), `Utmu` (dim, 1); the same
-projection is published as a linear layer, W = (U / sqrt(lams))^T with the offset -Utmu / sqrt(lams).
+OpenIBL. The files have the published layout: `U` (D, dim), `lams` (dim,), `mu` (D, 1), `Utmu` (dim, 1). The same
+projection is also published as a linear layer, W = (U / sqrt(lams))^T with the offset -Utmu / sqrt(lams).
 Departs from OpenIBL's `pca.py`: the eigenproblem is solved in float64 (whitening error 1e-6 instead of 1e-3), and the
-signs of the eigenvectors are fixed, so the same descriptors always give the same file.
+signs of the eigenvectors are fixed, so that the same descriptors always give the same file.
+
+Axes: N descriptors, D dimensions before whitening, M dimensions after it.
 """
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vprlib.exceptions import InputError
 from vprlib.io.files import read_h5, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 
 BLOCK = 1024
-FLOOR = 1e-9  # of an eigenvalue, before its square root divides
+FLOOR = 1e-9  # smallest eigenvalue whose square root divides; smaller ones are replaced by it
 LAYOUT = ("U", "lams", "mu", "Utmu")
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """x -> L2-normalised (U / sqrt(lams))^T (x - mu)."""
+    """Maps x to the L2-normalised (U / sqrt(lams))^T (x - mu)."""
 
-    U: np.ndarray  # (D, dim) float32, orthonormal columns, largest eigenvalue first
-    lams: np.ndarray  # (dim,) float32
-    mu: np.ndarray  # (D, 1) float32
-    Utmu: np.ndarray  # (dim, 1) float32, U^T mu
+    U: NDArray[np.float32]  # (D, dim), orthonormal columns, largest eigenvalue first
+    lams: NDArray[np.float32]  # (dim,)
+    mu: NDArray[np.float32]  # (D, 1)
+    Utmu: NDArray[np.float32]  # (dim, 1), U^T mu
 
     @property
     def dim(self) -> int:
+        """Return the dimension of a whitened descriptor."""
         return self.U.shape[1]
 
-    def apply(self, x_ND) -> np.ndarray:
-        """Whiten (N, D) descriptors; returns (N, dim) float32 with unit rows."""
+    def apply(self, x_ND: ArrayLike) -> NDArray[np.float32]:
+        """Whiten (N, D) descriptors; return (N, dim) float32 with unit rows."""
         y = self.project(x_ND)
         return y / np.maximum(np.linalg.norm(y, axis=1, keepdims=True), 1e-12)
 
-    def project(self, x_ND) -> np.ndarray:
-        """The whitened (N, dim) float32 rows before their normalisation: unit covariance on the fitted data.
+    def project(self, x_ND: ArrayLike) -> NDArray[np.float32]:
+        """Return the whitened (N, dim) float32 rows before normalisation; they have unit covariance on the fitted data.
 
-        What is left when the mean is taken off may be a hundredth of the descriptor, and is then divided by the roots
-        of small eigenvalues: a float32 product is 2e-6 off where unit rows are 1e-1, so it is computed in float64.
+        The product is computed in float64. The centred descriptor may be a hundredth of the descriptor, and is divided
+        by the roots of small eigenvalues: a float32 product has errors of 2e-6 in unit rows with values of 1e-1.
+
+        Raises:
+            InputError: if the descriptors have another dimension than those that the whitening was fitted on.
         """
         x_ND = np.asarray(x_ND, np.float32)
         if x_ND.shape[1] != len(self.U):
@@ -53,56 +63,65 @@ class Whitening:
         return y_NM.astype(np.float32)
 
     @property
-    def scale(self) -> np.ndarray:
+    def scale(self) -> NDArray[np.float32]:
+        """Return sqrt(lams), (dim,), with a floor."""
         return np.sqrt(np.maximum(self.lams, FLOOR))
 
-    def layer(self) -> tuple:
-        """The projection as a linear layer: weight (dim, D) and bias (dim,), float32."""
+    def layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the projection as a linear layer: weight (dim, D) and bias (dim,), float32."""
         return (self.U / self.scale).T, -self.Utmu[:, 0] / self.scale
 
-    def save(self, path, attributes=()):
+    def save(
+        self, path: str | os.PathLike[str], attributes: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()
+    ) -> None:
+        """Write a file of the published layout, with HDF5 attributes."""
         write_h5(path, vars(self), attributes)
 
     @classmethod
-    def load(cls, path) -> "Whitening":
+    def load(cls, path: str | os.PathLike[str]) -> "Whitening":
         """Read a file of the published layout.
 
         Raises:
-            InputError: if it is none, or its shapes do not agree.
+            InputError: if the file has another layout, or its shapes do not agree.
         """
-        found = [np.asarray(array, np.float32) for array in read_h5(path, *LAYOUT)]
-        width, dim = found[0].shape if found[0].ndim == 2 else (0, 0)
-        for name, array, shape in zip(LAYOUT, found, ((width, dim), (dim,), (width, 1), (dim, 1)), strict=True):
+        arrays = [np.asarray(array, np.float32) for array in read_h5(path, *LAYOUT)]
+        width, dim = arrays[0].shape if arrays[0].ndim == 2 else (0, 0)
+        shapes: tuple[tuple[int, ...], ...] = ((width, dim), (dim,), (width, 1), (dim, 1))
+        for name, array, shape in zip(LAYOUT, arrays, shapes, strict=True):
             if array.shape != shape or not array.size:
                 raise InputError(f"{path}: {name} is {array.shape}, with U (D, n) it must be {shape}")
-        return cls(*found)
+        return cls(*arrays)
 
     @classmethod
-    def of_layer(cls, weight, bias) -> "Whitening":
-        """The whitening that a linear layer, weight (dim, D) and bias (dim,), followed by an L2 norm computes.
+    def of_layer(cls, weight: ArrayLike, bias: ArrayLike) -> "Whitening":
+        """Return the whitening that a linear layer followed by an L2 normalisation computes.
 
-        Of the weight of a PCA this recovers U and lams; of any other, columns of unit length that compute the same.
-        `mu` is the smallest one with U^T mu = Utmu (where the rows depend on each other, the nearest one; nothing here
-        uses it).
+        From the weight of a PCA this recovers U and lams; from any other weight, columns of unit length that compute
+        the same. `mu` is the smallest solution of U^T mu = Utmu, or the nearest to one if the rows are linearly
+        dependent; nothing in this library uses it.
+
+        Args:
+            weight: (dim, D).
+            bias: (dim,).
         """
         from scipy.sparse.linalg import lsmr
 
         weight, bias = np.array(weight, np.float64), np.asarray(bias, np.float64)
         square = np.einsum("nd,nd->n", weight, weight)
-        # an eigenvalue below the floor would not divide: its column is longer then; a row of zeros stays one
+        # an eigenvalue below the floor would not divide, so its column is longer instead; a row of zeros stays zero
         lams = np.maximum(1 / np.where(square > 0, square, 1), FLOOR)
-        weight *= np.sqrt(lams)[:, None]  # in place: of 32768 values to 4096 it is a gigabyte
+        weight *= np.sqrt(lams)[:, None]  # in place: from 32768 to 4096 dimensions it is a gigabyte
         Utmu = -bias * np.sqrt(lams)
         mu = lsmr(weight, Utmu, atol=1e-9, btol=1e-9)[0]
         return cls(*(np.ascontiguousarray(x, np.float32) for x in (weight.T, lams, mu[:, None], Utmu[:, None])))
 
 
-def fit(x_ND, dim: int) -> Whitening:
+def fit(x_ND: ArrayLike, dim: int) -> Whitening:
     """Fit a whitening to `dim` dimensions.
 
     Args:
-        x_ND: (N, D) descriptors; the primal covariance is used when D <= N, else the dual Gram matrix, so the work is
-            min(N, D)^3 and the memory above `x_ND` one centred copy and that matrix, twice.
+        x_ND: (N, D) descriptors. The primal covariance is used if D <= N, otherwise the dual Gram matrix. So the work
+            is min(N, D)^3, and the memory beyond `x_ND` is one centred copy and twice that matrix.
         dim: at most D and N - 1 (N centred points span N - 1 dimensions).
 
     Raises:
@@ -126,13 +145,13 @@ def fit(x_ND, dim: int) -> Whitening:
     gram /= count - 1
     order = len(gram)
     lams, vectors = eigh(gram, subset_by_index=[order - dim, order - 1], driver="evr", overwrite_a=True)
-    del gram  # the projection needs the room
+    del gram  # the projection needs its memory
     lams, vectors, U = lams[::-1], vectors[:, ::-1], np.empty((width, dim), np.float32)
     if dual:
         vectors = vectors / np.sqrt(np.maximum(lams, FLOOR) * (count - 1))
         # in float64 by blocks of features: a float32 product alone would cost a digit of the whitening
-        for some in range(0, width, BLOCK):
-            U[some : some + BLOCK] = x[:, some : some + BLOCK].T.astype(np.float64) @ vectors
+        for start in range(0, width, BLOCK):
+            U[start : start + BLOCK] = x[:, start : start + BLOCK].T.astype(np.float64) @ vectors
     else:
         U[:] = vectors
     U *= np.sign(U[np.abs(U).argmax(0), np.arange(dim)])
@@ -140,34 +159,40 @@ def fit(x_ND, dim: int) -> Whitening:
     return Whitening(U, lams.astype(np.float32), mu[:, None], Utmu)
 
 
-def matmul_float64(x_ND, U_DM) -> np.ndarray:
-    """x U in float64, (N, M), of float32 matrices, without a float64 copy of either: that of U may be a gigabyte."""
+def matmul_float64(x_ND: NDArray[np.float32], U_DM: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return x U in float64, (N, M), from float32 matrices.
+
+    Neither is copied to float64 as a whole: the copy of U may be a gigabyte.
+    """
     y_NM = np.zeros((len(x_ND), U_DM.shape[1]))
     for first in range(0, len(U_DM), BLOCK):
-        some = slice(first, first + BLOCK)
-        y_NM += x_ND[:, some].astype(np.float64) @ U_DM[some].astype(np.float64)
+        block = slice(first, first + BLOCK)
+        y_NM += x_ND[:, block].astype(np.float64) @ U_DM[block].astype(np.float64)
     return y_NM
 
 
-def l2_normalize(x_ND):
+def l2_normalize(x_ND: NDArray) -> NDArray:
+    """Divide vectors, along the last axis, by their length; a zero vector stays zero."""
     return x_ND / np.maximum(np.linalg.norm(x_ND, axis=-1, keepdims=True), 1e-12)
 
 
-def apply_whitening(project: Whitening, raw):
-    """Whitened descriptors, (n, D) or of crops (n, 5, D)."""
+def apply_whitening(project: Whitening, raw: NDArray) -> NDArray[np.float32]:
+    """Whiten descriptors (n, D), or those of crops (n, 5, D)."""
     return project.apply(raw.reshape(-1, raw.shape[-1])).reshape(*raw.shape[:-1], project.dim)
 
 
-def load_whitening(checkpoint, path) -> Whitening:
+def load_whitening(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str]) -> Whitening:
     """Load the whitening of a checkpoint.
 
     Raises:
-        InputError: if it was fitted for another one.
+        InputError: if it was fitted for another checkpoint.
     """
     import h5py
 
     whitening = Whitening.load(path)
     with h5py.File(path, "r") as file:
         if file.attrs.get("checkpoint") != sha256_of_file(checkpoint):
-            raise InputError(f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R whiten`")
+            raise InputError(
+                f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R fit_whitening`"
+            )
     return whitening

@@ -1,5 +1,7 @@
-"""`results/report.html`: everything of a campaign on one page that needs no network and no other file.
+"""Write `results/report.html`: the whole experiment on one page that needs no network and no other file.
 
-`campaign` says what was asked and finds what is there; `tables`, `charts`, `answers`, `photos`, `stages` and `sources`
-make the page's parts from files; `page` puts them together. A part whose files are missing is a labelled gap.
+`artifacts` lists what the configuration requests and finds the files that exist. `page_tables`, `charts`,
+`query_results`, `ground_truth`, `thumbnails`, `cost` and `provenance` make the page's parts from these files;
+`encoding` packs the data for the page's scripts; `page` puts everything together. A part whose files are missing
+becomes a labelled gap.
 """

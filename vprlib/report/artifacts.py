@@ -1,35 +1,39 @@
-"""What a campaign asked for, where its files lie, and which of them are there and current."""
+"""List the artefacts that a configuration requests, locate their files, and read those that exist and are current."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from vprlib.config import Config
+from vprlib.data.catalogue import get_dataset
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.recall_table import read_results
+from vprlib.jobs.paths import Paths
+from vprlib.jobs.targets import Targets
 
 
 class EvaluatedNetwork(NamedTuple):
-    """One network of a campaign."""
+    """One network of an experiment: a generation of a run, trained with one seed."""
 
     run: str
     seed: int
     gen: int
-    identity: str  # the fingerprint of its recipe, as the configuration has it now
+    identity: str  # the fingerprint of its recipe in the current configuration
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.run}, seed {self.seed}, generation {self.gen}"
 
     @property
     def path(self) -> str:
+        """The network's part of a path below `results/models` or `results/<dataset>`."""
         return f"{self.run}/seed{self.seed}/gen{self.gen}"
 
 
 class MissingPart(NamedTuple):
-    """Something that was asked for and is not on the page."""
+    """A part that was requested and is not on the page, and the reason."""
 
     what: str
     why: str
@@ -37,44 +41,53 @@ class MissingPart(NamedTuple):
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Networks to be judged on datasets, and the folders that hold their files."""
+    """The artefacts of an experiment: its networks, their evaluations on datasets, and the folders of all files."""
 
     config: Config
-    asked: dict  # the configuration as the user wrote it, of all files and the command line; without `execution`
-    networks: list  # of Network, in the configuration's order
-    protocols: dict  # dataset -> its Protocols
-    configfiles: tuple = ()  # those that it was read from; later ones override earlier ones
-    overrides: tuple = ()  # `key=value` of the command line
+    asked: dict[str, Any]  # the configuration as the user wrote it (files and command line), without `execution`
+    networks: list[EvaluatedNetwork]  # in the order of the configuration
+    protocols: dict[str, list[Protocol]]  # dataset -> its protocols
+    configfiles: tuple[
+        str, ...
+    ] = ()  # the files that the configuration was read from; later ones override earlier ones
+    overrides: tuple[str, ...] = ()  # `key=value` of the command line
     results: Path = Path("results")
     logs: Path = Path("logs")
-    gaps: list = field(default_factory=list)  # found so far
+    gaps: list[MissingPart] = field(default_factory=list)  # the parts that were found to be missing so far
 
     def model(self, network: EvaluatedNetwork) -> Path:
+        """Return the folder of a network's training."""
         return self.results / "models" / network.path
 
     def evaluation(self, dataset: str, network: EvaluatedNetwork) -> Path:
+        """Return the folder of a network's evaluation on a dataset."""
         return self.results / dataset / network.path
 
-    def rankings(self, dataset: str, network: EvaluatedNetwork) -> dict:
-        """Re-ranker (or `none`) -> ranking file, of those that are there."""
+    def rankings(self, dataset: str, network: EvaluatedNetwork) -> dict[str, Path]:
+        """Return the ranking files that exist, {re-ranker or `none`: file}; the others are recorded as missing."""
         folder = self.evaluation(dataset, network)
         paths = {"none": folder / "ranking.h5"}
-        paths |= {one.name: folder / "rerank" / f"{one.name}.h5" for one in self.config.rerank}
+        paths |= {method.name: folder / "rerank" / f"{method.name}.h5" for method in self.config.rerank}
         for name, path in paths.items():
             if not path.exists():
-                again = "" if name == "none" else f", {name}"
-                self.lacks(f"{dataset}: answers of {network}{again}", f"{path} is not there yet")
+                reranker = "" if name == "none" else f", {name}"
+                self.add_missing(f"{dataset}: predictions of {network}{reranker}", f"{path} is not there yet")
         return {name: path for name, path in paths.items() if path.exists()}
 
-    def lacks(self, what: str, why: str):
-        """Remember a gap, to be shown."""
+    def stage_jobs(self) -> dict[str, list[str]]:
+        """Return the jobs that this configuration needs, {rule: names of their logs}."""
+        catalogue = {name: get_dataset(name, self.config) for name in self.config.dataset_names}
+        return Targets(self.config, catalogue, Paths(self.results)).stage_jobs()
+
+    def add_missing(self, what: str, why: str) -> None:
+        """Record a missing part, which the page lists as a gap."""
         if MissingPart(what, why) not in self.gaps:
             self.gaps.append(MissingPart(what, why))
 
     @cached_property
-    def evaluated(self) -> dict:
-        """(dataset, network) -> its recalls, of all evaluations that are there and of the recipe of now."""
-        found = {}
+    def evaluated(self) -> dict[tuple[str, EvaluatedNetwork], pd.DataFrame]:
+        """The recalls of all evaluations that exist and were made with the current recipe, by (dataset, network)."""
+        recalls = {}
         for name in self.protocols:
             for network in self.networks:
                 path = self.evaluation(name, network) / "recalls.csv"
@@ -82,59 +95,60 @@ class Artifacts:
                 table = self.table(path, what)
                 if table is None:
                     continue
-                if set(table.config) != {network.identity}:
-                    self.lacks(what, f"{path} was made with another configuration")
+                if set(table.config_hash) != {network.identity}:
+                    self.add_missing(what, f"{path} was made with another configuration")
                     continue
-                found[name, network] = table
-        return found
+                recalls[name, network] = table
+        return recalls
 
-    def table(self, path: Path, what: str):
-        """A tidy table, or None where it is missing or empty, which is a gap called `what`."""
+    def table(self, path: Path, what: str) -> pd.DataFrame | None:
+        """Read a tidy table; return None, and record `what` as missing, if it does not exist or is empty."""
         if not path.exists():
-            self.lacks(what, f"{path} is not there yet")
+            self.add_missing(what, f"{path} is not there yet")
             return None
         try:
             table = read_results(path)
-        except (ValueError, OSError) as error:  # half a file, as another program may leave it
-            self.lacks(what, f"{path} cannot be read ({error})")
+        except (ValueError, OSError) as error:  # for example a file that another program left incomplete
+            self.add_missing(what, f"{path} cannot be read ({error})")
             return None
         if table.empty:
-            self.lacks(what, f"{path} has no row")
+            self.add_missing(what, f"{path} has no rows")
             return None
         return table
 
-    def joined(self, path: Path, what: str, dataset: str):
-        """As `table`, of one that joins the evaluations of a dataset's runs: the rows of the networks of now.
+    def joined(self, path: Path, what: str, dataset: str) -> pd.DataFrame | None:
+        """Read a table that joins the evaluations of a dataset's runs, and keep the rows of the current networks.
 
-        One that is older than an evaluation of its dataset is a gap: it may hold another recipe's numbers. The sizes
-        are measured beside the evaluations, and so may be older.
+        Returns None, and records `what` as missing, as `table` does. It does so also if the table is older than an
+        evaluation of its dataset: it may hold another recipe's numbers. `sizes.csv` may be older, because the sizes are
+        measured independently of the evaluations.
         """
-        made = [self.evaluation(dataset, network) / "queries.csv" for network in self.networks]
-        newest = max((one.stat().st_mtime for one in made if one.exists()), default=0)
+        evaluations = [self.evaluation(dataset, network) / "queries.csv" for network in self.networks]
+        newest = max((file.stat().st_mtime for file in evaluations if file.exists()), default=0.0)
         if path.exists() and path.stat().st_mtime < newest and path.name != "sizes.csv":
-            self.lacks(what, f"{path} is older than an evaluation that it should hold")
+            self.add_missing(what, f"{path} is older than an evaluation that it should contain")
             return None
         table = self.table(path, what)
         if table is None:
             return None
-        asked = [(network.run, network.seed, network.gen) for network in self.networks]
-        table = table[pd.MultiIndex.from_frame(table[["run", "seed", "gen"]]).isin(asked)]
+        networks = [(network.run, network.seed, network.gen) for network in self.networks]
+        table = table[pd.MultiIndex.from_frame(table[["run", "seed", "gen"]]).isin(networks)]
         return None if table.empty else table
 
     @cached_property
-    def recalls(self):
-        """All recalls that are there, or None."""
+    def recalls(self) -> pd.DataFrame | None:
+        """The recalls of all evaluations that exist, or None."""
         return pd.concat(self.evaluated.values(), ignore_index=True) if self.evaluated else None
 
 
-def artifacts_of_job(snakemake, config: Config) -> Artifacts:
-    """The campaign of a `report` or `preview` job."""
+def artifacts_of_job(snakemake: Any, config: Config) -> Artifacts:
+    """Return the artefacts of a `build_report` or `preview_report` job."""
     params = snakemake.params
     return Artifacts(
         config=config,
-        asked=params.asked,
-        networks=[EvaluatedNetwork(*one) for one in params.networks],
-        protocols={name: [Protocol(**one) for one in judged] for name, judged in params.judged.items()},
+        asked=params.config,
+        networks=[EvaluatedNetwork(*fields) for fields in params.networks],
+        protocols={name: [Protocol(**fields) for fields in protocols] for name, protocols in params.protocols.items()},
         configfiles=tuple(params.configfiles),
         overrides=tuple(params.overrides),
     )

@@ -1,45 +1,51 @@
-"""The page's charts as plain data, which static/charts.js draws: lines by run, with bands and marks. Shares in percent.
+"""Build the page's charts as plain data, which static/charts.js draws: lines by run, with bands and marks.
 
-A chart is a dict: `title`, `x` and `y` (axis titles), `log` (whether x is), and `lines`, each with `label`, what
-`series_style` returns, `main` (the one that is shown of a run at first), `x`, `y`, and where there is one the band
-`low`, `high`; in some `ticks`, a `note`, and `chance` or `at`, a reference.
+Shares are in percent. A chart is a dict: `title`, `x` and `y` (axis titles), `log` (whether the x axis is
+logarithmic) and `lines`; some charts have `ticks`, a `note`, and a reference, `chance` or `at`. A line is a dict:
+`label`, the entries of `series_style`, `main` (whether it is shown at first; one line per run is), `x`, `y`, and the
+band `low`, `high` if there is one.
 """
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
+from vprlib.config import RunConfig
 from vprlib.evaluation.recall_table import ALL
 from vprlib.evaluation.series import CONFIDENCE, add_series_labels, interval_name, summarize_recalls, training_columns
 from vprlib.figures.marks import series_numbers, series_style
-from vprlib.report.artifacts import Artifacts
+from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 from vprlib.report.encoding import json_value
 
 
-def dataset_charts(campaign: Artifacts, dataset: str, protocol: str) -> dict:
-    """The charts of a dataset by one protocol, by name; those whose tables are missing are left out."""
-    made = {}
+def dataset_charts(campaign: Artifacts, dataset: str, protocol: str) -> dict[str, Any]:
+    """Build the charts of a dataset under one protocol, {name: chart}; charts without a table are left out."""
+    charts = {}
     if campaign.recalls is not None:
         table = campaign.recalls
         table = table[(table.dataset == dataset) & (table.protocol == protocol) & (table.condition == ALL)]
         if len(table):
-            made["recalls"] = recall_chart(campaign, table)
-    for name, make in (("thresholds", threshold_chart), ("precision", precision_chart), ("sizes", size_charts)):
+            charts["recalls"] = recall_chart(campaign, table)
+    makers = {"thresholds": threshold_chart, "precision": precision_chart, "sizes": size_charts}
+    for name, make in makers.items():
         if name == "sizes" and not campaign.config.sized:
             continue
-        table = campaign.joined(campaign.results / dataset / f"{name}.csv", f"{dataset}: {TITLES[name]}", dataset)
-        if table is not None and len(part := table[table.protocol == protocol]):
-            made[name] = make(campaign, part)
-    return json_value(made)
+        joined = campaign.joined(campaign.results / dataset / f"{name}.csv", f"{dataset}: {TITLES[name]}", dataset)
+        if joined is not None and len(part := joined[joined.protocol == protocol]):
+            charts[name] = make(campaign, part)
+    return json_value(charts)
 
 
 TITLES = {
     "thresholds": "recall@1 by hit radius",
-    "precision": "precision and recall of confident answers",
+    "precision": "precision and recall of confident predictions",
     "sizes": "recall@1 by bytes per image",
 }
 
 
-def recall_chart(campaign: Artifacts, table) -> dict:
-    """Recall@N over N, with intervals, and chance."""
+def recall_chart(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
+    """Build the chart of recall@N over N, with intervals and the chance level."""
     rows = summarize_recalls(table)
     chance = rows.groupby("k").chance.mean()
     return {
@@ -54,7 +60,8 @@ def recall_chart(campaign: Artifacts, table) -> dict:
     }
 
 
-def threshold_chart(campaign: Artifacts, table) -> dict:
+def threshold_chart(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
+    """Build the chart of recall@1 over the hit radius, with intervals and the protocol's radius."""
     rows, unit = summarize_recalls(table, "threshold"), table.unit.iloc[0]
     return {
         "title": TITLES["thresholds"],
@@ -62,69 +69,72 @@ def threshold_chart(campaign: Artifacts, table) -> dict:
         "y": "recall@1 (%)",
         "log": True,
         "ticks": [1, 2, 5, 10, 20, 50, 100],
-        "at": {"x": table.radius.iloc[0], "label": f"the protocol's: {table.radius.iloc[0]:g} {unit}"},
+        "at": {"x": table.radius.iloc[0], "label": f"protocol's radius: {table.radius.iloc[0]:g} {unit}"},
         "note": f"bands: {interval_name(rows.seeds)}",
         "lines": chart_lines(campaign, rows, "threshold"),
     }
 
 
-def chart_lines(campaign: Artifacts, rows, along: str) -> list:
-    """The lines of what `summarise` returns."""
-    result = []
-    for look, part in styled_series(campaign, rows):
+def chart_lines(campaign: Artifacts, rows: pd.DataFrame, along: str) -> list[dict[str, Any]]:
+    """Build the lines of recalls over the column `along`, from the rows of `summarize_recalls`."""
+    lines = []
+    for style, part in styled_series(campaign, rows):
         part = part.sort_values(along)
         values = {name: list(part[name]) for name in ("low", "high")}
-        result.append(look | {"x": list(part[along]), "y": list(part.recall)} | values)
-    return result
+        lines.append(style | {"x": list(part[along]), "y": list(part.recall)} | values)
+    return lines
 
 
-def styled_series(campaign: Artifacts, rows):
-    """Yield (how a line looks, its rows) for each label."""
+def styled_series(campaign: Artifacts, rows: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the style of each labelled series, and its rows."""
     runs = campaign.config.runs
     numbers = series_numbers(rows, {name: len(run.generations) - 1 for name, run in runs.items()})
     for label, part in rows.groupby("label", sort=False):
         first = part.iloc[0]
-        yield {"label": label, "main": is_main_series(runs[first.run], first)} | series_style(*numbers[label]), part
+        yield (
+            {"label": label, "main": is_main_series(runs[first.run], first)} | series_style(*numbers[str(label)]),
+            part,
+        )
 
 
-def is_main_series(run, row) -> bool:
-    """Whether a row is of the last generation of its run, whitened if there are such descriptors, and not re-ranked."""
+def is_main_series(run: RunConfig, row: pd.Series) -> bool:
+    """Return whether a row is of its run's last generation, of whitened descriptors if any, and not re-ranked."""
     kind = "whitened" if "whitened" in run.extract.descriptors else "raw"
     return bool(row.gen == len(run.generations) - 1 and row.descriptor == kind and row["rerank"] == "none")
 
 
-def precision_chart(campaign: Artifacts, table) -> dict:
-    """Precision over recall by the first candidate's similarity; one line a seed."""
-    result = []
-    some = add_series_labels(table[table.by == "score"])
-    for look, part in styled_series(campaign, some):
+def precision_chart(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
+    """Build the chart of precision over recall, by the first candidate's similarity; one line per seed."""
+    lines = []
+    labelled = add_series_labels(table[table.by == "score"])
+    for style, part in styled_series(campaign, labelled):
         for _, line in part.groupby("seed"):
-            result.append(look | {"x": list(line.recall * 100), "y": list(line.precision * 100)})
+            lines.append(style | {"x": list(line.recall * 100), "y": list(line.precision * 100)})
     return {
         "title": TITLES["precision"],
         "x": "recall (%)",
         "y": "precision (%)",
         "log": False,
-        "note": f"answered in the order of their confidence: {CONFIDENCE['score']}",
-        "lines": result,
+        "note": f"confidence: {CONFIDENCE['score']}",
+        "lines": lines,
     }
 
 
-def size_charts(campaign: Artifacts, table) -> dict:
-    """Recall@1 over the bytes of a descriptor, a line a run and storage."""
+def size_charts(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
+    """Build the chart of recall@1 over the bytes of a descriptor; one line per run and storage."""
     table = table[table.k == table.k.min()].assign(descriptor="whitened", rerank="none")
-    result, order = [], list(campaign.config.runs)
+    lines, order = [], list(campaign.config.runs)
     for number, (storage, part) in enumerate(table.groupby("storage", sort=False)):
-        for run, line in part.groupby("run", sort=False):
-            line = line.groupby("bytes").recall.mean()
-            look = {"label": f"{run}, {storage}", "main": True} | series_style(order.index(run), number)
-            result.append(look | {"x": list(line.index), "y": list(line * 100)})
+        for run, rows in part.groupby("run", sort=False):
+            line = rows.groupby("bytes").recall.mean()
+            style = {"label": f"{run}, {storage}", "main": True} | series_style(order.index(str(run)), number)
+            lines.append(style | {"x": list(line.index), "y": list(line * 100)})
     title = f"recall@{table.k.min()}"
-    return {"title": TITLES["sizes"], "x": "bytes per image", "y": f"{title} (%)", "log": True, "lines": result}
+    return {"title": TITLES["sizes"], "x": "bytes per image", "y": f"{title} (%)", "log": True, "lines": lines}
 
 
-def training_charts(campaign: Artifacts) -> dict:
-    """A chart for each column of the trainings' histories that has values, by column."""
+def training_charts(campaign: Artifacts) -> dict[str, Any]:
+    """Build a chart for each column of the training histories that has values, {column: chart}."""
     histories = {}
     for network in campaign.networks:
         if network.run in campaign.config.trained:
@@ -133,32 +143,32 @@ def training_charts(campaign: Artifacts) -> dict:
                 continue
             histories[network] = table
             if "val_recall@1" not in table and len(table) > 1:
-                campaign.lacks(f"training of {network}: val recalls", "its train set has no val split")
+                campaign.add_missing(f"training of {network}: val recalls", "its train set has no val split")
     charts, runs = {}, campaign.config.runs
     for column, label in training_columns(histories.values()).items():
-        result = []
+        lines = []
         for network, table in histories.items():
             values = pd.to_numeric(table.get(column, pd.Series(dtype=float)), errors="coerce")
             if values.notna().any():
-                back = len(runs[network.run].generations) - 1 - network.gen
-                look = {"label": training_label(network, list(histories)), "main": True}
-                look |= series_style(list(runs).index(network.run), back)
+                generations_back = len(runs[network.run].generations) - 1 - network.gen
+                style = {"label": training_label(network, list(histories)), "main": True}
+                style |= series_style(list(runs).index(network.run), generations_back)
                 scale = 100 if "%" in label else 1
-                result.append(look | {"x": list(table.epoch), "y": list(values * scale)})
-        if result:
+                lines.append(style | {"x": list(table.epoch), "y": list(values * scale)})
+        if lines:
             axes = {"title": label, "x": "epoch (0: before training)", "y": label, "log": False}
-            charts[column] = axes | {"lines": result, "ticks": epoch_ticks(result)}
+            charts[column] = axes | {"lines": lines, "ticks": epoch_ticks(lines)}
     return json_value(charts)
 
 
-def epoch_ticks(lines: list) -> list:
-    """At most ten whole epochs, evenly spread."""
+def epoch_ticks(lines: list[dict[str, Any]]) -> list[int]:
+    """Return at most ten whole epochs, evenly spread."""
     last = max(max(line["x"]) for line in lines)
     return list(range(0, last + 1, 1 + last // 10))
 
 
-def training_label(network, others) -> str:
-    """A training's name: its run, and generation and seed where the run has several."""
-    own = [one for one in others if one.run == network.run]
-    gen = f", gen {network.gen}" if len({one.gen for one in own}) > 1 else ""
-    return network.run + gen + (f", seed {network.seed}" if len({one.seed for one in own}) > 1 else "")
+def training_label(network: EvaluatedNetwork, others: Sequence[EvaluatedNetwork]) -> str:
+    """Name a training by its run, and by generation and seed if the run has several."""
+    same_run = [one for one in others if one.run == network.run]
+    gen = f", gen {network.gen}" if len({one.gen for one in same_run}) > 1 else ""
+    return network.run + gen + (f", seed {network.seed}" if len({one.seed for one in same_run}) > 1 else "")

@@ -1,12 +1,15 @@
-"""The report: parts made from files, put into one HTML file by templates."""
+"""Build the report's page: make its parts from files, and put them into one HTML file by templates."""
 
 import functools
 import json
 import logging
+import os
 import platform
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -36,40 +39,52 @@ from vprlib.report.thumbnails import choose_thumbnails, inline_thumbnails, thumb
 log = logging.getLogger(__name__)
 
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent  # holds templates/ and static/
 STYLES = ("base.css", "parts.css")
 SCRIPTS = ("base.js", "table.js", "charts.js", "answers.js", "explorer.js", "detail.js", "map.js", "main.js")
-ANSWERS_SHARE = 0.55  # of the page's bytes, that answers may take before they are deflated
-ANSWER_BYTES = TOP * (4 + 4) + 3 + 4  # of one query by one network, at most: `page_arrays`, with `right`
+ANSWERS_SHARE = 0.55  # share of the page's bytes that per-query results may take before they are deflated
+ANSWER_BYTES = TOP * (4 + 4) + 3 + 4  # upper bound for one query and one network: `page_arrays`, with `right`
 
 
 def build_page(
-    out, campaign: Artifacts, *, images: str = "inline", megabytes: float = 30, complete: bool = True
+    out: str | os.PathLike[str],
+    campaign: Artifacts,
+    *,
+    images: Literal["inline", "folder"] = "inline",
+    megabytes: float = 30,
+    complete: bool = True,
 ) -> int:
-    """Write the page; returns its bytes.
+    """Write the page, and return its size in bytes.
 
     Args:
         out: the HTML file.
-        campaign: what was asked; what is missing of it becomes a labelled gap.
+        campaign: the experiment's artefacts; each missing one becomes a labelled gap.
         images: `inline`: thumbnails in the page; `folder`: all of them in the folder `thumbnails` beside it.
-        megabytes: that the page may take.
-        complete: whether the page is of all that was asked; or else of what was there.
+        megabytes: maximum size of the page. Only thumbnails are limited by it, and the number of networks whose
+            per-query results are shown.
+        complete: whether all artefacts were requested to exist; False for a preview of those that exist.
     """
     out = Path(out)
     parts = [dataset_section(campaign, name, megabytes * 1e6) for name in campaign.protocols]
-    page = {"campaign": campaign, "parts": parts, "complete": complete, "files": files, "config": campaign.config}
+    page: dict[str, Any] = {
+        "campaign": campaign,
+        "parts": parts,
+        "complete": complete,
+        "files": files,
+        "config": campaign.config,
+    }
     page |= {
         "ks_rows": comparison_table(campaign),
         "runs": run_rows(campaign),
         "training": training_charts(campaign),
     }
-    parts_taken = read_usage(campaign)
+    usage = read_usage(campaign)
     page |= {
         "sources": or_gap("provenance", evaluation_sources, campaign) or [],
-        "machines": machine_lines(parts_taken),
+        "machines": machine_lines(usage),
     }
-    page["stages"] = stage_rows(parts_taken)
-    page |= {"total": total_row(page["stages"]) if page["stages"] else None, "stages_how": HOW}
+    stages = page["stages"] = stage_rows(usage)
+    page |= {"total": total_row(stages) if stages else None, "stages_how": HOW}
     page |= {"written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "provenance": code_version()}
     page |= {"asked": json.dumps(campaign.asked, indent=2), "python": platform.python_version(), "images": images}
     page["command"] = command_for(campaign, out if complete else "preview")
@@ -82,14 +97,20 @@ def build_page(
     return len(text.encode())
 
 
-def dataset_section(campaign: Artifacts, name: str, budget: float) -> dict:
-    """What the page says of one dataset; its answers as arrays."""
+def dataset_section(campaign: Artifacts, name: str, budget: float) -> dict[str, Any]:
+    """Collect the data of one dataset's section, its per-query results as arrays.
+
+    Args:
+        campaign: the experiment's artefacts.
+        name: the dataset.
+        budget: bytes of the whole page.
+    """
     protocols = []
     for number, protocol in enumerate(campaign.protocols[name]):
         protocols.append({
             "number": number,
             "name": protocol.name,
-            "reach": protocol.reach,
+            "reach": protocol.radius_text,
             "setting": measured_on(campaign, name, protocol.name),
             "charts": or_gap(f"{name}: charts", dataset_charts, campaign, name, protocol.name) or {},
             "differences": usable_difference_rows(campaign, name, protocol.name),
@@ -99,8 +120,9 @@ def dataset_section(campaign: Artifacts, name: str, budget: float) -> dict:
         (table.queries.max() for (dataset, _), table in campaign.evaluated.items() if dataset == name), default=1
     )
     most = int(budget * ANSWERS_SHARE / len(campaign.protocols) / (int(queries) * ANSWER_BYTES))
-    found = or_gap(f"{name}: answers to look at", collect_query_results, campaign, name, max(1, most))
-    part = {"name": name, "protocols": protocols, "found": found, "used": shown_images(found) if found else None}
+    found = or_gap(f"{name}: per-query results", collect_query_results, campaign, name, max(1, most))
+    part: dict[str, Any] = {"name": name, "protocols": protocols, "found": found}
+    part["used"] = shown_images(found) if found else None
     part["arrays"] = page_arrays(found, part["used"]) if found else None
     part["unit"] = campaign.protocols[name][0].unit
     part["positions"] = coordinate_kind(found, part["unit"]) if found else None
@@ -109,15 +131,23 @@ def dataset_section(campaign: Artifacts, name: str, budget: float) -> dict:
     return part
 
 
-def photo_data(parts: list, folder: Path | None, out: Path, room: float) -> dict:
-    """The data that the page's scripts read, with the thumbnails that fit into `room`; none without a folder."""
-    blocks, shown, left = {}, {}, room
-    waiting = [part for part in parts if part["found"]]
-    for number, part in enumerate(waiting):
+def photo_data(parts: list[dict[str, Any]], folder: Path | None, out: Path, room: float) -> dict[str, Any]:
+    """Build the data blocks that the page's scripts read, with the thumbnails that fit.
+
+    Args:
+        parts: the datasets' sections.
+        folder: the cache of thumbnails; None for none at all.
+        out: the HTML file.
+        room: bytes that thumbnails may take; if infinite, the page refers to the files in `folder` instead.
+    """
+    blocks, left = {}, room
+    shown: dict[str, dict[str, int]] = {}
+    explored = [part for part in parts if part["found"]]
+    for number, part in enumerate(explored):
         values, text = dict(part["arrays"]), ""
         if folder:
-            beside = 12 * len(part["found"].query) + 8 * len(part["used"])  # where each photo is
-            share = left / (len(waiting) - number) - beside
+            index_bytes = 12 * len(part["found"].query) + 8 * len(part["used"])  # the position of each photo
+            share = left / (len(explored) - number) - index_bytes
             chosen = choose_thumbnails(part["found"], folder / part["name"], share)
             shown[part["name"]] = {"queries": int(chosen.queries_Q.sum()), "of": len(chosen.queries_Q)}
             shown[part["name"]] |= {"photos": len(chosen.query) + len(chosen.database), "unreadable": chosen.unreadable}
@@ -127,13 +157,13 @@ def photo_data(parts: list, folder: Path | None, out: Path, room: float) -> dict
             else:
                 arrays, text = inline_thumbnails(chosen, part["used"])
                 values |= arrays
-                left -= chosen.size + beside
+                left -= chosen.size + index_bytes
         blocks[part["name"]] = {"arrays": encode_block(values), "photos": text}
     return {"blocks": blocks, "shown": shown}
 
 
-def render_page(page: dict) -> str:
-    """The HTML of a page."""
+def render_page(page: dict[str, Any]) -> str:
+    """Render the page's HTML."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -146,32 +176,33 @@ def render_page(page: dict) -> str:
     return environment.get_template("page.html").render(page)
 
 
-def chart_data(page: dict) -> dict:
-    """What the charts are drawn from."""
+def chart_data(page: dict[str, Any]) -> dict[str, Any]:
+    """Collect the data that the charts are drawn from."""
     datasets = {}
     for part in page["parts"]:
-        charted = [{"name": one["name"], "charts": one["charts"]} for one in part["protocols"]]
-        own = {name: part[name] for name in ("unit", "positions")}
-        datasets[part["name"]] = own | {
-            "protocols": charted,
+        datasets[part["name"]] = {
+            "unit": part["unit"],
+            "positions": part["positions"],
+            "protocols": [{"name": protocol["name"], "charts": protocol["charts"]} for protocol in part["protocols"]],
             "radii": radius_texts(page["campaign"].protocols[part["name"]]),
         }
     looks = {"hues": HUES, "markers": MARKERS, "dashes": DASHES}
     return {"looks": looks, "datasets": datasets, "training": page["training"]}
 
 
-def radius_texts(protocols: list[Protocol]) -> list:
+def radius_texts(protocols: list[Protocol]) -> list[float]:
+    """Return the hit radius of each protocol, in its unit."""
     return [protocol.radius for protocol in protocols]
 
 
-def read_static(names) -> str:
-    """The files of a kind as one text; the scripts share one scope, in this order."""
+def read_static(names: Sequence[str]) -> str:
+    """Join static files of one kind; the scripts share one scope, in this order."""
     return "\n".join((HERE / "static" / name).read_text() for name in names)
 
 
 @functools.cache
-def plotly_bundle() -> dict:
-    """The charting library, deflated, and its version."""
+def plotly_bundle() -> dict[str, str]:
+    """Return the charting library plotly.js, deflated, and its version."""
     import plotly
 
     source = (Path(plotly.__file__).parent / "package_data/plotly.min.js").read_text()
@@ -179,17 +210,22 @@ def plotly_bundle() -> dict:
     return {"source": deflate(source.encode(), 9), "version": version[1] if version else plotly.__version__}
 
 
-def format_number(value, digits: int = 1) -> str:
-    """A number for people; a dash for none."""
+def format_number(value: float | None, digits: int = 1) -> str:
+    """Format a number with thousands separators; None is a dash."""
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def format_hours(value: float) -> str:
-    """A duration in hours, for people: `12 s`, `3.4 min`, `5.6 h`."""
+    """Format a duration in hours as `12 s`, `3.4 min` or `5.6 h`.
+
+    Examples:
+        >>> format_hours(0.05)
+        '3.0 min'
+    """
     seconds = value * 3600
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if seconds < 3600 else f"{value:,.1f} h"
 
 
 def html_anchor(text: str) -> str:
-    """A name as a part of an id."""
+    """Make a name usable as a part of an HTML id."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", str(text))

@@ -1,7 +1,9 @@
-"""The page's tables: plain rows for the templates. Recalls are percent here."""
+"""Build the page's tables as plain rows for the templates. Recalls are in percent here."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -13,12 +15,17 @@ from vprlib.report.artifacts import Artifacts
 from vprlib.report.encoding import json_value
 from vprlib.report.provenance import source_id
 
-ALPHA = 0.05  # of the paired test, after Holm's adjustment
-SIDES = (("run", "gen"), ("other", "other_gen"))  # of a row of differences.csv
+ALPHA = 0.05  # level of the paired test, after Holm's adjustment
+SIDES = (("run", "gen"), ("other", "other_gen"))  # columns of the two runs in a row of differences.csv
+Part = TypeVar("Part")
 
 
-def comparison_table(campaign: Artifacts) -> tuple:
-    """(the k of recall@k, a dict a row of our and the published recalls); ([], []) if there are none yet."""
+def comparison_table(campaign: Artifacts) -> tuple[list[int], list[dict[str, Any]]]:
+    """Build the table of our and the published recalls.
+
+    Returns:
+        The cut-offs k, and a dict per row; ([], []) if there are no recalls yet.
+    """
     if campaign.recalls is None:
         return [], []
     table = compare_with_published([campaign.recalls])
@@ -26,11 +33,11 @@ def comparison_table(campaign: Artifacts) -> tuple:
     keys = ["origin", "dataset", "protocol", "run", "gen", "train_set", "descriptor", "dim", "rerank", "index"]
     rows = []
     for key, part in table[table.k.isin(ks)].groupby([*keys, "source"], sort=False, dropna=False):
-        row = dict(zip([*keys, "source"], key, strict=True))
-        recalls = {int(one.k): recall_percent(one) for one in part.itertuples()}
+        row: dict[str, Any] = dict(zip([*keys, "source"], key, strict=True))
+        recalls = {int(recall["k"]): recall_percent(recall) for recall in part.to_dict("records")}
         ours = row["origin"] == "ours"
         about = {"seeds": json_value(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
-        about |= {"chosen_by": part.chosen_by.iloc[0] if ours else "", "best": [], "tied": []}
+        about |= {"epoch_selected_on": part.epoch_selected_on.iloc[0] if ours else "", "best": [], "tied": []}
         about |= {"close": False, "compared": False}
         about["sources"] = evaluations_of_row(campaign, row) if ours else []
         rows.append({name: None if pd.isna(value) else value for name, value in row.items()} | about)
@@ -40,15 +47,13 @@ def comparison_table(campaign: Artifacts) -> tuple:
     return ks, rows
 
 
-def recall_percent(row) -> dict:
-    """A recall with its interval, in percent; None where a published one has none."""
-    return {
-        name: None if pd.isna(getattr(row, name)) else 100 * getattr(row, name) for name in ("recall", "low", "high")
-    }
+def recall_percent(row: dict[Any, Any]) -> dict[str, float | None]:
+    """Return `recall`, `low` and `high` of a row in percent; the interval of a published recall may be None."""
+    return {name: None if pd.isna(row[name]) else 100 * row[name] for name in ("recall", "low", "high")}
 
 
-def evaluations_of_row(campaign: Artifacts, row: dict) -> list:
-    """[anchor, seed] of the evaluations that a row is the mean of."""
+def evaluations_of_row(campaign: Artifacts, row: dict[str, Any]) -> list[list[Any]]:
+    """Return [anchor, seed] of each evaluation that a row averages."""
     return [
         [source_id(name, network), network.seed]
         for name, network in campaign.evaluated
@@ -56,38 +61,40 @@ def evaluations_of_row(campaign: Artifacts, row: dict) -> list:
     ]
 
 
-def group_rows(rows: list) -> dict:
-    """Our rows by dataset and protocol."""
-    groups = {}
+def group_rows(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Group our rows by (dataset, protocol); published rows are left out."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         if row["origin"] == "ours":
             groups.setdefault((row["dataset"], row["protocol"]), []).append(row)
     return groups
 
 
-def mark_best(group: list, ks: list):
-    """Mark the largest recall of each k, as it is written."""
+def mark_best(group: list[dict[str, Any]], ks: list[int]) -> None:
+    """Append each k to the list `best` of the rows with the largest recall@k, rounded as it is displayed."""
     for k in ks:
         shown = [(row, round(row["recalls"][k]["recall"], 1)) for row in group if k in row["recalls"]]
         for row, value in shown:
-            if value == max(one for _, one in shown):
+            if value == max(recall for _, recall in shown):
                 row["best"].append(k)
 
 
-def mark_tied(group: list, pairs: list):
-    """Name, in each row with the largest recall@1, the runs that the paired test does not tell from it, and mark those.
+def mark_tied(group: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
+    """Mark the runs whose recall@1 does not differ significantly from the largest one.
 
-    A row that is in no pair is not `compared`.
+    A row with the largest recall@1 lists these runs in `tied`, and their rows become `close`. A row that is in no pair
+    is not `compared`.
 
     Args:
-        group: our rows of a dataset and protocol.
-        pairs: what `differences` returns; runs are compared at their last generation by the same kind of descriptor.
+        group: our rows of one dataset and protocol.
+        pairs: the rows of `difference_rows`. They compare the last generations of two runs with the same kind of
+            descriptor and re-ranking, for each seed.
     """
-    close = {}
+    close: dict[tuple, set[tuple]] = {}
     for pair in pairs:
-        one, other = ((pair[name], pair[gen], pair["descriptor"], pair["rerank"]) for name, gen in SIDES)
-        for key, its in ((one, other), (other, one)):
-            close.setdefault(key, set()).update({its} if pair["p_holm"] >= ALPHA else ())  # of one seed is enough
+        first, second = ((pair[name], pair[gen], pair["descriptor"], pair["rerank"]) for name, gen in SIDES)
+        for key, other in ((first, second), (second, first)):
+            close.setdefault(key, set()).update({other} if pair["p_holm"] >= ALPHA else ())  # one seed is enough
     rows = {(row["run"], row["gen"], row["descriptor"], row["rerank"]): row for row in group}
     for key, row in rows.items():
         row["compared"] = key in close
@@ -97,32 +104,34 @@ def mark_tied(group: list, pairs: list):
                 rows[other]["close"] = True
 
 
-def run_rows(campaign: Artifacts) -> list:
-    """A dict a run: what its recipe is, and how much of it is evaluated."""
+def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
+    """Build one row per run: its recipe, and how many of its evaluations exist."""
     rows = []
     for name, run in campaign.config.runs.items():
-        wanted = [(d, n) for d in campaign.protocols for n in campaign.networks if n.run == name]
-        train = [run.generation(number) for number in range(len(run.generations))]
-        losses = dict.fromkeys(one.loss + (" + soft labels" if one.soft.weight else "") for one in train if one.epochs)
+        evaluations = [(d, n) for d in campaign.protocols for n in campaign.networks if n.run == name]
+        generations = [run.generation(number) for number in range(len(run.generations))]
+        losses = dict.fromkeys(
+            train.loss.name + (" + soft labels" if train.soft.weight else "") for train in generations if train.epochs
+        )
         rows.append({
             "run": name,
             "train_set": run.train_set,
             "image": f"{run.image.height} x {run.image.width}",
             "backbone": f"{run.backbone.name} ({run.backbone.weights})",
             "aggregator": run.aggregator.name
-            + (f", {run.aggregator.clusters} words" if run.aggregator.name == "netvlad" else ""),
+            + (f", {run.aggregator.option('clusters')} words" if run.aggregator.has_trait("centroids") else ""),
             "trained": f"published: {Path(run.checkpoint.path).name}" if run.checkpoint
             else ", then ".join(losses) or "initial network",
-            "generations": len(train),
+            "generations": len(generations),
             "seeds": len({network.seed for network in campaign.networks if network.run == name}),
-            "done": sum(one in campaign.evaluated for one in wanted),
-            "wanted": len(wanted),
+            "done": sum(evaluation in campaign.evaluated for evaluation in evaluations),
+            "wanted": len(evaluations),
         })  # fmt: skip
     return rows
 
 
-def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list:
-    """The pairs of runs of differences.csv, the most different first; empty where the file is missing."""
+def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list[dict[str, Any]]:
+    """Read the pairs of runs from differences.csv, smallest adjusted p first; [] if the file is missing."""
     path = campaign.results / dataset / "differences.csv"
     if len(campaign.config.runs) < 2:
         return []
@@ -136,13 +145,18 @@ def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list:
     return json_value(table.to_dict("records"))
 
 
-def usable_difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list:
-    """As `differences`; [] where the file cannot be used."""
+def usable_difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list[dict[str, Any]]:
+    """Return `difference_rows`, or [] if the file cannot be used."""
     return or_gap(f"{dataset}: differences between runs", difference_rows, campaign, dataset, protocol) or []
 
 
-def condition_table(campaign: Artifacts, dataset: str, protocol: str) -> dict:
-    """Recall at the smallest k of each condition, by label; `columns` has the conditions with their queries."""
+def condition_table(campaign: Artifacts, dataset: str, protocol: str) -> dict[str, Any]:
+    """Build the table of recall by condition, at the smallest k.
+
+    Returns:
+        `k`; `columns`, [condition, number of queries] each; `rows`, [label of the series, recalls] each. {} if there
+        are no conditions.
+    """
     if campaign.recalls is None:
         return {}
     table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
@@ -156,29 +170,29 @@ def condition_table(campaign: Artifacts, dataset: str, protocol: str) -> dict:
     return {"k": int(table.k.min()), "columns": [[name, int(sizes[name])] for name in order], "rows": rows}
 
 
-def verification_summary(campaign: Artifacts, dataset: str) -> dict | None:
-    """What `verify` found, or None where it has not run."""
+def verification_summary(campaign: Artifacts, dataset: str) -> dict[str, Any] | None:
+    """Read the findings of `verify` and add their `problems`; None if it has not run."""
     path = campaign.results / dataset / "verification.json"
     what = f"{dataset}: verification of the photos"
     if not path.exists():
-        campaign.lacks(what, f"{path} is not there yet")
+        campaign.add_missing(what, f"{path} is not there yet")
         return None
     try:
-        found = json.loads(path.read_text())
+        findings = json.loads(path.read_text())
     except ValueError:
-        campaign.lacks(what, f"{path} cannot be read as JSON")
+        campaign.add_missing(what, f"{path} cannot be read as JSON")
         return None
-    problems = {"groups of photos with the same bytes": len(found["duplicates"])}
-    problems["near-duplicate pairs"] = sum(found["near_duplicates"]["pairs"].values())
-    problems |= {f"photos of {pair}'s database": count for pair, count in found["leaks"].items()}
-    for row in found["positives"]:
+    problems = {"groups of photos with the same bytes": len(findings["duplicates"])}
+    problems["near-duplicate pairs"] = sum(findings["near_duplicates"]["pairs"].values())
+    problems |= {f"photos of {pair}'s database": count for pair, count in findings["leaks"].items()}
+    for row in findings["positives"]:
         if row["without"]:
             problems[f"{row['split']} queries without a positive ({row['protocol']})"] = len(row["without"])
-    return found | {"problems": {what: count for what, count in problems.items() if count}}
+    return findings | {"problems": {what: count for what, count in problems.items() if count}}
 
 
-def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict:
-    """On what a protocol's recalls were measured: queries, database, radius; {} without recalls."""
+def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict[str, Any]:
+    """Return the numbers of queries and database images and the radius of a protocol's recalls; {} without recalls."""
     if campaign.recalls is None:
         return {}
     table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
@@ -189,10 +203,10 @@ def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict:
     return json_value({name: first[name] for name in ("queries", "without_positives", "database", "radius", "unit")})
 
 
-def or_gap(what: str, make, campaign: Artifacts, *arguments):
-    """What a part of the page is made of, or None where the files that it is made from cannot be used: a gap."""
+def or_gap(what: str, make: Callable[..., Part], campaign: Artifacts, *arguments: Any) -> Part | None:
+    """Make a part of the page; return None, and record `what` as missing, if the files that it needs are unusable."""
     try:
         return make(campaign, *arguments)
     except (InputError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        campaign.lacks(what, f"{type(error).__name__}: {error}")
+        campaign.add_missing(what, f"{type(error).__name__}: {error}")
         return None

@@ -1,9 +1,12 @@
-"""Where every number comes from: the files that it was read from, what these were made from, and the command."""
+"""Trace every number: the files it was read from, the inputs of these files, and the command that makes them."""
 
 import functools
 import json
+import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pandas as pd
@@ -13,14 +16,22 @@ from vprlib.io.fingerprints import sha256_of_file
 from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 
 
-def evaluation_sources(campaign: Artifacts) -> list:
-    """A dict an evaluation: its `id` on the page, `dataset`, `network`, `files` read, what these were `made_from`, the
-    `recipe` of the network, and the `command` that makes them."""
-    once = functools.cache(describe_ranking)  # a dataset's image table is read by each of its evaluations
-    return [evaluation_source(campaign, name, network, once) for name, network in campaign.evaluated]
+def evaluation_sources(campaign: Artifacts) -> list[dict[str, Any]]:
+    """Trace every evaluation, one dict each.
+
+    Returns:
+        Dicts of `id` (the anchor on the page), `dataset`, `network`, the `files` read, the inputs that these were
+        `made_from`, the network's `recipe` and its fingerprint `identity`, `commit` and `version` of the code, and the
+        `command` that makes the files.
+    """
+    describe_once = functools.cache(describe_ranking)  # the evaluations of a dataset share its image table
+    return [evaluation_source(campaign, name, network, describe_once) for name, network in campaign.evaluated]
 
 
-def evaluation_source(campaign: Artifacts, dataset: str, network: EvaluatedNetwork, described) -> dict:
+def evaluation_source(
+    campaign: Artifacts, dataset: str, network: EvaluatedNetwork, describe: Callable[[Path], dict[str, str]]
+) -> dict[str, Any]:
+    """Trace one evaluation; see `evaluation_sources`."""
     folder = campaign.evaluation(dataset, network)
     tables = [folder / "recalls.csv", folder / "queries.csv", *campaign.rankings(dataset, network).values()]
     tables += [campaign.results / dataset / "images.csv"]
@@ -30,7 +41,7 @@ def evaluation_source(campaign: Artifacts, dataset: str, network: EvaluatedNetwo
         "id": source_id(dataset, network),
         "dataset": dataset,
         "network": str(network),
-        "files": [described(path) for path in tables if path.exists()],
+        "files": [describe(path) for path in tables if path.exists()],
         "made_from": made_from,
         "recipe": recipe,
         "identity": network.identity,
@@ -41,34 +52,39 @@ def evaluation_source(campaign: Artifacts, dataset: str, network: EvaluatedNetwo
 
 
 def source_id(dataset: str, network: EvaluatedNetwork) -> str:
-    """The anchor of an evaluation on the page; names of runs and datasets are parts of paths, so of ids too."""
+    """Return the anchor of an evaluation; names of runs and datasets are safe in paths, so in ids too."""
     return f"source-{dataset}-{network.path.replace('/', '-')}"
 
 
-def describe_ranking(path: Path) -> dict:
+def describe_ranking(path: Path) -> dict[str, str]:
+    """Return a file's path, SHA-256 and size; cached by `evaluation_sources`."""
     return {"path": str(path), "sha256": sha256_of_file(path), "bytes": format_bytes(path.stat().st_size)}
 
 
-def provenance_chain(ranking: Path) -> tuple:
-    """([what, SHA-256] of all that a ranking was made from, its network's recipe as text); empty without a ranking."""
+def provenance_chain(ranking: Path) -> tuple[list[list[str]], str]:
+    """Read the inputs of a ranking file.
+
+    Returns:
+        [name, SHA-256] of each input, and the recipe of the network as JSON text; both empty without a ranking.
+    """
     if not ranking.exists():
         return [], ""
     try:
         with h5py.File(ranking, "r") as file:
             attributes = {name: file.attrs[name] for name in file.attrs}
         model = json.loads(attributes.get("model", "{}"))
-    except (OSError, ValueError):  # half a file; the evaluation beside it is whole
+    except (OSError, ValueError):  # an incomplete file; the evaluation in the same folder is complete
         return [], ""
-    made = [(name, attributes[name]) for name in ("checkpoint", "whitening") if name in attributes]
-    own = model.get("sources") or {}
-    made += [(f"{name} of the training", digest) for name, digest in sorted(own.items())]
+    inputs = [(name, attributes[name]) for name in ("checkpoint", "whitening") if name in attributes]
+    training_inputs = model.get("sources") or {}
+    inputs += [(f"{name} of the training", digest) for name, digest in sorted(training_inputs.items())]
     if "source" in model:
-        made.append((f"published file {model['source']['file']}", model["source"]["sha256"]))
-    return [[what, str(digest)] for what, digest in made], json.dumps(model, indent=1, sort_keys=True)
+        inputs.append((f"published file {model['source']['file']}", model["source"]["sha256"]))
+    return [[what, str(digest)] for what, digest in inputs], json.dumps(model, indent=1, sort_keys=True)
 
 
-def command_for(campaign: Artifacts, target) -> str:
-    """What makes a file, if it is not there or not up to date."""
-    named = ["--configfile", *campaign.configfiles] if campaign.configfiles else []
-    named += ["--config", *campaign.overrides] if campaign.overrides else []
-    return shlex.join(["snakemake", "--profile", "profiles/local", str(target), *named])
+def command_for(campaign: Artifacts, target: str | os.PathLike[str]) -> str:
+    """Return the command that makes a file if it does not exist or is out of date."""
+    options = ["--configfile", *campaign.configfiles] if campaign.configfiles else []
+    options += ["--config", *campaign.overrides] if campaign.overrides else []
+    return shlex.join(["snakemake", "--profile", "profiles/local", str(target), *options])

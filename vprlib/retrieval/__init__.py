@@ -1,0 +1,1 @@
+"""Retrieval: extraction of descriptors, search, re-ranking and compression."""

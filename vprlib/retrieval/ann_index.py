@@ -1,52 +1,73 @@
-"""Indexes for databases that are too large to compare every query with: IVF-PQ and HNSW by faiss.
+"""Approximate nearest-neighbour indexes for databases too large for exact search: IVF-PQ and HNSW by faiss.
 
-What they find is scored again with the descriptors themselves, so scores are exact and only candidates can be missed.
+The candidates of an index are scored again with the descriptors themselves: scores are exact, and only candidates can
+be missed.
 Sources: Jegou et al., "Product quantization for nearest neighbor search" (2011); Malkov and Yashunin, "Efficient and
 robust approximate nearest neighbor search using hierarchical navigable small world graphs" (2018).
+
+Axes: Q queries, N database images, K candidates returned, C candidates of the index, D dimensions.
 """
 
 import hashlib
 import json
 import logging
+import os
 import shutil
 from functools import partial
 from math import log2, sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vprlib.exceptions import InputError
 from vprlib.io.files import atomic, format_bytes, write_json
 from vprlib.retrieval.descriptor_reader import (
     BLOCK,
+    Descriptors,
     DescriptorView,
     as_finite_float32,
     iter_blocks,
     memory_map,
     take_rows,
 )
-from vprlib.retrieval.exact_search import nearest, pair_scores, score_buffer
+from vprlib.retrieval.exact_search import Ranking, nearest, pair_scores, score_buffer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import faiss
+    import torch
 
 log = logging.getLogger(__name__)
 
 
-PER_LIST = 50  # training points of a list's centre; faiss asks for 39
-PROBED = 64  # one list of so many is searched, and at least 8
-WIDER, LEAST = 4, 100  # IVF-PQ finds so many times k, and at least so many, which are scored again
-LINKS, BUILD_DEPTH, SEARCH_DEPTH = 32, 40, 128  # of HNSW: links a node, candidates when building, when searching
+PER_LIST = 50  # training points per list centre; faiss warns below 39
+PROBED = 64  # one in so many lists is searched, and at least 8 lists
+WIDER, LEAST = 4, 100  # IVF-PQ returns WIDER * k candidates, and at least LEAST, which are scored again
+LINKS, BUILD_DEPTH, SEARCH_DEPTH = 32, 40, 128  # HNSW: links per node, candidates when building and when searching
 
 
-def choose_parameters(kind: str, count: int, width: int, memory: float) -> dict:
-    """The parameters of an index, by its size and the bytes that it may take.
+def choose_parameters(kind: str, count: int, width: int, memory: float) -> dict[str, Any]:
+    """Choose the parameters of an index by its size and the memory that it may take.
 
-    `ivf-pq`: as many lists as the power of two nearest to 4 sqrt(N), at most N / 50; of each 64 one is searched, at
-    least 8. A code has as many bytes as the largest divisor of D up to D / 8 with which the index (N codes with 8-byte
-    ids, and the lists' centres) keeps within `memory`; if none does, the smallest from 8 bytes up, and the lists stay
-    on disk.
-    `hnsw`: 32 links a node; the graph holds the descriptors as float32.
+    `ivf-pq`: the number of lists is the power of two nearest to 4 sqrt(N), at most N / 50. One list in 64 is searched,
+    and at least 8. The bytes of a code are the largest divisor of D up to D / 8 with which the index (N codes with
+    8-byte ids, and the centres of the lists) fits into `memory`. If none does, they are the smallest divisor from 8 up,
+    and the lists stay on disk.
+    `hnsw`: 32 links per node; the graph holds the descriptors as float32.
+
+    Args:
+        kind: `ivf-pq` or `hnsw`.
+        count, width: N and D.
+        memory: bytes.
+
+    Returns:
+        The parameters by name; `count` and `bytes` (of the index) are among them.
 
     Raises:
-        InputError: HNSW does not fit into `memory`.
+        InputError: if HNSW does not fit into `memory`.
     """
     if kind == "hnsw":
         size = count * (4 * width + 4 * 2 * LINKS + 8)
@@ -75,66 +96,76 @@ def choose_parameters(kind: str, count: int, width: int, memory: float) -> dict:
     }
 
 
-def make_searcher(folder, *, kind: str, memory: float, device=None):
-    """What `search` ranks databases, or shards, with: an index in a file of `folder`, kept, extended or built anew.
+def make_searcher(
+    folder: str | os.PathLike[str], *, kind: str, memory: float, device: "torch.device | str | None" = None
+) -> "Callable[..., Ranking]":
+    """Return a function that searches databases, or shards, with the contract of `nearest`.
 
-    A part of a database (Protocol.within) is small and not worth an index: it is searched exactly. An index is opened,
-    and its descriptors compared with the file's, once: a ranker serves one job.
+    Indexes are files of `folder`; they are kept, extended or rebuilt. A part of a database (`Protocol.same_column`) is
+    too small for an index and is searched exactly. An index is opened, and its descriptors are compared with the
+    file's, only once: a searcher serves a single job.
 
     Args:
+        folder: where the indexes lie.
         kind: `flat` (exact), `ivf-pq` or `hnsw`.
         memory: bytes that an index may take.
-        device: of `nearest`.
+        device: as in `nearest`.
     """
-    exact, held = partial(nearest, device=device), {}
+    exact, opened = partial(nearest, device=device), {}
 
-    def rank(query_QD, database_ND, k: int) -> tuple:
-        name = getattr(database_ND, "name", None)  # a file's, or a shard's
+    def rank(query_QD: Descriptors, database_ND: Descriptors, k: int) -> Ranking:
+        name = getattr(database_ND, "name", None)  # of an HDF5 dataset, or of the view of a shard
         if not name:
             return exact(query_QD, database_ND, k)
         path = Path(folder) / f"index.{Path(name).name}.{kind}.faiss"
-        if path not in held:
-            held[path] = open_or_build(path, database_ND, kind=kind, memory=memory)
-        return search_index(held[path], query_QD, database_ND, k)
+        if path not in opened:
+            opened[path] = open_or_build(path, database_ND, kind=kind, memory=memory)
+        return search_index(opened[path], query_QD, database_ND, k)
 
     return exact if kind == "flat" else rank
 
 
-def open_or_build(path, database_ND, *, kind: str, memory: float):
-    """The index of a database: the file's, longer by the descriptors that it lacks, or new.
+def open_or_build(path: str | os.PathLike[str], database_ND: Descriptors, *, kind: str, memory: float) -> "faiss.Index":
+    """Open the index of a database, extend it with descriptors added since, or build it.
 
-    The file's is new if it was made of other descriptors, or if `plan` has other parameters now for as many as it was
-    built for.
+    It is rebuilt if it was built from other descriptors, or if `choose_parameters` now chooses other parameters for
+    the number of descriptors that it was built for.
 
     Args:
-        path: of the index; what it was made of stands in `<path>.json`.
+        path: the index file; its parameters and the digest of its descriptors stand in `<path>.json`.
         database_ND: (N, D) array, HDF5 dataset or `DescriptorView`.
-        kind, memory: as `ranker`.
+        kind, memory: as in `make_searcher`.
 
     Raises:
-        InputError: the database is empty, or a value is not finite.
+        InputError: if the database is empty, a value is not finite, or HNSW does not fit into `memory`.
     """
     if not len(database_ND):
         raise InputError("search: the database has no descriptor")
-    wanted = choose_parameters(kind, *database_ND.shape, memory)
+    count, width = database_ND.shape
+    parameters = choose_parameters(kind, count, width, memory)
     if Path(path).exists() and metadata_path(path).exists():
         try:
-            check_parameters(path, *database_ND.shape, kind=kind, memory=memory)
+            check_parameters(path, count, width, kind=kind, memory=memory)
             index = load_index(path, database_ND, memory=memory)
             if index.ntotal < len(database_ND):
                 index = extend_index(path, database_ND, memory=memory)
             return index
         except InputError as error:
             log.info("%s", error)
-    log.info("%s: %s", path, ", ".join(f"{name} {value}" for name, value in wanted.items()))
-    return build_index(path, database_ND, wanted, memory=memory)
+    log.info("%s: %s", path, ", ".join(f"{name} {value}" for name, value in parameters.items()))
+    return build_index(path, database_ND, parameters, memory=memory)
 
 
-def check_parameters(path, count: int, width: int, *, kind: str, memory: float):
-    """Refuse an index with other parameters than the configuration asks for, or built for less than half as many.
+def check_parameters(path: str | os.PathLike[str], count: int, width: int, *, kind: str, memory: float) -> None:
+    """Check that an index has the parameters of the configuration and was built for at least half as many descriptors.
+
+    Args:
+        path: the index file.
+        count, width: N and D of the database.
+        kind, memory: as in `make_searcher`.
 
     Raises:
-        InputError: naming the first that differs.
+        InputError: naming the first parameter that differs.
     """
     made = read_metadata(path)["plan"]
     if 2 * made.get("count", 0) < count:
@@ -143,49 +174,64 @@ def check_parameters(path, count: int, width: int, *, kind: str, memory: float):
         )
     for name, value in choose_parameters(kind, made["count"], width, memory).items():
         if made.get(name) != value and name != "on_disk":
-            raise InputError(f"{path}: was built with {name} {made.get(name)}, and search asks for {value}; delete it")
+            raise InputError(
+                f"{path}: was built with {name} {made.get(name)}, and the search configuration needs {value}; delete it"
+            )
 
 
-def build_index(path, database_ND, wanted: dict, *, memory: float):
-    """Build the index that `plan` describes and write it; returns it.
+def build_index(
+    path: str | os.PathLike[str], database_ND: Descriptors, parameters: dict[str, Any], *, memory: float
+) -> "faiss.Index":
+    """Build an index, write it and return it.
 
-    Centres are trained on a sample of the descriptors that takes half of `memory` at most; then all are added by block.
+    The centres are trained on a sample of the descriptors that takes at most half of `memory`. Then all descriptors
+    are added by block.
+
+    Args:
+        path: the index file.
+        database_ND: the descriptors.
+        parameters: from `choose_parameters`.
+        memory: bytes.
     """
     import faiss
 
     count, width = database_ND.shape
-    if wanted["kind"] == "hnsw":
-        index = faiss.IndexHNSWFlat(width, wanted["links"])  # L2: of unit vectors the same order
+    index: Any
+    if parameters["kind"] == "hnsw":
+        index = faiss.IndexHNSWFlat(width, parameters["links"])  # by L2 distance, which orders unit vectors alike
         index.hnsw.efConstruction = BUILD_DEPTH
     else:
         bits = min(8, int(log2(count)))
         flat = faiss.IndexFlatIP(width)
-        index = faiss.IndexIVFPQ(flat, width, wanted["lists"], wanted["code"], bits, faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1  # small databases, no warning
-        index.train(training_sample(database_ND, training_size(count, width, wanted["lists"], memory)))
-    return add_and_save(path, index, database_ND, wanted, memory=memory)
+        index = faiss.IndexIVFPQ(flat, width, parameters["lists"], parameters["code"], bits, faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1  # no warning for small databases
+        index.train(training_sample(database_ND, training_size(count, width, parameters["lists"], memory)))
+    return add_and_save(path, index, database_ND, parameters, memory=memory)
 
 
 def training_size(count: int, width: int, lists: int, memory: float) -> int:
-    """How many of `count` descriptors centres are trained on: half of `memory` at most, and at least one a centre."""
+    """Return how many descriptors centres are trained on: at most half of `memory`, and at least one per centre."""
     return min(count, max(min(max(PER_LIST * lists, 1 << 16), int(memory / 2) // (4 * width)), lists, 256))
 
 
-def training_sample(database_ND, size: int) -> np.ndarray:
-    """Some rows, float32, always the same; all are looked at, so that one that is not finite spoils no centre."""
-    some = np.sort(np.random.default_rng(0).choice(len(database_ND), size, replace=False))
+def training_sample(database_ND: Descriptors, size: int) -> NDArray[np.float32]:
+    """Draw rows, always the same ones, in increasing order: (size, D) float32.
+
+    All rows are read, so that a value that is not finite is found before a centre is trained.
+    """
+    numbers = np.sort(np.random.default_rng(0).choice(len(database_ND), size, replace=False))
     sample = np.empty((size, database_ND.shape[1]), np.float32)
     for start, rows in iter_blocks(database_ND, "the database"):
-        first, last = np.searchsorted(some, (start, start + len(rows)))
-        sample[first:last] = rows[some[first:last] - start]
+        first, last = np.searchsorted(numbers, (start, start + len(rows)))
+        sample[first:last] = rows[numbers[first:last] - start]
     return sample
 
 
-def load_index(path, database_ND, *, memory: float):
-    """Open an index of these descriptors, or of the first of them; from disk, if it takes more than `memory` bytes.
+def load_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory: float) -> "faiss.Index":
+    """Open an index of these descriptors, or of the first of them. It stays on disk if it exceeds `memory` bytes.
 
     Raises:
-        InputError: it was made from other descriptors, or is no index.
+        InputError: if it was built from other descriptors, or the file is no index.
     """
     made = read_metadata(path)
     if made["rows"] > len(database_ND) or made["digest"] != descriptors_digest(database_ND, made["rows"]):
@@ -195,8 +241,12 @@ def load_index(path, database_ND, *, memory: float):
     return read_index(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
 
 
-def read_index(path, *, mapped: bool):
-    """Read an index; with lists in the same file, `mapped` leaves those on disk. Lists of their own file stay there."""
+def read_index(path: str | os.PathLike[str], *, mapped: bool) -> Any:
+    """Read an index. `mapped` leaves lists that are in the same file on disk; lists in a file of their own stay there.
+
+    Raises:
+        InputError: if faiss cannot read the file.
+    """
     import faiss
 
     try:
@@ -205,118 +255,145 @@ def read_index(path, *, mapped: bool):
         raise InputError(f"{path}: cannot be read as an index ({str(error).splitlines()[0]}); delete it") from error
 
 
-def extend_index(path, database_ND, *, memory: float):
-    """Add the descriptors that an index lacks, the last ones of the database, without building it anew; returns it.
+def extend_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory: float) -> "faiss.Index":
+    """Add the descriptors that an index lacks, the last ones of the database; write the index and return it.
 
-    Lists and codes stay those that the first descriptors were trained on: build it anew when most are new.
+    Lists and codes stay those trained on the first descriptors: rebuild the index when most descriptors are new.
 
     Raises:
-        InputError: as `load`.
+        InputError: as `load_index`.
     """
     made = read_metadata(path)
-    index = load_index(path, database_ND, memory=float("inf"))  # lists that are mapped cannot grow
+    index = load_index(path, database_ND, memory=float("inf"))  # mapped lists cannot grow
     before = index.ntotal
     log.info("%s: %d descriptors added to %d", path, len(database_ND) - before, before)
     return add_and_save(path, index, database_ND, made["plan"], memory=memory)
 
 
-def add_and_save(path, index, database_ND, wanted: dict, *, memory: float):
-    """Add the rows from the index' length on and write it; returns it."""
+def add_and_save(
+    path: str | os.PathLike[str],
+    index: Any,
+    database_ND: Descriptors,
+    parameters: dict[str, Any],
+    *,
+    memory: float,
+) -> "faiss.Index":
+    """Add the rows that an index lacks, write it with its metadata, and return it.
+
+    Args:
+        path: the index file.
+        index: faiss index of the first `index.ntotal` rows.
+        database_ND: the descriptors.
+        parameters: from `choose_parameters`.
+        memory: bytes.
+    """
     import faiss
 
-    metadata_path(path).unlink(missing_ok=True)  # a kill between the files leaves an index that is built anew
-    if wanted["on_disk"]:
-        append_on_disk(Path(path), index, database_ND, int(memory / 2) // (wanted["code"] + 8))
+    metadata_path(path).unlink(missing_ok=True)  # a job killed between the two files leaves an index that is rebuilt
+    if parameters["on_disk"]:
+        append_on_disk(Path(path), index, database_ND, int(memory / 2) // (parameters["code"] + 8))
     else:
         for _, rows in iter_blocks(database_ND, "the database", first=index.ntotal):
             index.add(rows)
     with atomic(path) as partial:
         faiss.write_index(index, str(partial))
-    made = {"plan": wanted, "rows": len(database_ND), "digest": descriptors_digest(database_ND, len(database_ND))}
+    made = {"plan": parameters, "rows": len(database_ND), "digest": descriptors_digest(database_ND, len(database_ND))}
     write_json(metadata_path(path), made)
     return index
 
 
-def append_on_disk(path: Path, index, database_ND, room: int):
-    """Add the rows from the index' length on; its lists are then those of a file, `<path>.lists`.
+def append_on_disk(path: Path, index: Any, database_ND: Descriptors, room: int) -> None:
+    """Add the rows that an index lacks; its lists are then those of the file `<path>.lists`.
 
-    `room` rows at once are sorted into lists in memory and written; then all these, and what the index had, are joined,
-    list by list.
+    Parts of `room` rows are sorted into lists in memory and written. Then the lists of all parts, and those that the
+    index had, are joined list by list.
 
     Raises:
-        InputError: the disk is too full for the lists and their parts.
+        InputError: if the disk is too full for the lists and their parts.
     """
     import faiss
 
     lists, parts, before = path.with_name(f"{path.name}.lists"), f".{path.name}.part", index.ntotal
-    for stale in path.parent.glob(f"{parts}*"):  # of a build that was killed
+    for stale in path.parent.glob(f"{parts}*"):  # left by a build that was killed
         stale.unlink()
     size, free = (2 * len(database_ND) - before) * (index.code_size + 8), shutil.disk_usage(path.parent).free
-    if size > free:  # they are mapped: a full disk would end the process without a word
+    if size > free:  # they are mapped: a full disk would kill the process without a message
         raise InputError(
-            f"{path}: its lists take {format_bytes(size)} while they are joined, {format_bytes(free)} are free"
+            f"{path}: its lists take {format_bytes(size)} while they are joined, {format_bytes(free)} are free; "
+            f"make room"
         )
-    held = [index.invlists]
-    held[0].thisown, index.own_invlists = True, False
+    lists_before = [index.invlists]
+    lists_before[0].thisown, index.own_invlists = True, False
     for start in range(before, len(database_ND), room):
         set_inverted_lists(index, faiss.ArrayInvertedLists(index.nlist, index.code_size), 0)
-        some = DescriptorView(database_ND, range(start, min(start + room, len(database_ND))))
-        for first, rows in iter_blocks(some, "the database"):
+        part = DescriptorView(database_ND, range(start, min(start + room, len(database_ND))))
+        for first, rows in iter_blocks(part, "the database"):
             index.add_with_ids(rows, np.arange(start + first, start + first + len(rows)))
         faiss.write_index(index, str(path.with_name(f"{parts}{start}")))
     written = [
         read_index(path.with_name(f"{parts}{start}"), mapped=True) for start in range(before, len(database_ND), room)
     ]
-    every = faiss.InvertedListsPtrVector()
-    for one in [*held, *(part.invlists for part in written)]:
-        every.push_back(one)
+    to_join = faiss.InvertedListsPtrVector()  # type: ignore[attr-defined]  # faiss' stub lacks it
+    for inverted_lists in [*lists_before, *(index_part.invlists for index_part in written)]:
+        to_join.push_back(inverted_lists)
     with atomic(lists) as partial:
         joined = faiss.OnDiskInvertedLists(index.nlist, index.code_size, str(partial))
-        joined.merge_from_multiple(every.data(), every.size(), False)
+        joined.merge_from_multiple(to_join.data(), to_join.size(), False)
         joined.filename = str(lists)
     set_inverted_lists(index, joined, len(database_ND))
-    for part in path.parent.glob(f"{parts}*"):
-        part.unlink()
+    for index_file in path.parent.glob(f"{parts}*"):
+        index_file.unlink()
 
 
-def set_inverted_lists(index, lists, count: int):
-    """Put lists of `count` descriptors into an index, which owns them then."""
+def set_inverted_lists(index: Any, lists: Any, count: int) -> None:
+    """Put inverted lists of `count` descriptors into an index, which then owns them."""
     index.replace_invlists(lists, True)
     lists.this.disown()
     index.ntotal = count
 
 
-def metadata_path(path) -> Path:
+def metadata_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of an index's metadata."""
     return Path(f"{path}.json")
 
 
-def read_metadata(path) -> dict:
-    """What an index was made of: its `plan`, the `rows` in it and their `digest`.
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what an index was built from.
+
+    Returns:
+        `plan` (its parameters), `rows` (the number of descriptors in it) and their `digest`.
 
     Raises:
-        InputError: the file that says so is damaged.
+        InputError: if the metadata is damaged.
     """
     try:
-        made = json.loads(metadata_path(path).read_text())
-        return {key: made[key] for key in ("plan", "rows", "digest")}
+        metadata = json.loads(metadata_path(path).read_text())
+        return {key: metadata[key] for key in ("plan", "rows", "digest")}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{metadata_path(path)}: is damaged ({error}); delete it") from error
 
 
-def descriptors_digest(database_ND, rows: int) -> str:
-    """The SHA-256 of the first rows' type, width and values."""
+def descriptors_digest(database_ND: Descriptors, rows: int) -> str:
+    """Return the SHA-256 of the type, width and values of the first rows."""
     total = hashlib.sha256(f"{database_ND.dtype} {database_ND.shape[1]}".encode())
     block = max(1, BLOCK // database_ND.shape[1])
     for start in range(0, rows, block):
-        total.update(np.ascontiguousarray(database_ND[start : min(start + block, rows)]))
+        total.update(np.ascontiguousarray(database_ND[start : min(start + block, rows)]).data)
     return total.hexdigest()
 
 
-def search_index(index, query_QD, database_ND, k: int) -> tuple:
-    """As `nearest`, among what the index finds; -1 and -inf pad where it finds fewer than k.
+def search_index(index: Any, query_QD: Descriptors, database_ND: Descriptors, k: int) -> Ranking:
+    """Return the ranking of the candidates that an index finds, with exact scores.
+
+    Args:
+        index: faiss index of the database.
+        query_QD, database_ND, k: as in `nearest`.
+
+    Returns:
+        As `nearest`; -1 and -inf pad where the index finds fewer than k.
 
     Raises:
-        InputError: the widths differ, or a query is not finite.
+        InputError: if the widths differ, or a query is not finite.
     """
     import faiss
 
@@ -326,18 +403,18 @@ def search_index(index, query_QD, database_ND, k: int) -> tuple:
     deep = min(k if hnsw else max(WIDER * k, LEAST), index.ntotal)
     options = {}
     if hnsw:
-        options["params"] = faiss.SearchParametersHNSW(efSearch=max(SEARCH_DEPTH, deep))
+        options["params"] = faiss.SearchParametersHNSW(efSearch=max(SEARCH_DEPTH, deep))  # type: ignore[attr-defined]
     else:
         index.nprobe = min(index.nlist, max(8, index.nlist // PROBED))
     query_QD = as_finite_float32(query_QD[:], "the queries")
-    _, found_QC = index.search(query_QD, deep, **options)
-    stored, held = memory_map(database_ND), score_buffer(database_ND)
+    _, candidates_QC = index.search(query_QD, deep, **options)
+    stored, buffer_MD = memory_map(database_ND), score_buffer(database_ND)
     ranking = np.full((len(query_QD), k), -1, np.int64)
     score = np.full((len(query_QD), k), -np.inf, np.float32)
-    for query, found in enumerate(found_QC):
-        some = np.sort(found[found >= 0])  # in the file's order, and of equal scores the lower index first
-        pairs = np.zeros(len(some), np.int64), np.arange(len(some))
-        product = pair_scores(query_QD[query : query + 1], take_rows(stored, some), *pairs, held)
+    for query, candidates in enumerate(candidates_QC):
+        rows = np.sort(candidates[candidates >= 0])  # in the file's order; it also orders equal scores by index
+        pairs = np.zeros(len(rows), np.int64), np.arange(len(rows))
+        product = pair_scores(query_QD[query : query + 1], take_rows(stored, rows), *pairs, buffer_MD)
         best = np.argsort(-product, kind="stable")[:k]
-        ranking[query, : len(best)], score[query, : len(best)] = some[best], product[best]
+        ranking[query, : len(best)], score[query, : len(best)] = rows[best], product[best]
     return ranking, score

@@ -1,5 +1,7 @@
-"""Joining the shards of an extraction."""
+"""Join the shards of an extraction into one descriptor file per role."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from vprlib.exceptions import InputError
@@ -8,10 +10,14 @@ from vprlib.io.files import h5_writer
 FILES = {"database": "database.h5", "query": "queries.h5"}
 
 
-def merge_shards(folder: Path, shards: list):
-    """Join shards, in order, into `database.h5` and `queries.h5` of `folder`: datasets `raw` and `whitened`, (N, D).
+def merge_shards(folder: Path, shards: Sequence[str | os.PathLike[str]]) -> None:
+    """Join shards into `database.h5` and `queries.h5` of `folder`, with datasets `raw` and `whitened`, (N, D).
 
-    Queries that were fitted otherwise than `fixed` are `raw@<fit>` and `whitened@<fit>` beside them.
+    Queries described with another framing than `fixed` are `raw@<framing>` and `whitened@<framing>` beside them.
+
+    Args:
+        folder: where the files are written.
+        shards: files that `extract_shard` wrote, in order.
 
     Raises:
         InputError: if the shards were not made from the same checkpoint.
@@ -22,7 +28,9 @@ def merge_shards(folder: Path, shards: list):
     attributes = dict(opened[0].attrs)
     for path, file in zip(shards, opened, strict=True):
         if dict(file.attrs) != attributes:
-            raise InputError(f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract`")
+            raise InputError(
+                f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract_descriptors`"
+            )
     for role, name in FILES.items():
         with h5_writer(folder / name) as out:
             for kind in opened[0][role]:

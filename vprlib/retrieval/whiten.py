@@ -1,6 +1,10 @@
 """Fit a PCA whitening to the descriptors of the training set and bind it to its checkpoint."""
 
+import os
+
 import numpy as np
+import pandas as pd
+import torch
 
 from vprlib.config import WhitenConfig
 from vprlib.exceptions import InputError
@@ -12,9 +16,31 @@ from vprlib.retrieval.extract import extract_descriptors
 
 
 def fit_whitening(
-    out, *, table, checkpoint, trunk, settings: WhitenConfig, seed: int, device, batch: int, workers: int
-):
-    """Fit a whitening to descriptors of random photos of the training split and write it, bound to its checkpoint.
+    out: str | os.PathLike[str],
+    *,
+    table: pd.DataFrame,
+    checkpoint: str | os.PathLike[str],
+    features: str | os.PathLike[str] | None,
+    settings: WhitenConfig,
+    seed: int,
+    device: torch.device,
+    batch: int,
+    workers: int,
+) -> None:
+    """Fit a whitening to the descriptors of random photos of the training split and write it.
+
+    The file names its checkpoint by SHA-256, so that it is used with no other one.
+
+    Args:
+        out: the HDF5 file to write.
+        table: the image table of the training set.
+        checkpoint: the network.
+        features: the cached features, if there are any.
+        settings: config section of the dimension and the sample.
+        seed: seed of the sample.
+        device: where the network runs.
+        batch: photos per forward pass.
+        workers: processes that decode photos.
 
     Raises:
         InputError: if the training split has too few photos for the dimension.
@@ -23,7 +49,7 @@ def fit_whitening(
     pool = np.flatnonzero(table.split == "train")
     if len(pool) < 2:
         raise InputError("whiten: the training set has no train split; evaluate extract: {descriptors: [raw]}")
-    some = np.sort(np.random.default_rng(seed).choice(pool, min(settings.images, len(pool)), replace=False))
-    photos = open_inputs(table, model.image, trunk)
-    descriptors = extract_descriptors(model, photos, some, device=device, batch=batch, workers=workers, desc="whiten")
+    rows = np.sort(np.random.default_rng(seed).choice(pool, min(settings.images, len(pool)), replace=False))
+    photos = open_inputs(table, model.image, features)
+    descriptors = extract_descriptors(model, photos, rows, device=device, batch=batch, workers=workers, desc="whiten")
     fit(descriptors, settings.dim).save(out, {"checkpoint": sha256_of_file(checkpoint)} | code_version())

@@ -1,0 +1,1 @@
+"""Training of networks: mining, losses, the training loop, NetVLAD centroids and pretraining."""

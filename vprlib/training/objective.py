@@ -1,130 +1,168 @@
-"""What training tuples cost: from the activations of their photos to the loss, and to what the history tells."""
+"""Compute the loss of training tuples from the cached features of their photos.
 
-import inspect
+Axes: B images of a batch, C channels, H x W positions, D dimensions, T tuples, I images of a tuple (query, positive,
+negatives), R regions (the first is the whole image), M regions of all difficult positives of a tuple, S statistics,
+A images that the teacher describes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 
 from vprlib.config import TrainConfig
-from vprlib.models.aggregators.netvlad import region_descriptors
 from vprlib.models.network import DescriptorNetwork
 from vprlib.registry import load_object
 from vprlib.training.losses.sfrs import hard_loss, soft_loss
 
 
 class TrainingTuple(NamedTuple):
-    """A query and its photos, by whatever numbers them: rows of a split, or positions in a batch."""
+    """A query with its positive, negatives and difficult positives.
+
+    The numbers are indices into a split, rows of the image table or positions in a batch, as the context says.
+    """
 
     query: int
     positive: int
-    negatives: list
-    difficult: list  # positives with soft labels, none without a teacher
+    negatives: list[int]
+    difficult: list[int]  # positives with soft labels; empty without a teacher
 
 
-def unique_images(tuples) -> list:
-    """The photos of tuples, each once."""
+def unique_images(tuples: Iterable[Sequence]) -> list[int]:
+    """Return the images of tuples, each once, in increasing order.
+
+    >>> unique_images([TrainingTuple(0, 5, [2, 3], []), TrainingTuple(1, 5, [3, 4], [])])
+    [0, 1, 2, 3, 4, 5]
+    """
     return sorted({row for q, p, negatives, difficult in tuples for row in (q, p, *negatives, *difficult)})
 
 
-def split_into_passes(tuples, most: int) -> list:
-    """Cut tuples into runs of at most `most` distinct photos, or of one tuple."""
-    runs = []
-    for one in tuples:
-        if runs and len(unique_images([*runs[-1], one])) <= most:
-            runs[-1].append(one)
+def split_into_passes(tuples: Sequence[TrainingTuple], most: int) -> list[list[TrainingTuple]]:
+    """Split tuples into consecutive groups of at most `most` distinct images each.
+
+    A single tuple with more images than that is a group of its own.
+
+    >>> first, second = TrainingTuple(0, 5, [2, 3], []), TrainingTuple(1, 5, [3, 4], [])
+    >>> len(split_into_passes([first, second], 6)), len(split_into_passes([first, second], 5))
+    (1, 2)
+    """
+    groups: list[list[TrainingTuple]] = []
+    for item in tuples:
+        if groups and len(unique_images([*groups[-1], item])) <= most:
+            groups[-1].append(item)
         else:
-            runs.append([one])
-    return runs
+            groups.append([item])
+    return groups
 
 
 class TupleLoss(NamedTuple):
-    """Of T tuples: means, and a row of numbers each."""
+    """Loss of T training tuples: the batch mean, and one row of statistics per tuple."""
 
     loss: torch.Tensor
-    told_TS: torch.Tensor  # hard loss, soft loss, distance to the positive, distances to the negatives
+    statistics_TS: torch.Tensor  # hard loss, soft loss, distance to the positive, distances to the negatives
 
 
-def deterministic_gather(x_BD, positions_TI):
-    """x_BD[positions_TI], (T, I, D), whose gradient is summed in a fixed order.
+def deterministic_gather(x_BD: torch.Tensor, positions_TI: torch.Tensor) -> torch.Tensor:
+    """Return x_BD[positions_TI], (T, I, D); its gradient is summed in a fixed order.
 
-    The gradient of plain indexing adds by atomic operations from several threads, also on a CPU: a photo that occurs
-    twice in a step then gets another last digit in every run.
+    The gradient of plain indexing is summed by atomic operations of several threads, also on a CPU: for an image that
+    occurs twice in a step its last digits would differ from run to run.
     """
     return x_BD.index_select(0, positions_TI.flatten()).unflatten(0, positions_TI.shape)
 
 
 class Objective:
-    """The loss of tuples under a recipe.
+    """Compute the loss of tuples as the recipe defines it.
 
-    The teacher is the student's equal below the cut, so one pass through the trunk serves both. A photo that occurs
-    twice in a pass is described once.
+    Student and teacher share the frozen layers, so a single forward pass through them serves both. An image that
+    occurs twice in a pass is described once.
+
+    Args:
+        model: the student, which is trained.
+        teacher: the network that gives soft labels; needed if `settings.soft.weight` is not 0.
+        settings: the recipe.
+        compiled: compile the trained layers of the backbone.
     """
 
     def __init__(
         self, model: DescriptorNetwork, teacher: DescriptorNetwork | None, settings: TrainConfig, compiled: bool = False
-    ):
+    ) -> None:
         self.model, self.teacher, self.settings = model, teacher, settings
         self.head = torch.compile(model.backbone.head) if compiled else model.backbone.head
-        self.loss = load_object("loss", settings.loss)
-        options = settings.model_dump()
-        self.options = {name: options[name] for name in inspect.signature(self.loss).parameters if name in options}
+        self.loss = load_object("loss", settings.loss.name)
+        self.options = settings.loss.options
+        self.temperature: float | None = settings.loss.option("temperature") if settings.by_region else None
 
-    def __call__(self, trunk_BCHW, tuples: list) -> TupleLoss:
-        """The cost of tuples of positions in a batch of the trunk's activations, (B, C, h, w) float32."""
-        x_BCHW = self._local(self.head, trunk_BCHW)
+    def __call__(self, trunk_BCHW: torch.Tensor, tuples: Sequence[TrainingTuple]) -> TupleLoss:
+        """Return the loss of tuples.
+
+        Args:
+            trunk_BCHW: the frozen layers' output for a batch, float32.
+            tuples: their numbers are positions in the batch.
+        """
+        x_BCHW = self._local_features(self.head, trunk_BCHW)
         device, aggregator = x_BCHW.device, self.model.aggregator
-        own_TI = torch.tensor([[one.query, one.positive, *one.negatives] for one in tuples], device=device)
+        indices_TI = torch.tensor([[item.query, item.positive, *item.negatives] for item in tuples], device=device)
         if not self.settings.by_region:
-            x_TID = deterministic_gather(aggregator(x_BCHW), own_TI)
+            x_TID = deterministic_gather(aggregator(x_BCHW), indices_TI)
             loss = hard = self.loss(x_TID[:, 0], x_TID[:, 1], x_TID[:, 2:], **self.options)
-            return TupleLoss(loss, self._told(x_TID, hard.expand(len(tuples)), torch.zeros(len(tuples), device=device)))
-        x_BRD = region_descriptors(aggregator, x_BCHW)
-        x_TID = deterministic_gather(x_BRD[:, 0], own_TI)
-        hard_T = torch.stack([self._hard(x_BRD, x_ID, row_I) for x_ID, row_I in zip(x_TID, own_TI, strict=True)])
+            zeros_T = torch.zeros(len(tuples), device=device)
+            return TupleLoss(loss, self._statistics(x_TID, hard.expand(len(tuples)), zeros_T))
+        x_BRD = aggregator.describe_regions(x_BCHW)
+        x_TID = deterministic_gather(x_BRD[:, 0], indices_TI)
+        hard_T = torch.stack([self._hard(x_BRD, x_ID, row_I) for x_ID, row_I in zip(x_TID, indices_TI, strict=True)])
         soft_T = torch.zeros_like(hard_T)
         if self.settings.soft.weight:
             soft_T = torch.stack(self._soft(x_BRD, trunk_BCHW, tuples))
         loss = hard_T.mean() + self.settings.soft.weight * soft_T.mean()
-        return TupleLoss(loss, self._told(x_TID, hard_T, soft_T))
+        return TupleLoss(loss, self._statistics(x_TID, hard_T, soft_T))
 
-    def _hard(self, x_BRD, x_ID, row_I):
+    def _hard(self, x_BRD: torch.Tensor, x_ID: torch.Tensor, row_I: torch.Tensor) -> torch.Tensor:
+        """Return the hard loss of one tuple, against whole negatives or their most similar regions."""
         if not self.settings.regions:
             return self.loss(x_ID[None, 0], x_ID[None, 1], x_ID[None, 2:], **self.options)
-        return hard_loss(x_ID[0], x_ID[1], x_BRD.index_select(0, row_I[2:]), self.loss, self.settings.temperature)
+        return hard_loss(x_ID[0], x_ID[1], x_BRD.index_select(0, row_I[2:]), self.loss, self.temperature)
 
-    def _soft(self, x_BRD, trunk_BCHW, tuples) -> list:
-        asked = torch.tensor(sorted({row for one in tuples for row in (one.query, *one.difficult)}))
+    def _soft(
+        self, x_BRD: torch.Tensor, trunk_BCHW: torch.Tensor, tuples: Sequence[TrainingTuple]
+    ) -> list[torch.Tensor]:
+        """Return the soft loss of each tuple. The teacher describes only queries and difficult positives."""
+        teacher, student_temperature = self.teacher, self.temperature
+        if teacher is None or student_temperature is None:
+            raise ValueError("soft labels need a teacher, and a loss with a temperature")
+        images_A = torch.tensor(sorted({row for item in tuples for row in (item.query, *item.difficult)}))
         with torch.no_grad():
-            teacher = self.teacher
-            known = self._local(teacher.backbone.head, trunk_BCHW.index_select(0, asked.to(trunk_BCHW.device)))
-            known_ARD = region_descriptors(teacher.aggregator, known)
+            trunk_ACHW = trunk_BCHW.index_select(0, images_A.to(trunk_BCHW.device))
+            teacher_ARD = teacher.aggregator.describe_regions(self._local_features(teacher.backbone.head, trunk_ACHW))
         losses = []
-        for one in tuples:
-            rows = torch.tensor([one.query, *one.difficult])
+        for item in tuples:
+            rows = torch.tensor([item.query, *item.difficult])
+            positions = torch.searchsorted(images_A, rows).to(x_BRD.device)
             student_M = region_similarities(x_BRD.index_select(0, rows.to(x_BRD.device)))
-            teacher_M = region_similarities(known_ARD.index_select(0, torch.searchsorted(asked, rows).to(x_BRD.device)))
-            losses.append(soft_loss(student_M, teacher_M, self.settings.temperature, self.settings.soft.temperature))
+            teacher_M = region_similarities(teacher_ARD.index_select(0, positions))
+            losses.append(soft_loss(student_M, teacher_M, student_temperature, self.settings.soft.temperature))
         return losses
 
-    def _local(self, head, trunk_BCHW):
-        """Local features in float32, by convolutions in bfloat16 where the recipe wants them."""
+    def _local_features(self, head: Callable[[torch.Tensor], torch.Tensor], trunk_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return local features in float32; the recipe may have the convolutions computed in bfloat16."""
         with torch.autocast(
             trunk_BCHW.device.type, torch.bfloat16, enabled=uses_bfloat16(self.settings, trunk_BCHW.device)
         ):
             return head(trunk_BCHW).float()
 
     @torch.no_grad()
-    def _told(self, x_TID, hard_T, soft_T):
-        similar_TI = (x_TID[:, :1] * x_TID[:, 1:]).sum(2)
-        distance_TI = (2 - 2 * similar_TI).clamp_min(0).sqrt()
+    def _statistics(self, x_TID: torch.Tensor, hard_T: torch.Tensor, soft_T: torch.Tensor) -> torch.Tensor:
+        """Return `TupleLoss.statistics_TS`; distances are Euclidean distances of unit vectors."""
+        similarity_TI = (x_TID[:, :1] * x_TID[:, 1:]).sum(2)
+        distance_TI = (2 - 2 * similarity_TI).clamp_min(0).sqrt()
         return torch.cat([hard_T[:, None], soft_T[:, None], distance_TI], dim=1)
 
 
-def region_similarities(x_IRD):
-    """Of the first image, whole, with every region of the others: (M,), M = (I - 1) R."""
+def region_similarities(x_IRD: torch.Tensor) -> torch.Tensor:
+    """Return the dot products of the first image, whole, with every region of the others: (M,), M = (I - 1) R."""
     return (x_IRD[1:] @ x_IRD[0, 0]).flatten()
 
 
 def uses_bfloat16(settings: TrainConfig, device: torch.device) -> bool:
-    """Whether convolutions run in bfloat16."""
+    """Return whether the recipe has convolutions computed in bfloat16 on this device."""
     return settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")

@@ -1,16 +1,21 @@
-"""Contrastive pretraining on pairs of rendered photos: what ImageNet weights are to the real datasets.
+"""Pretrain a backbone by contrastive learning on pairs of rendered photos.
 
-A pair is one place seen twice, from slightly different viewpoints, with other exposure and other cars; its cities are
-none of those that are trained or tested on. The loss is InfoNCE over the batch (van den Oord et al. 2018, eq. 4) in
-both directions.
+The result serves the synthetic city as ImageNet weights serve the real datasets. A pair shows one place twice, from
+slightly different viewpoints, with different exposure and cars. None of its cities is trained or tested on. The loss
+is InfoNCE over the batch (van den Oord et al. 2018, eq. 4) in both directions.
+
+Axes: 2 views of a pair, N pairs, B photos of a batch, C channels, H x W positions, D dimensions.
 """
 
 import logging
+import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -27,20 +32,38 @@ from vprlib.models.network import build_backbone
 log = logging.getLogger(__name__)
 
 
-BLOCKS = 4  # of a pretraining city, a side
+BLOCKS = 4  # per side of a pretraining city
 
 
 def pretrain_backbone(
-    out, *, backbone: BackboneConfig, image: ImageConfig, settings: PretrainConfig, device, workers: int
-):
-    """Train a backbone's initial weights and write them; the normalisation it trained with is folded into them."""
+    out: str | os.PathLike[str],
+    *,
+    backbone: BackboneConfig,
+    image: ImageConfig,
+    settings: PretrainConfig,
+    device: torch.device,
+    workers: int,
+) -> None:
+    """Train a backbone's initial weights and write them as safetensors.
+
+    A backbone without batch normalisation is trained with one after every convolution, which is then folded into the
+    weights.
+
+    Args:
+        out: the file to write.
+        backbone: config section of the backbone.
+        image: config section of the input size.
+        settings: config section of the pretraining.
+        device: where the backbone is trained.
+        workers: processes that render.
+    """
     photos_2NCHW = render_training_pairs(settings, image.height, image.width, workers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = add_batch_norm(build_backbone(backbone)).requires_grad_(True)
-        channels = network.channels
+        plain = build_backbone(backbone)
+        channels, network = plain.channels, add_batch_norm(plain).requires_grad_(True)
         projection = nn.Sequential(nn.Linear(2 * channels, 2 * channels), nn.ReLU(), nn.Linear(2 * channels, channels))
-    network.to(device, memory_format=torch.channels_last).train()
+    network.to(device).to(memory_format=torch.channels_last).train()
     projection.to(device)
     parameters = [*network.parameters(), *projection.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
@@ -52,8 +75,8 @@ def pretrain_backbone(
     for epoch in trange(settings.epochs, desc="pretrain", disable=None, unit="epoch"):
         order = torch.randperm(photos_2NCHW.shape[1], generator=shuffle)
         losses = []
-        for chosen in order[: steps * settings.batch].split(settings.batch):
-            x_BCHW = normalize_photos(photos_2NCHW[:, chosen].flatten(0, 1), image, device)
+        for pairs in order[: steps * settings.batch].split(settings.batch):
+            x_BCHW = normalize_photos(photos_2NCHW[:, pairs].flatten(0, 1), image, device)
             loss = info_nce(projection(mean_max_pool(network(x_BCHW))), settings.temperature)
             optimiser.zero_grad()
             loss.backward()
@@ -68,37 +91,52 @@ def pretrain_backbone(
 
 
 def render_training_pairs(settings: PretrainConfig, height: int, width: int, workers: int) -> torch.Tensor:
-    """(2, N, 3, height, width) uint8: N places of `settings.cities` cities, each seen twice."""
+    """Render two views each of `settings.pairs` places in `settings.cities` cities: (2, N, 3, height, width) uint8."""
     counts = [len(part) for part in np.array_split(np.arange(settings.pairs), settings.cities)]
-    town = partial(render_city_pairs, night=settings.night, height=height, width=width)
+    render = partial(render_city_pairs, night=settings.night, height=height, width=width)
     seeds = [(settings.seed, number) for number in range(settings.cities)]
     with ProcessPoolExecutor(workers) as pool:
-        rendered = pool.map(town, seeds, counts)
-        towns = list(tqdm(rendered, total=settings.cities, desc="render", disable=None, unit="city"))
-    return torch.from_numpy(np.concatenate(towns, axis=1)).permute(0, 1, 4, 2, 3)
+        rendered = pool.map(render, seeds, counts)
+        cities = list(tqdm(rendered, total=settings.cities, desc="render", disable=None, unit="city"))
+    return torch.from_numpy(np.concatenate(cities, axis=1)).permute(0, 1, 4, 2, 3)
 
 
-def render_city_pairs(seed, count: int, *, night: float, height: int, width: int) -> np.ndarray:
-    """(2, count, height, width, 3) uint8: `count` places of one city, each seen twice."""
+def render_city_pairs(
+    seed: int | tuple[int, ...], count: int, *, night: float, height: int, width: int
+) -> NDArray[np.uint8]:
+    """Render two views each of `count` random places in one city.
+
+    Args:
+        seed: seed of the city, its places and its views.
+        count: number of places.
+        night: darkness of a photo at most, in [0, 1].
+        height, width: size of a photo in pixels.
+
+    Returns:
+        (2, count, height, width, 3) uint8.
+    """
     rng = np.random.default_rng(seed)
-    town = build_city(int(rng.integers(2**31)), BLOCKS)
-    points = street_points(town, 1.0)
+    city = build_city(int(rng.integers(2**31)), BLOCKS)
+    points = street_points(city, 1.0)
     result = np.empty((2, count, height, width, 3), np.uint8)
     for pair in range(count):
         east, north = points[rng.integers(len(points))]
         shot = Shot(east, north, rng.uniform(0, 360), rng.uniform(0, night))
         for view in range(2):
-            result[view, pair], _ = render_photo(town, jitter_shot(shot, rng), rng, height=height, width=width)
+            result[view, pair], _ = render_photo(city, jitter_shot(shot, rng), rng, height=height, width=width)
     return result
 
 
-def mean_max_pool(x_BCHW):
-    """Mean and maximum of each channel: (B, 2C)."""
+def mean_max_pool(x_BCHW: torch.Tensor) -> torch.Tensor:
+    """Return the mean and the maximum of each channel: (B, 2C)."""
     return torch.cat([x_BCHW.mean((2, 3)), x_BCHW.amax((2, 3))], dim=1)
 
 
-def info_nce(x_BD, temperature: float):
-    """Rows i and i + B/2 are a pair; every other row of the batch is a negative."""
+def info_nce(x_BD: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the InfoNCE loss of a batch, a scalar in nats.
+
+    Rows i and i + B/2 are a pair; every other row of the batch is a negative. Rows need not be normalised.
+    """
     x_BD = F.normalize(x_BD, dim=1)
     half = len(x_BD) // 2
     logits_BB = (x_BD @ x_BD.T / temperature).fill_diagonal_(-torch.inf)
@@ -106,22 +144,23 @@ def info_nce(x_BD, temperature: float):
 
 
 class ConvBatchNorm(nn.Sequential):
-    """A convolution and the batch normalisation that pretraining put behind it."""
+    """A convolution followed by the batch normalisation that pretraining added."""
 
 
 def add_batch_norm(module: nn.Module) -> nn.Module:
-    """Put a batch normalisation behind every convolution of a network that has none, in place."""
+    """Add a batch normalisation after every convolution, in place; a network that has any is left as it is."""
     if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         return module
     return _replace(module, nn.Conv2d, lambda conv: ConvBatchNorm(conv, nn.BatchNorm2d(conv.out_channels)))
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Undo `with_batch_norm`: one convolution that computes what both do in evaluation."""
+    """Fold what `add_batch_norm` added into the convolutions, in place; the output in evaluation mode is the same."""
     return _replace(module, ConvBatchNorm, lambda pair: fuse_conv_bn_eval(*pair))
 
 
-def _replace(module, kind, change):
+def _replace(module: nn.Module, kind: type[nn.Module], change: Callable[..., nn.Module]) -> nn.Module:
+    """Replace every submodule of a kind by `change(submodule)`, in place."""
     for name, child in module.named_children():
         module.add_module(name, change(child) if isinstance(child, kind) else _replace(child, kind, change))
     return module

@@ -1,13 +1,15 @@
-"""The state that a killed job goes on from, to the same bytes."""
+"""Resume state of a training job. A resumed run is bit-identical to an uninterrupted one."""
 
 import io
 import logging
 import signal
 import time
 import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,35 +21,45 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class TrainingProgress:
-    """Where a generation stands; saved whole, so that a killed job goes on to the same bytes."""
+    """Position of a generation in its training, and what it has recorded so far."""
 
     epoch: int = 0  # finished epochs
-    refresh: int = 0  # finished refreshes of the running epoch
-    step: int = 0  # finished steps of the running refresh
-    tuples: list = field(default_factory=list)  # of the running refresh
-    negatives: dict = field(default_factory=dict)  # query -> its last negatives
-    told: list = field(default_factory=list)  # of each tuple of the running epoch: Cost.told_TS
-    history: list = field(default_factory=list)
-    best: dict = field(default_factory=dict)  # epoch, recall, state
+    refresh: int = 0  # finished refreshes of the current epoch
+    step: int = 0  # finished steps of the current refresh
+    tuples: list[list[Any]] = field(default_factory=list)  # of the current refresh
+    negatives: dict[int, list[int]] = field(default_factory=dict)  # query -> its last negatives
+    # one row per tuple of the current epoch: TupleLoss.statistics_TS
+    statistics: list[list[float]] = field(default_factory=list)
+    history: list[dict[str, float | None]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)  # epoch, score (its val recall, or the epoch itself), state
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"epoch {self.epoch}, part {self.refresh}, step {self.step}"
 
 
 class ResumeState:
-    """Progress and what else a checkpoint holds: `parts` with a state dict each, read into them when resumed."""
+    """Save and restore a training job: its progress and the state dicts of its parts.
 
-    def __init__(self, parts: dict, writes: bool = True):
+    Args:
+        parts: name -> object with `state_dict` and `load_state_dict`; resuming loads the states into them.
+        writes: whether this process writes the file. In a distributed run only the first process does.
+    """
+
+    def __init__(self, parts: dict[str, Any], writes: bool = True) -> None:
         self.parts, self.writes, self.progress = parts, writes, TrainingProgress()
-        self.whole, self.asked, self.saved = True, False, time.monotonic()
+        self.consistent, self.stop_requested, self.saved = True, False, time.monotonic()
 
     @property
     def minutes(self) -> float:
-        """Since it was saved."""
+        """Return the minutes since the state was last saved."""
         return (time.monotonic() - self.saved) / 60
 
-    def resume(self, path: Path, key: str):
-        """Go on from `path` if it was saved for the same recipe and sources; remember where to save.
+    def resume(self, path: Path, key: str) -> None:
+        """Load the state from `path` if it has this key, and save to `path` from now on.
+
+        Args:
+            path: the file of the state; it need not exist.
+            key: identifies the recipe and the input files. A state with another key is not used.
 
         Raises:
             InputError: if the file is damaged.
@@ -56,11 +68,11 @@ class ResumeState:
         if not path.exists():
             return
         try:
-            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            with zipfile.ZipFile(path) as archive:  # torch itself does not check the checksums
                 if archive.testzip():
                     raise ValueError("checksum")
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged file makes of the reader
+        except Exception as error:  # a damaged file can raise anything in the reader
             raise InputError(
                 f"{path}: is damaged ({type(error).__name__}); remove it to train from the start"
             ) from error
@@ -72,8 +84,8 @@ class ResumeState:
         vars(self.progress).update(state["progress"])
         log.info("resumed after %s", self.progress)
 
-    def save(self):
-        """Write the state, whole or not at all."""
+    def save(self) -> None:
+        """Write the state atomically."""
         self.saved = time.monotonic()
         if not self.writes:
             return
@@ -83,16 +95,17 @@ class ResumeState:
         write_bytes(self.path, content.getbuffer())
 
     @contextmanager
-    def leaving_on_sigterm(self):
-        """Save and leave when the system wants the machine back, at once or when the state is whole again.
+    def save_on_sigterm(self) -> Iterator[None]:
+        """Save the state and exit on SIGTERM: immediately, or at the end of a running `atomic_update`.
 
-        The process that writes leaves; others go on until it has, or it could wait for them and never save.
+        Only the process that writes exits. The others keep training until it has: otherwise it could wait for them
+        in a collective operation and never save.
         """
 
-        def leave(*_):
-            self.asked = self.writes
-            if self.whole and self.asked:
-                self._leave()
+        def leave(*_: object) -> None:
+            self.stop_requested = self.writes
+            if self.consistent and self.stop_requested:
+                self._save_and_exit()
 
         before = signal.signal(signal.SIGTERM, leave)
         try:
@@ -101,17 +114,22 @@ class ResumeState:
             signal.signal(signal.SIGTERM, before)
 
     @contextmanager
-    def undivided(self):
-        """A change of the state that is saved whole or not at all."""
-        self.whole = False
+    def atomic_update(self) -> Iterator[None]:
+        """Delay SIGTERM to the end of the block, so that the state is saved before or after a change, never within."""
+        self.consistent = False
         yield
-        self.whole = True
-        if self.asked:
-            self._leave()
+        self.consistent = True
+        if self.stop_requested:
+            self._save_and_exit()
 
-    def _leave(self):
-        self.whole = False  # a second signal waits
+    def _save_and_exit(self) -> None:
+        """Save the state, unless nothing is recorded yet, and exit as a process ended by SIGTERM does.
+
+        Raises:
+            SystemExit: always.
+        """
+        self.consistent = False  # a second signal is ignored
         if self.progress.history:
             self.save()
-        log.warning("ended by SIGTERM after %s; run it again to go on", self.progress)
+        log.warning("ended by SIGTERM after %s; run it again to resume", self.progress)
         raise SystemExit(128 + signal.SIGTERM)

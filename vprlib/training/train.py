@@ -1,16 +1,21 @@
-"""One generation of weakly supervised training: GPS says which photos may show the same place, mining picks them."""
+"""Train one generation of a network from GPS positions alone (weak supervision).
 
+GPS tells which photos may show the same place; mining selects the positives and negatives among them.
+"""
+
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from vprlib.compute.execution import ComputeSettings
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, TrainConfig
-from vprlib.data.dataset import Dataset
 from vprlib.data.image_table import read_image_table
+from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
 from vprlib.io.files import file_lock, read_h5, write_csv
 from vprlib.io.fingerprints import sha256_of_file, short_hash
@@ -23,23 +28,31 @@ from vprlib.training.trainer import GenerationTrainer
 
 @dataclass
 class TrainingSources:
-    """The files that one generation is made from; all of them name its resume state."""
+    """The input files of one generation. A resume state is used only if it was saved for the same files.
 
-    images: Path
-    weights: Path
-    centroids: Path | None = None
-    trunk: Path | None = None
-    teacher: Path | None = None
+    Attributes:
+        images: the image table of the training set.
+        weights: the backbone's initial weights.
+        centroids: the k-means centroids that NetVLAD starts from.
+        features: the cached features.
+        teacher: the checkpoint of the previous generation.
+    """
 
-    def digests(self) -> dict:
-        """The files' hashes, but the trunk's: the others define it."""
-        return {name: sha256_of_file(path) if path else "" for name, path in vars(self).items() if name != "trunk"}
+    images: str | os.PathLike[str]
+    weights: str | os.PathLike[str]
+    centroids: str | os.PathLike[str] | None = None
+    features: str | os.PathLike[str] | None = None
+    teacher: str | os.PathLike[str] | None = None
+
+    def input_hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of every input file except the feature cache, which the other inputs determine."""
+        return {name: sha256_of_file(path) if path else "" for name, path in vars(self).items() if name != "features"}
 
 
 def train_generation(
     *,
     folder: Path,
-    dataset: Dataset,
+    protocol: Protocol,
     sources: TrainingSources,
     image: ImageConfig,
     backbone: BackboneConfig,
@@ -49,59 +62,86 @@ def train_generation(
     seed: int,
     job: ComputeSettings,
     by_region: bool = False,
-):
+) -> None:
     """Train a generation and write `last.safetensors`, `best.safetensors` and `history.csv` into `folder`.
 
-    SGD with a step schedule over all queries of the training split that have a positive; before every
-    `queries_per_refresh` of them, photos are described by the network of the moment and tuples mined (NetVLAD, OpenIBL
-    `examples/netvlad_img.py`). Row 0 of the history is the initial network. `best` is the trained epoch with the
-    highest val recall; without a val split it is the last.
+    All queries of the training split that have a positive are trained on, by default by SGD with a step schedule.
+    Before every `cache_refresh_queries` of them, photos are described with the current network and tuples are mined
+    (NetVLAD; OpenIBL, `examples/netvlad_img.py`). Row 0 of the history describes the initial network. `best` is the
+    trained epoch with the highest val recall; without a val split it is the last epoch.
 
-    `by_region` tells that a later generation will look at regions, so that a size without quarters is refused now.
+    The teacher of a later generation, for SFRS's soft labels, is read from a file. OpenIBL
+    (`examples/netvlad_img_sfrs.py`) keeps it in memory only: a resumed run there continues with an untrained student
+    as its own teacher.
 
-    A later generation's teacher, for SFRS's soft labels, is a file. OpenIBL (`examples/netvlad_img_sfrs.py`) keeps it
-    in memory only: a resumed run there continues with an untrained student as its own teacher.
+    Args:
+        folder: where results, the resume state and TensorBoard's files are written.
+        protocol: the training set's protocol, for validation and for the rule on positives.
+        sources: the input files.
+        image: config section of the input size.
+        backbone: config section of the backbone.
+        aggregator: config section of the aggregator.
+        settings: the recipe of this generation.
+        generation: its number, from 0; a later generation needs a teacher.
+        seed: seed of the run.
+        job: device, batch sizes and processes.
+        by_region: whether a later generation describes regions; an image size that has no quarters is then refused
+            before the first generation is trained.
 
     Raises:
-        InputError: as the parts do; or another process trains into the folder.
+        InputError: if another process trains into `folder`, an input file does not fit or is damaged, the image size
+            has no quarters, the initial val recall is too low, or a number is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     recipe = {"train": settings.model_dump(mode="json"), "generation": generation, "seed": seed}
-    recipe |= {"sources": sources.digests()}
-    sections = {"backbone": backbone, "aggregator": aggregator}
-    described = {name: part.model_dump(mode="json") for name, part in {**sections, "image": image}.items()}
-    with nullcontext() if job.group.rank else file_lock(folder / "resume.pt"):  # the first holds it for all
+    recipe |= {"sources": sources.input_hashes()}
+    described = {"backbone": backbone.model_dump(mode="json"), "aggregator": aggregator.model_dump(mode="json")}
+    described |= {"image": image.model_dump(mode="json")}
+    # the first process holds the lock for all
+    with nullcontext() if job.group.rank else file_lock(folder / "resume.pt"):
         table = read_image_table(sources.images)
         model = initial_network(image, backbone, aggregator, sources, settings, generation)
         if settings.by_region or by_region:
             check_even_feature_map(model)
         if generation:
-            check_teacher(sources.teacher, generation, seed, described)
-        teacher = load_teacher(model, sources.teacher) if settings.soft.weight else None
-        inputs = open_inputs(table, image, sources.trunk)
-        recipe |= {"radius_m": dataset.radius_m, "cached_trunk": isinstance(inputs, CachedFeatures)}
+            check_teacher(_teacher_path(sources), generation, seed, described)
+        teacher = load_teacher(model, _teacher_path(sources)) if settings.soft.weight else None
+        inputs = open_inputs(table, image, sources.features)
+        recipe |= {"radius": protocol.radius, "cached_features": isinstance(inputs, CachedFeatures)}
         recipe |= {"bfloat16": uses_bfloat16(settings, job.device)}
-        run = GenerationTrainer(model, teacher, dataset, table, inputs, settings, (seed, generation), job)
-        run.kept.resume(folder / "resume.pt", key=short_hash(recipe | described))
-        job.group.meet()  # or the first may end, and remove what the others are to resume
-        run.loop(folder)
+        trainer = GenerationTrainer(model, teacher, protocol, table, inputs, settings, (seed, generation), job)
+        trainer.resume_state.resume(folder / "resume.pt", key=short_hash(recipe | described))
+        job.group.barrier()  # otherwise the first may end, and remove the file that the others resume from
+        trainer.loop(folder)
         if job.group.rank:
             return
-        states = {"last": model.state_dict(), "best": run.progress.best["state"]}
+        states = {"last": model.state_dict(), "best": trainer.progress.best["state"]}
         for name, state in states.items():
-            epoch = run.progress.epoch if name == "last" else run.progress.best["epoch"]
+            epoch = trainer.progress.epoch if name == "last" else trainer.progress.best["epoch"]
             model.load_state_dict(state)
-            save_checkpoint(folder / f"{name}.safetensors", model, **sections, **recipe, epoch=epoch)
-        write_csv(folder / "history.csv", pd.DataFrame(run.progress.history))
+            save_checkpoint(folder / f"{name}.safetensors", model, backbone, aggregator, **recipe, epoch=epoch)
+        write_csv(folder / "history.csv", pd.DataFrame(trainer.progress.history))
         (folder / "resume.pt").unlink(missing_ok=True)
 
 
 def initial_network(
-    image, backbone, aggregator, sources: TrainingSources, settings: TrainConfig, generation: int
+    image: ImageConfig,
+    backbone: BackboneConfig,
+    aggregator: AggregatorConfig,
+    sources: TrainingSources,
+    settings: TrainConfig,
+    generation: int,
 ) -> DescriptorNetwork:
-    """The network that a generation starts from."""
-    if generation and settings.start == "previous":
-        return load_checkpoint(sources.teacher)[0]
+    """Build the network that a generation starts from.
+
+    It is the previous generation's network with `initialize_from: previous`. Otherwise it has the backbone's initial
+    weights, and NetVLAD the given centroids.
+
+    Raises:
+        InputError: if a file does not fit the network.
+    """
+    if generation and settings.initialize_from == "previous":
+        return load_checkpoint(_teacher_path(sources))[0]
     model = build_network(image, backbone, aggregator)
     load_weights(model.backbone, sources.weights)
     if sources.centroids:
@@ -112,11 +152,11 @@ def initial_network(
     return model
 
 
-def check_even_feature_map(model: DescriptorNetwork):
-    """Refuse a network whose local features cannot be cut into quarters.
+def check_even_feature_map(model: DescriptorNetwork) -> None:
+    """Check that a network's local features can be cut into quarters.
 
     Raises:
-        InputError: with the size that they have.
+        InputError: if their height or width is odd, with both.
     """
     with torch.no_grad():
         height, width = model.backbone(torch.zeros(1, 3, *model.image.size)).shape[2:]
@@ -128,32 +168,51 @@ def check_even_feature_map(model: DescriptorNetwork):
         )
 
 
-def check_teacher(path, generation: int, seed: int, described: dict):
-    """Refuse a teacher that is not the generation before.
+def check_teacher(path: str | os.PathLike[str], generation: int, seed: int, described: dict[str, Any]) -> None:
+    """Check that a checkpoint is the previous generation of the same run.
+
+    Args:
+        path: the teacher's checkpoint.
+        generation: number of the generation to train.
+        seed: seed of the run.
+        described: its config sections `backbone`, `aggregator` and `image`.
 
     Raises:
-        InputError: with what it is.
+        InputError: naming the first attribute that differs.
     """
-    theirs = load_checkpoint(path)[1]
+    attributes = load_checkpoint(path)[1]
     expected = described | {"generation": generation - 1, "seed": seed}
-    wrong = [name for name in expected if theirs.get(name) != expected[name]]
+    wrong = [name for name in expected if attributes.get(name) != expected[name]]
     if wrong:
         raise InputError(
-            f"{path}: its {wrong[0]} is {theirs.get(wrong[0])}, the teacher's must be {expected[wrong[0]]}; "
-            f"remove the file, and the generation before is trained again"
+            f"{path}: its {wrong[0]} is {attributes.get(wrong[0])}, the teacher's must be {expected[wrong[0]]}; "
+            f"remove the file, and the previous generation is trained again"
         )
 
 
-def load_teacher(student: DescriptorNetwork, path) -> DescriptorNetwork:
-    """The network of a checkpoint, whose trunk is the student's.
+def load_teacher(student: DescriptorNetwork, path: str | os.PathLike[str]) -> DescriptorNetwork:
+    """Load the network of a checkpoint as the teacher, without gradients.
 
     Raises:
-        InputError: if it is not.
+        InputError: if its frozen layers are not the student's.
     """
     teacher = load_checkpoint(path)[0].requires_grad_(False)
-    own, cut = student.backbone.state_dict(), student.backbone.cut
-    given = teacher.backbone.state_dict()
-    frozen = [name for name in own if int(name.split(".")[1]) < cut]
-    if own.keys() != given.keys() or not all(torch.equal(own[name], given[name]) for name in frozen):
+    student_state, cut = student.backbone.state_dict(), student.backbone.cut
+    teacher_state = teacher.backbone.state_dict()
+    frozen = [name for name in student_state if int(name.split(".")[1]) < cut]
+    if student_state.keys() != teacher_state.keys() or not all(
+        torch.equal(student_state[name], teacher_state[name]) for name in frozen
+    ):
         raise InputError(f"{path}: its frozen layers are not the student's; run `snakemake -R train`")
     return teacher
+
+
+def _teacher_path(sources: TrainingSources) -> str | os.PathLike[str]:
+    """Return the teacher's checkpoint, which a later generation must have.
+
+    Raises:
+        InputError: if the sources name none.
+    """
+    if sources.teacher is None:
+        raise InputError("train: a later generation needs the checkpoint of the previous one (sources.teacher)")
+    return sources.teacher

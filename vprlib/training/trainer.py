@@ -1,24 +1,33 @@
-"""A generation of training under way: mine, step, validate."""
+"""The training loop of one generation: mine tuples, update the network, validate it.
+
+Axes: B images, C channels, H x W positions, D dimensions, Q queries, N database images or negatives of a tuple,
+T tuples, S statistics of a tuple (hard loss, soft loss, distance to the positive, distances to the negatives).
+"""
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vprlib.compute.execution import ComputeSettings
 from vprlib.config import TrainConfig
-from vprlib.data.dataset import Dataset
 from vprlib.data.geometry import within
-from vprlib.data.image_table import row_numbers
+from vprlib.data.image_table import row_numbers, select_rows
+from vprlib.data.protocol import Protocol
 from vprlib.evaluation.recall import random_recall, recall_at
 from vprlib.exceptions import InputError
 from vprlib.images.augment import jitter_colours
 from vprlib.images.loader import PhotoDataset, load_batches
+from vprlib.models.feature_cache import CachedFeatures
 from vprlib.models.network import DescriptorNetwork, frozen_features
+from vprlib.registry import load_object
 from vprlib.retrieval.exact_search import nearest
 from vprlib.retrieval.extract import extract_descriptors
 from vprlib.training.history import COLUMNS, QUANTILES, tensorboard_writer
@@ -30,138 +39,166 @@ log = logging.getLogger(__name__)
 
 
 KS = (1, 5, 10)
-ORDERED, MINED, JITTERED = 1, 2, 3  # what a random stream is for; trailing zeros alone would not tell streams apart
+# the purpose of a random stream, which comes first in its seed: seeds that differ only in trailing zeros would give
+# the same stream
+ORDERED, MINED, JITTERED = 1, 2, 3
 
 
 class GenerationTrainer:
-    """The networks, the optimiser, and the progress that a checkpoint holds.
+    """Train one generation: hold the networks, the optimiser and the resumable progress.
 
-    In several processes each has all of it and the same numbers; the first one writes.
+    In a distributed run every process holds all of it with the same values; only the first process writes.
     """
 
     def __init__(
         self,
         model: DescriptorNetwork,
-        teacher,
-        dataset: Dataset,
-        table,
-        inputs,
+        teacher: DescriptorNetwork | None,
+        protocol: Protocol,
+        table: pd.DataFrame,
+        inputs: PhotoDataset | CachedFeatures,
         settings: TrainConfig,
-        seeds: tuple,
+        seeds: tuple[int, ...],
         job: ComputeSettings,
-    ):
+    ) -> None:
         self.model, self.settings, self.seeds, self.job = model.to(job.device), settings, seeds, job
         self.table, self.inputs = table, inputs
-        self.shown = PhotoDataset(table.path, *model.image.size) if settings.jitter else inputs  # to the training step
+        # the training step needs the photos themselves if their colours are jittered
+        self.step_inputs = PhotoDataset(table.path, *model.image.size) if settings.jitter else inputs
         self.objective = Objective(model, teacher.to(job.device) if teacher else None, settings, job.compile)
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.SGD(
-            self.trained, lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay_by)
+        self.optimiser = load_object("optimiser", settings.optimiser.name)(self.trained, **settings.optimiser.options)
+        schedule = load_object("schedule", settings.schedule.name)
+        self.schedule = schedule(self.optimiser, **settings.schedule.options)
         parts = {"model": model, "optimiser": self.optimiser, "schedule": self.schedule}
-        self.kept = ResumeState(parts, writes=not job.group.rank)
-        self.progress = self.kept.progress
+        self.resume_state = ResumeState(parts, writes=not job.group.rank)
+        self.progress = self.resume_state.progress
         self.query, self.database = row_numbers(table, "train", "query"), row_numbers(table, "train", "database")
-        self.protocol = dataset.protocols[0].trained
-        self.val_positives = dataset.positives(table, "val") if (table.split == "val").any() else []
+        self.protocol = protocol.for_training
+        val_query, val_database = (select_rows(table, "val", role) for role in ("query", "database"))
+        has_val = (table.split == "val").any()
+        self.val_positives = self.protocol.positives(val_query, val_database) if has_val else []
         self.val_database = len(row_numbers(table, "val", "database"))
-        if self.val_positives and settings.best_by > self.val_database:
+        if self.val_positives and settings.monitor_recall_at > self.val_database:
             raise InputError(
-                f"train.best_by: recall@{settings.best_by} of a val split of {self.val_database} database images"
+                f"train.monitor_recall_at: recall@{settings.monitor_recall_at} needs as many database images, the val "
+                f"split has {self.val_database}; lower it"
             )
         if settings.epochs:
-            self._pair()
+            self._find_positives_and_negatives()
 
-    def _pair(self):
-        """Who may be whose positive, and who is nobody's negative."""
+    def _find_positives_and_negatives(self) -> None:
+        """Find each query's candidate positives and the images that are never its negatives.
+
+        The positives lie within `positive_radius_m` and obey the protocol, for example its rule on times. The images
+        within `negative_radius_m` of a query, of any time, are excluded from its negatives.
+        """
         if not len(self.query):
             raise InputError(
                 "train: the training set has no train split; use train.epochs: 0 to keep the initial network"
             )
-        query, database = (self.table.loc[some].reset_index(drop=True) for some in (self.query, self.database))
-        judged = replace(self.protocol, radius=self.settings.positive_m)
-        where = [part[["east", "north"]] for part in (query, database)]
-        self.positives = judged.positives(query, database)
-        self.excluded = within(*where, self.settings.negative_m)  # of any time
-        self.usable = np.flatnonzero([len(found) > 0 for found in self.positives])
+        query, database = (self.table.loc[rows].reset_index(drop=True) for rows in (self.query, self.database))
+        positive_protocol = replace(self.protocol, radius=self.settings.positive_radius_m)
+        self.positives = positive_protocol.positives(query, database)
+        self.excluded = within(
+            query[["east", "north"]], database[["east", "north"]], self.settings.negative_radius_m
+        )  # of any time
+        self.usable = np.flatnonzero([len(positives) > 0 for positives in self.positives])
         dropped = len(self.query) - len(self.usable)
         if not len(self.usable):
-            raise InputError(f"train.positive_m: no query has a database image within {self.settings.positive_m:g} m")
+            raise InputError(
+                f"train.positive_radius_m: no query has a database image within {self.settings.positive_radius_m:g} m"
+            )
         if dropped:
             log.info("%d of %d queries have no positive within %g m and are not trained on",
-                     dropped, len(self.query), self.settings.positive_m)  # fmt: skip
+                     dropped, len(self.query), self.settings.positive_radius_m)  # fmt: skip
 
-    def loop(self, folder: Path):
-        """Train to the last epoch, or until `patience` epochs brought no better one."""
+    def loop(self, folder: Path) -> None:
+        """Train until the last epoch, or until `patience` epochs in a row have not improved val recall.
+
+        Args:
+            folder: where TensorBoard's files are written.
+
+        Raises:
+            InputError: if the initial val recall is too low, a photo cannot be decoded, a query lacks negatives, or a
+                loss, gradient or descriptor is not finite.
+            SystemExit: after SIGTERM, once the state is saved.
+        """
         with (
-            self.kept.leaving_on_sigterm(),
+            self.resume_state.save_on_sigterm(),
             tensorboard_writer(folder, self.job.group.rank, len(self.progress.history)) as self.board,
         ):
             if not self.progress.history:
                 self._finish_epoch({})
-            self._gate()
-            while self.progress.epoch < self.settings.epochs and not self._exhausted():
+            self._check_initial_recall()
+            while self.progress.epoch < self.settings.epochs and not self._early_stop():
                 self._epoch()
 
-    def _exhausted(self) -> bool:
+    def _early_stop(self) -> bool:
+        """Whether `patience` epochs have passed since the best one."""
         best = self.progress.best["epoch"]
         return bool(self.val_positives) and self.progress.epoch - max(best, 1) >= self.settings.patience
 
-    def _gate(self):
-        """Stop before an epoch is lost on a network that knows nothing."""
-        k, least = self.settings.best_by, self.settings.gate
-        if not (self.val_positives and self.settings.epochs and least) or self.progress.epoch:
+    def _check_initial_recall(self) -> None:
+        """Stop before the first epoch if the initial network is hardly better than chance.
+
+        Raises:
+            InputError: with the recall before training, the required one and chance level.
+        """
+        k, fraction = self.settings.monitor_recall_at, self.settings.min_initial_recall
+        if not (self.val_positives and self.settings.epochs and fraction) or self.progress.epoch:
             return
-        lucky = random_recall([k], self.val_positives, self.val_database)[k]
-        recall = self.progress.history[0][f"val_recall@{k}"]
-        needed = lucky + least * (1 - lucky)
-        if recall < needed:
+        chance = random_recall([k], self.val_positives, self.val_database)[k]
+        recall = self.progress.history[0][f"val_recall@{k}"] or 0.0
+        required = chance + fraction * (1 - chance)
+        if recall < required:
             raise InputError(
-                f"train.gate: before training, val recall@{k} is {recall:.3f}, below {needed:.3f} (chance is "
-                f"{lucky:.3f}): weights or centroids were likely not loaded; check them, or lower train.gate from "
-                f"{least:g}"
+                f"train.min_initial_recall: before training, val recall@{k} is {recall:.3f}, below {required:.3f} "
+                f"(chance is {chance:.3f}): weights or centroids were likely not loaded; check them, or lower "
+                f"train.min_initial_recall from {fraction:g}"
             )
 
-    def _epoch(self):
+    def _epoch(self) -> None:
+        """Train one epoch, or the rest of one that was interrupted: mine and train part after part, then validate."""
         epoch, start = self.progress.epoch, time.monotonic()
         order = np.random.default_rng([ORDERED, *self.seeds, epoch]).permutation(self.usable)
-        parts = np.array_split(order, -(-len(order) // self.settings.queries_per_refresh))
+        parts = np.array_split(order, -(-len(order) // self.settings.cache_refresh_queries))
         for refresh in range(self.progress.refresh, len(parts)):
             desc = f"epoch {epoch + 1}/{self.settings.epochs}, part {refresh + 1}/{len(parts)}"
             if not self.progress.tuples:
                 self._mine(parts[refresh], desc)
             since, photos = time.monotonic(), self._steps(desc)
             speed = photos / max(time.monotonic() - since, 1e-9)
-            with self.kept.undivided():
+            with self.resume_state.atomic_update():
                 self.progress.refresh, self.progress.step, self.progress.tuples = refresh + 1, 0, []
             self.board.add_scalar("images_per_second", speed, epoch * len(parts) + refresh + 1)
         self.board.add_scalar("seconds", time.monotonic() - start, epoch + 1)
         self._finish_epoch(self._summary())
 
-    def _summary(self) -> dict:
-        """What the tuples of an epoch told: their losses, and quantiles of their distances."""
-        told_TS = np.array(self.progress.told)
-        hard, soft, positive_T, negative_TN = told_TS[:, 0], told_TS[:, 1], told_TS[:, 2], told_TS[:, 3:]
+    def _summary(self) -> dict[str, float | None]:
+        """Return the history row of an epoch: mean losses, and quantiles of the distances in its tuples."""
+        statistics_TS = np.array(self.progress.statistics)
+        hard_T, soft_T, positive_T = statistics_TS[:, 0], statistics_TS[:, 1], statistics_TS[:, 2]
+        negative_TN = statistics_TS[:, 3:]
         weight = self.settings.soft.weight
-        row = {"learning_rate": self.optimiser.param_groups[0]["lr"]}
-        row |= {"loss": float((hard + weight * soft).mean()), "loss_hard": float(hard.mean())}
-        row |= {"loss_soft": float(soft.mean()) if weight else None}
-        row |= {"violating": float((negative_TN < positive_T[:, None]).mean())}
+        row: dict[str, float | None] = {"learning_rate": self.optimiser.param_groups[0]["lr"]}
+        row |= {"loss": float((hard_T + weight * soft_T).mean()), "loss_hard": float(hard_T.mean())}
+        row |= {"loss_soft": float(soft_T.mean()) if weight else None}
+        row |= {"violating_share": float((negative_TN < positive_T[:, None]).mean())}
         for name, distances in (("positive", positive_T), ("negative", negative_TN)):
             values = np.percentile(distances, QUANTILES)
-            row |= {f"{name}_p{q}": float(value) for q, value in zip(QUANTILES, values, strict=True)}
+            row |= {f"{name}_distance_p{q}": float(value) for q, value in zip(QUANTILES, values, strict=True)}
         return row
 
-    def _mine(self, queries, desc: str):
-        """Mine the tuples of some queries with the network of the moment."""
-        progress, photos = self.progress, {"query": self.query, "database": self.database}
+    def _mine(self, queries: NDArray[np.int64], desc: str) -> None:
+        """Mine the tuples of `queries` with the current network and store them in the progress."""
+        progress, row_numbers_of = self.progress, {"query": self.query, "database": self.database}
         device, bf16 = self.job.device, uses_bfloat16(self.settings, self.job.device)
         try:
             tuples = mine_tuples(
                 queries,
                 settings=self.settings,
-                describe=lambda role, some: self._describe(photos[role][some], f"{desc}: {role}", bf16),
+                describe=lambda role, images: self._describe(row_numbers_of[role][images], f"{desc}: {role}", bf16),
                 positives=self.positives,
                 excluded=self.excluded,
                 database=len(self.database),
@@ -172,72 +209,85 @@ class GenerationTrainer:
             )
         except InputError as error:
             raise InputError(f"{desc}: {error}") from error
-        with self.kept.undivided():
-            progress.negatives.update({one.query: one.negatives for one in tuples})
-            progress.tuples = [list(one) for one in tuples]
+        with self.resume_state.atomic_update():
+            progress.negatives.update({mined.query: mined.negatives for mined in tuples})
+            progress.tuples = [list(mined) for mined in tuples]
 
     def _steps(self, desc: str) -> int:
-        """Train on the tuples of this refresh that are left, `tuples_per_step` at a time: their number of photos."""
-        size, tuples = self.settings.tuples_per_step, [self._rows(*one) for one in self.progress.tuples]
+        """Train on the remaining tuples of this refresh, `batch_size` per step; return how many photos they have."""
+        size, tuples = self.settings.batch_size, [self._table_rows(*mined) for mined in self.progress.tuples]
         steps = [tuples[start : start + size] for start in range(0, len(tuples), size)][self.progress.step :]
-        passes = [split_into_passes(self.job.group.share(step), self.job.chunk) for step in steps]
-        wanted = [unique_images(some) for parts in passes for some in parts]
-        loader = iter(load_batches(self.shown, wanted, workers=self.job.workers))
+        passes = [split_into_passes(self.job.group.local_part(step), self.job.chunk) for step in steps]
+        images = [unique_images(subset) for parts in passes for subset in parts]
+        loader = iter(load_batches(self.step_inputs, images, workers=self.job.workers))
         for step, parts in zip(tqdm(steps, desc=desc, disable=None, unit="step"), passes, strict=True):
             self._step(desc, step, parts, loader)
-            if self.kept.minutes > self.job.checkpoint_minutes:
-                self.kept.save()
-        return sum(2 + len(one.negatives) + len(one.difficult) for step in steps for one in step)
+            if self.resume_state.minutes > self.job.checkpoint_minutes:
+                self.resume_state.save()
+        return sum(2 + len(item.negatives) + len(item.difficult) for step in steps for item in step)
 
-    def _rows(self, query, positive, negatives, difficult) -> TrainingTuple:
-        """A tuple by the rows of the image table."""
-        own = (self.database[some].tolist() for some in (negatives, difficult))
-        return TrainingTuple(int(self.query[query]), int(self.database[positive]), *own)
+    def _table_rows(
+        self, query: int, positive: int, negatives: Sequence[int], difficult: Sequence[int]
+    ) -> TrainingTuple:
+        """Return a tuple of split indices as row numbers of the image table."""
+        rows = (self.database[images].tolist() for images in (negatives, difficult))
+        return TrainingTuple(int(self.query[query]), int(self.database[positive]), *rows)
 
-    def _step(self, desc: str, step: list, parts: list, loader):
-        """One update from the tuples of a step, this process' share of them in one or more passes."""
+    def _step(
+        self, desc: str, step: list[TrainingTuple], parts: list[list[TrainingTuple]], loader: Iterator[torch.Tensor]
+    ) -> None:
+        """Update the weights once.
+
+        Args:
+            desc: prefix of error messages.
+            step: the tuples of all processes.
+            parts: the tuples of this process, by forward pass.
+            loader: yields the photos or cached features of each pass.
+        """
         self.optimiser.zero_grad()
-        told = [torch.zeros(0, 3 + self.settings.negatives)]
-        for some in parts:
-            photos = unique_images(some)
-            place = {row: number for number, row in enumerate(photos)}
-            own = [
-                TrainingTuple(place[q], place[p], [place[n] for n in ns], [place[d] for d in ds])
-                for q, p, ns, ds in some
+        statistics = [torch.zeros(0, 3 + self.settings.negatives_per_query)]
+        for subset in parts:
+            photos = unique_images(subset)
+            position = {row: number for number, row in enumerate(photos)}
+            batch_tuples = [
+                TrainingTuple(position[q], position[p], [position[n] for n in ns], [position[d] for d in ds])
+                for q, p, ns, ds in subset
             ]
-            cost = self.objective(self._trunk(next(loader), photos), own)
-            (cost.loss * (len(some) / len(step))).backward()
-            told.append(cost.told_TS.cpu())
+            cost = self.objective(self._frozen_features(next(loader), photos), batch_tuples)
+            (cost.loss * (len(subset) / len(step))).backward()
+            statistics.append(cost.statistics_TS.cpu())
+        gradients = []
         for parameter in self.trained:
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        self.job.group.add([parameter.grad for parameter in self.trained])
-        told_TS = self.job.group.gather(torch.cat(told).numpy(), len(step))
-        bad = np.flatnonzero(~np.isfinite(told_TS[:, :2]).all(1))
+            gradients.append(parameter.grad)
+        self.job.group.all_reduce_sum(gradients)
+        statistics_TS = self.job.group.gather(torch.cat(statistics).numpy(), len(step))
+        bad = np.flatnonzero(~np.isfinite(statistics_TS[:, :2]).all(1))
         if len(bad):
-            self._refuse(desc, step[bad[0]], f"the loss is {told_TS[bad[0], :2].sum()}")
-        if not all(torch.isfinite(parameter.grad).all() for parameter in self.trained):
-            self._refuse(desc, step[0], "the gradient is not finite")
-        with self.kept.undivided():
+            self._abort_not_finite(desc, step[bad[0]], f"the loss is {statistics_TS[bad[0], :2].sum()}")
+        if not all(torch.isfinite(gradient).all() for gradient in gradients):
+            self._abort_not_finite(desc, step[0], "the gradient is not finite")
+        with self.resume_state.atomic_update():
             self.optimiser.step()
-            self.progress.told += told_TS.tolist()
+            self.progress.statistics += statistics_TS.tolist()
             self.progress.step += 1
 
-    def _refuse(self, desc: str, one: TrainingTuple, what: str):
-        """End on a number that is none.
+    def _abort_not_finite(self, desc: str, item: TrainingTuple, reason: str) -> None:
+        """Stop training because a loss or gradient is not finite.
 
         Raises:
-            InputError: with the step, the tuple's photos, and the last good network.
+            InputError: always, with the step, the tuple's photos and the best epoch so far.
         """
-        photos = ", ".join(self.table.path[[one.query, one.positive, *one.negatives, *one.difficult]])
+        photos = ", ".join(self.table.path[[item.query, item.positive, *item.negatives, *item.difficult]])
         best = self.progress.best["epoch"]
         raise InputError(
-            f"{desc}, step {self.progress.step + 1}: {what}; lower train.learning_rate, which trains from the start "
-            f"(the best network so far is that of epoch {best}, train.epochs: {best} would end there); "
+            f"{desc}, step {self.progress.step + 1}: {reason}; lower train.optimiser.options.lr, which trains from the "
+            f"start (the best network so far is that of epoch {best}, train.epochs: {best} would end there); "
             f"the query, its positive and the others: {photos}"
         )
 
-    def _trunk(self, batch_BCHW, photos: list):
-        """The trunk's activations of a batch; with jitter, of photos that are changed anew in each step."""
+    def _frozen_features(self, batch_BCHW: torch.Tensor, photos: Sequence[int]) -> torch.Tensor:
+        """Return the frozen layers' output for a batch, float32; jittered photos get new colours in every step."""
         job, progress, backbone = self.job, self.progress, self.model.backbone
         if self.settings.jitter:
             moment = (JITTERED, *self.seeds, progress.epoch, progress.refresh, progress.step)
@@ -252,22 +302,33 @@ class GenerationTrainer:
             ]
         return (torch.cat(parts) if len(parts) > 1 else parts[0]).float()
 
-    def _describe(self, some, desc: str, bf16: bool = False):
+    def _describe(self, rows: NDArray[np.int64], desc: str, bf16: bool = False) -> NDArray[np.float32]:
+        """Return the current network's descriptors of table rows; all processes share the work and get all rows."""
         job = self.job
         part = extract_descriptors(
-            self.model, self.inputs, job.group.share(some), device=job.device, batch=job.batch, workers=job.workers,
-            desc=desc, bf16=bf16,
-        )  # fmt: skip
-        return job.group.gather(part, len(some))
+            self.model,
+            self.inputs,
+            job.group.local_part(rows),
+            device=job.device,
+            batch=job.batch,
+            workers=job.workers,
+            desc=desc,
+            bf16=bf16,
+        )
+        return job.group.gather(part, len(rows))
 
-    def _finish_epoch(self, row: dict):
-        """Measure the network on the val split, add a row to the history, keep the network if it is the best."""
-        epoch = self.progress.epoch + bool(row)  # the first row is of the network before training
+    def _finish_epoch(self, row: dict[str, float | None]) -> None:
+        """Validate the network, append a row to the history, and keep the network if it is the best so far.
+
+        Args:
+            row: the epoch's losses and distances; empty for the initial network.
+        """
+        epoch = self.progress.epoch + bool(row)  # the first row describes the network before training
         recalls = self._validate(epoch)
         row = dict.fromkeys(COLUMNS) | {"epoch": epoch} | row
         row |= {f"val_recall@{k}": recall for k, recall in recalls.items()}
-        score = recalls.get(self.settings.best_by, epoch)
-        with self.kept.undivided():
+        score = recalls.get(self.settings.monitor_recall_at, epoch)
+        with self.resume_state.atomic_update():
             best = self.progress.best
             self.progress.history.append(row)
             if not best or best["epoch"] == 0 or score > best["score"]:
@@ -275,21 +336,22 @@ class GenerationTrainer:
                 self.progress.best = {"epoch": epoch, "score": score, "state": state}
             if epoch:
                 self.schedule.step()
-                self.progress.epoch, self.progress.refresh, self.progress.told = epoch, 0, []
-                self.kept.save()
+                self.progress.epoch, self.progress.refresh, self.progress.statistics = epoch, 0, []
+                self.resume_state.save()
         for name, value in row.items():
             if value is not None and name != "epoch":
                 self.board.add_scalar(name, value, epoch)
         log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items() if value is not None))
 
-    def _validate(self, epoch: int) -> dict:
+    def _validate(self, epoch: int) -> dict[int, float]:
+        """Return val recall@k by k; empty without a val split."""
         if not self.val_positives:
             return {}
         try:
             query_QD = self._describe(row_numbers(self.table, "val", "query"), "val: queries")
-            database_DD = self._describe(row_numbers(self.table, "val", "database"), "val: database")
+            database_ND = self._describe(row_numbers(self.table, "val", "database"), "val: database")
         except InputError as error:
             raise InputError(f"after epoch {epoch}, {error}") from error
-        ks = sorted({*KS, self.settings.best_by})
-        ranking, _ = nearest(query_QD, database_DD, max(ks))
-        return recall_at([k for k in ks if k <= ranking.shape[1]], ranking, self.val_positives)
+        ks = sorted({*KS, self.settings.monitor_recall_at})
+        ranking_QK, _ = nearest(query_QD, database_ND, max(ks))
+        return recall_at([k for k in ks if k <= ranking_QK.shape[1]], ranking_QK, self.val_positives)

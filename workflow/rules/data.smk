@@ -1,62 +1,64 @@
 """From published files to one table of images a dataset."""
 
 
-rule render:
+rule render_city:
     output:
         "data/{dataset}/annotations.json",
     log:
-        "logs/render/{dataset}.log",
+        "logs/render_city/{dataset}.log",
     wildcard_constraints:
-        dataset=one_of(name for name in cfg.dataset_names if dataset(name).render),
+        dataset=one_of(name for name in cfg.dataset_names if catalogue[name].render),
     threads: 8
     params:
         size=plain(cfg.city),
     script:
-        "../scripts/render.py"
+        "../scripts/render_city.py"
 
 
-rule download:
+rule download_dataset:
     output:
-        "results/{dataset}/download.json",
+        paths.download,
     log:
-        "logs/download/{dataset}.log",
+        "logs/download_dataset/{dataset}.log",
     wildcard_constraints:
-        dataset=one_of(name for name in cfg.dataset_names if dataset(name).remotes),
+        dataset=one_of(name for name in cfg.dataset_names if catalogue[name].remotes),
     localrule: True
     script:
-        "../scripts/download.py"
+        "../scripts/download_dataset.py"
 
 
-rule index:
+rule image_table:
     input:
-        raw_files,
+        or_exit(inputs.image_table),
     output:
-        "results/{dataset}/images.csv",
+        paths.images,
     log:
-        "logs/index/{dataset}.log",
+        "logs/image_table/{dataset}.log",
+    localrule: True
     params:
-        root=lambda w: str(dataset(w.dataset).root),
+        root=params.root,
+        unwatched=inputs.unwatched,
     script:
-        "../scripts/index.py"
+        "../scripts/image_table.py"
 
 
-rule verify:
+rule verify_dataset:
     input:
-        images="results/{dataset}/images.csv",
+        images=paths.images,
     output:
-        found="results/{dataset}/verification.json",
+        found=paths.verification,
         picture=report(
-            "results/{dataset}/verification.png",
+            paths.verification_figure,
             caption="../report/verification.rst",
             category="{dataset}",
             labels={"what": "positions, positives, duplicates"},
         ),
     log:
-        "logs/verify/{dataset}.log",
+        "logs/verify_dataset/{dataset}.log",
     priority: 10
     threads: 8
     params:
-        judged=judged,
-        hamming=cfg.verify.hamming,
+        protocols=params.protocols,
+        max_hash_distance=cfg.verify.max_hash_distance,
     script:
-        "../scripts/verify.py"
+        "../scripts/verify_dataset.py"

@@ -1,192 +1,200 @@
-"""From networks to recalls: describe, search, judge."""
+"""From networks to recalls: extract, search, re-rank, evaluate."""
 
 
-rule extract:
+rule extract_descriptors:
     input:
-        images="results/{dataset}/images.csv",
-        checkpoint=evaluated_checkpoint,
-        whitening=whitening,
+        images=paths.images,
+        checkpoint=inputs.evaluated_checkpoint,
+        whitening=inputs.whitening,
     output:
-        temp(f"{EVALUATED}/shard.{{scatteritem}}.h5"),
+        temp(paths.descriptor_shard),
     log:
-        "logs/extract/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
+        "logs/extract_descriptors/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
     threads: 8
     resources:
         gpu=1,
     params:
-        descriptors=lambda w: cfg.runs[w.run].extract.descriptors,
-        framings=framings,
+        descriptors=params.descriptors,
+        framings=params.framings,
     script:
-        "../scripts/extract.py"
+        "../scripts/extract_descriptors.py"
 
 
-rule merge:
+rule merge_descriptors:
     input:
-        gather.extract("results/{{dataset}}/{{run}}/seed{{seed}}/gen{{gen}}/shard.{scatteritem}.h5"),
+        gather.extract(paths.gathered(paths.descriptor_shard)),
     output:
-        database=f"{EVALUATED}/database.h5",
-        queries=f"{EVALUATED}/queries.h5",
+        database=paths.database,
+        queries=paths.queries,
     log:
-        "logs/merge/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        "logs/merge_descriptors/{dataset}/{run}/seed{seed}/gen{gen}.log",
     script:
-        "../scripts/merge.py"
+        "../scripts/merge_descriptors.py"
 
 
-rule search:
-    input:
-        images="results/{dataset}/images.csv",
-        database=f"{EVALUATED}/database.h5",
-        queries=f"{EVALUATED}/queries.h5",
-    output:
-        f"{EVALUATED}/ranking.h5",
-    log:
-        "logs/search/{dataset}/{run}/seed{seed}/gen{gen}.log",
-    threads: 8
-    resources:
-        **SEARCH_GPU,
-    params:
-        depth=candidates,
-        scopes=scopes,
-        index=index_wanted(),
-    script:
-        "../scripts/search.py"
+if cfg.shards.search == 1:
 
-
-use rule search as search_shard with:
-    output:
-        temp(f"{EVALUATED}/ranking.{{scatteritem}}.h5"),
-    log:
-        "logs/search_shard/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
-
-
-rule search_join:
-    input:
-        gather.search("results/{{dataset}}/{{run}}/seed{{seed}}/gen{{gen}}/ranking.{scatteritem}.h5"),
-    output:
-        f"{EVALUATED}/ranking.h5",
-    log:
-        "logs/search_join/{dataset}/{run}/seed{seed}/gen{gen}.log",
-    params:
-        depth=candidates,
-    script:
-        "../scripts/search_join.py"
-
-
-if cfg.search.shards == 1:
-
-    ruleorder: search > search_join
+    rule search:
+        input:
+            images=paths.images,
+            database=paths.database,
+            queries=paths.queries,
+        output:
+            paths.ranking,
+        log:
+            "logs/search/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        threads: 8
+        resources:
+            **SEARCH_GPU,
+        params:
+            depth=params.candidates,
+            scopes=params.search_scopes,
+            index=params.index(),
+        script:
+            "../scripts/search.py"
 
 else:
 
-    ruleorder: search_join > search
+    rule search_shard:
+        input:
+            images=paths.images,
+            database=paths.database,
+            queries=paths.queries,
+        output:
+            temp(paths.ranking_shard),
+        log:
+            "logs/search_shard/{dataset}/{run}/seed{seed}/gen{gen}/{scatteritem}.log",
+        threads: 8
+        resources:
+            **SEARCH_GPU,
+        params:
+            depth=params.candidates,
+            scopes=params.search_scopes,
+            index=params.index(),
+        script:
+            "../scripts/search.py"
+
+    rule merge_rankings:
+        input:
+            gather.search(paths.gathered(paths.ranking_shard)),
+        output:
+            paths.ranking,
+        log:
+            "logs/merge_rankings/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        params:
+            depth=params.candidates,
+        script:
+            "../scripts/merge_rankings.py"
 
 
 rule rerank:
     input:
-        images="results/{dataset}/images.csv",
-        database=f"{EVALUATED}/database.h5",
-        queries=f"{EVALUATED}/queries.h5",
+        images=paths.images,
+        database=paths.database,
+        queries=paths.queries,
     output:
-        f"{EVALUATED}/rerank/{{rerank}}.h5",
+        paths.reranking,
     log:
         "logs/rerank/{dataset}/{run}/seed{seed}/gen{gen}/{rerank}.log",
     threads: 8
     params:
-        depth=candidates,
-        scopes=scopes,
-        settings=reranking,
+        depth=params.candidates,
+        scopes=params.search_scopes,
+        settings=params.reranking,
     script:
         "../scripts/rerank.py"
 
 
 rule evaluate:
     input:
-        images="results/{dataset}/images.csv",
-        rankings=[f"{EVALUATED}/ranking.h5", *(f"{EVALUATED}/rerank/{one.name}.h5" for one in cfg.rerank)],
-        training=chosen_on,
+        images=paths.images,
+        rankings=inputs.rankings,
+        validation=inputs.validation_images,
     output:
-        recalls=f"{EVALUATED}/recalls.csv",
-        queries=f"{EVALUATED}/queries.csv",
+        recalls=paths.run_recalls,
+        queries=paths.run_queries,
     log:
         "logs/evaluate/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        ks=cfg.evaluate.ks,
-        by=lambda w: cfg.evaluate.by.get(w.dataset, ()),
-        judged=judged,
-        recipe=recipe,
-        config=identity,
-        chosen=chosen,
+        recall_at=cfg.evaluate.recall_at,
+        group_by=params.group_by,
+        protocols=params.protocols,
+        recipe=params.recipe,
+        config_hash=params.identity,
+        selection=params.selection,
     script:
         "../scripts/evaluate.py"
 
 
-rule recalls:
+rule collect_recalls:
     input:
-        lambda w: tree(f"{EVALUATED}/recalls.csv", dataset=w.dataset),
+        inputs.run_tables(paths.run_recalls),
     output:
         report(
-            "results/{dataset}/recalls.csv",
+            paths.dataset_recalls,
             caption="../report/recalls_table.rst",
             category="{dataset}",
             labels={"what": "recalls, the table"},
         ),
     log:
-        "logs/recalls/{dataset}.log",
+        "logs/collect_recalls/{dataset}.log",
+    localrule: True
     params:
-        identities=identities(),
+        identities=targets.identities(),
     script:
-        "../scripts/recalls.py"
+        "../scripts/collect_recalls.py"
 
 
-rule details:
+rule compare_runs:
     input:
-        lambda w: tree(f"{EVALUATED}/queries.csv", dataset=w.dataset),
+        inputs.run_tables(paths.run_queries),
     output:
         differences=report(
-            "results/{dataset}/differences.csv",
+            paths.differences,
             caption="../report/differences.rst",
             category="{dataset}",
             labels={"what": "differences of recall@1, the table"},
         ),
-        thresholds="results/{dataset}/thresholds.csv",
-        precision="results/{dataset}/precision.csv",
-        summary="results/{dataset}/summary.csv",
+        thresholds=paths.thresholds,
+        precision=paths.precision,
+        summary=paths.summary,
     log:
-        "logs/details/{dataset}.log",
+        "logs/compare_runs/{dataset}.log",
     params:
-        identities=identities(),
+        identities=targets.identities(),
     script:
-        "../scripts/details.py"
+        "../scripts/compare_runs.py"
 
 
-rule sizes:
+rule measure_sizes:
     input:
-        images="results/{dataset}/images.csv",
-        database=f"{EVALUATED}/database.h5",
-        queries=f"{EVALUATED}/queries.h5",
+        images=paths.images,
+        database=paths.database,
+        queries=paths.queries,
     output:
-        f"{EVALUATED}/sizes.csv",
+        paths.run_sizes,
     log:
-        "logs/sizes/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        "logs/measure_sizes/{dataset}/{run}/seed{seed}/gen{gen}.log",
     threads: 8
     params:
-        sizes={key: value for key, value in plain(cfg.sizes).items() if key != "runs"},
-        judged=judged,
+        sizes=params.sizes(),
+        protocols=params.protocols,
     script:
-        "../scripts/sizes.py"
+        "../scripts/measure_sizes.py"
 
 
-rule sizes_table:
+rule collect_sizes:
     input:
-        sized,
+        inputs.sizes,
     output:
         report(
-            "results/{dataset}/sizes.csv",
+            paths.dataset_sizes,
             caption="../report/sizes_table.rst",
             category="{dataset}",
             labels={"what": "descriptor sizes, the table"},
         ),
     log:
-        "logs/sizes_table/{dataset}.log",
+        "logs/collect_sizes/{dataset}.log",
+    localrule: True
     script:
-        "../scripts/sizes_table.py"
+        "../scripts/collect_sizes.py"

@@ -1,175 +1,181 @@
 """What people look at; every figure is drawn from tidy tables, photos and descriptors only."""
 
+OF_NETWORK = "{run}, seed {seed}, generation {gen}"
 
-rule curves:
+
+rule plot_recalls:
     input:
-        "results/{dataset}/recalls.csv",
+        paths.dataset_recalls,
     output:
         **{
-            name: pictures(f"results/{{dataset}}/{name}", name, "{dataset}", f"recalls by {name}")
-            for name in variants()
+            name: figure(fill(paths.dataset_figure, figure=name), name, "{dataset}", f"recalls by {name}")
+            for name in targets.breakdowns()
         },
-        recalls=pictures("results/{dataset}/recalls", "recalls", "{dataset}", "recall@N, all runs"),
+        recalls=figure(fill(paths.dataset_figure, figure="recalls"), "recalls", "{dataset}", "recall@N, all runs"),
     log:
-        "logs/curves/{dataset}.log",
+        "logs/plot_recalls/{dataset}.log",
+    localrule: True
     script:
-        "../scripts/curves.py"
+        "../scripts/plot_recalls.py"
 
 
-rule tradeoffs:
+rule plot_tradeoffs:
     input:
-        thresholds="results/{dataset}/thresholds.csv",
-        precision="results/{dataset}/precision.csv",
-        summary="results/{dataset}/summary.csv",
+        thresholds=paths.thresholds,
+        precision=paths.precision,
+        summary=paths.summary,
     output:
-        thresholds=pictures("results/{dataset}/thresholds", "thresholds", "{dataset}", "recall@1 by hit radius"),
-        precision=pictures(
-            "results/{dataset}/precision", "precision", "{dataset}", "precision and recall of confident answers"
+        thresholds=figure(
+            fill(paths.dataset_figure, figure="thresholds"), "thresholds", "{dataset}", "recall@1 by hit radius"
+        ),
+        precision=figure(
+            fill(paths.dataset_figure, figure="precision"),
+            "precision",
+            "{dataset}",
+            "precision and recall of confident answers",
         ),
     log:
-        "logs/tradeoffs/{dataset}.log",
+        "logs/plot_tradeoffs/{dataset}.log",
+    localrule: True
     script:
-        "../scripts/tradeoffs.py"
+        "../scripts/plot_tradeoffs.py"
 
 
-rule comparison:
+rule plot_sizes:
     input:
-        [f"results/{name}/recalls.csv" for name in cfg.datasets],
+        paths.dataset_sizes,
     output:
-        picture=pictures("results/comparison", "comparison", "overview", "recall@1, all runs and datasets"),
+        figure(fill(paths.dataset_figure, figure="sizes"), "sizes", "{dataset}", "recall@1 over bytes per image"),
+    log:
+        "logs/plot_sizes/{dataset}.log",
+    localrule: True
+    script:
+        "../scripts/plot_sizes.py"
+
+
+rule plot_comparison:
+    input:
+        [fill(paths.dataset_recalls, dataset=name) for name in cfg.datasets],
+    output:
+        picture=figure(paths.comparison_figure, "comparison", "overview", "recall@1, all runs and datasets"),
         table=report(
-            "results/comparison.csv",
+            paths.comparison,
             caption="../report/comparison_table.rst",
             category="overview",
             labels={"what": "recalls beside published ones, the table"},
         ),
         wide=report(
-            "results/recalls.csv",
+            f"{paths.wide_recalls}.csv",
             caption="../report/wide_table.rst",
             category="overview",
             labels={"what": "recalls, a row a run"},
         ),
-        markdown="results/recalls.md",
-        latex="results/recalls.tex",
-        intervals="results/recalls_intervals.tex",
+        markdown=f"{paths.wide_recalls}.md",
+        latex=f"{paths.wide_recalls}.tex",
+        intervals=paths.recall_intervals,
     log:
-        "logs/comparison.log",
+        "logs/plot_comparison.log",
+    localrule: True
     script:
-        "../scripts/comparison.py"
+        "../scripts/plot_comparison.py"
 
 
-rule training:
+rule plot_training:
     input:
-        tree(f"{MODEL}/history.csv", cfg.trained),
+        targets.training_histories(),
     output:
-        pictures("results/training", "training", "overview", "training curves, all runs"),
+        figure(paths.training_figure, "training", "overview", "training curves, all runs"),
     log:
-        "logs/training.log",
+        "logs/plot_training.log",
+    localrule: True
     params:
-        labels=tree("{run} seed {seed} gen {gen}", cfg.trained),
+        labels=targets.training_labels(),
         runs=list(cfg.runs),
     script:
-        "../scripts/training.py"
+        "../scripts/plot_training.py"
 
 
-rule clusters:
+rule plot_centroids:
     input:
-        "results/centroids/{train_set}/{backbone}/{weights}/seed{seed}.h5",
+        paths.centroids,
     output:
-        pictures(
-            "results/centroids/{train_set}/{backbone}/{weights}/seed{seed}",
-            "clusters",
-            "overview",
-            "centroids of {backbone} on {train_set}, seed {seed}",
-        ),
+        figure(paths.centroids_figure, "clusters", "overview", "centroids of {backbone} on {train_set}, seed {seed}"),
     log:
-        "logs/clusters/{train_set}/{backbone}/{weights}/seed{seed}.log",
+        "logs/plot_centroids/{train_set}/{backbone}/{weights}/seed{seed}.log",
+    localrule: True
     script:
-        "../scripts/clusters.py"
+        "../scripts/plot_centroids.py"
 
 
-rule gallery:
+rule plot_gallery:
     input:
-        images="results/{dataset}/images.csv",
-        ranking=f"{EVALUATED}/ranking.h5",
+        images=paths.images,
+        ranking=paths.ranking,
     output:
         gallery=report(
-            f"{EVALUATED}/gallery.png",
+            paths.gallery,
             caption="../report/gallery.rst",
             category="{dataset}",
-            labels={"what": "queries and their top 5, {run}, seed {seed}, generation {gen}"},
+            labels={"what": f"queries and their top 5, {OF_NETWORK}"},
         ),
-        errors=pictures(
-            f"{EVALUATED}/errors", "errors", "{dataset}", "map of errors, {run}, seed {seed}, generation {gen}"
-        ),
+        errors=figure(paths.error_map, "errors", "{dataset}", f"map of errors, {OF_NETWORK}"),
     log:
-        "logs/gallery/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        "logs/plot_gallery/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        judged=judged,
+        protocols=params.protocols,
     script:
-        "../scripts/gallery.py"
+        "../scripts/plot_gallery.py"
 
 
-rule projection:
+rule plot_projection:
     input:
-        images="results/{dataset}/images.csv",
-        database=f"{EVALUATED}/database.h5",
-        queries=f"{EVALUATED}/queries.h5",
+        images=paths.images,
+        database=paths.database,
+        queries=paths.queries,
     output:
-        pictures(
-            f"{EVALUATED}/projection", "projection", "{dataset}", "descriptors, {run}, seed {seed}, generation {gen}"
-        ),
+        figure(paths.projection, "projection", "{dataset}", f"descriptors, {OF_NETWORK}"),
     log:
-        "logs/projection/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        "logs/plot_projection/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        judged=judged,
+        protocols=params.protocols,
     script:
-        "../scripts/projection.py"
+        "../scripts/plot_projection.py"
 
 
-rule words:
+rule plot_visual_words:
     input:
-        images="results/{dataset}/images.csv",
-        checkpoint=evaluated_checkpoint,
+        images=paths.images,
+        checkpoint=inputs.evaluated_checkpoint,
     output:
         report(
-            f"{EVALUATED}/words.png",
+            paths.visual_words,
             caption="../report/words.rst",
             category="{dataset}",
-            labels={"what": "visual words in photos, {run}, seed {seed}, generation {gen}"},
+            labels={"what": f"visual words in photos, {OF_NETWORK}"},
         ),
     log:
-        "logs/words/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        "logs/plot_visual_words/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        judged=judged,
+        protocols=params.protocols,
     script:
-        "../scripts/words.py"
+        "../scripts/plot_visual_words.py"
 
 
-rule contact:
+rule plot_contact_sheet:
     input:
-        images="results/{dataset}/images.csv",
+        images=paths.images,
     output:
         report(
-            "results/{dataset}/contact.png",
+            paths.contact_sheet,
             caption="../report/contact.rst",
             category="{dataset}",
             labels={"what": "contact sheet"},
         ),
     log:
-        "logs/contact/{dataset}.log",
+        "logs/plot_contact_sheet/{dataset}.log",
+    localrule: True
     params:
-        judged=judged,
+        root=params.root,
+        protocols=params.protocols,
     script:
-        "../scripts/contact.py"
-
-
-rule pareto:
-    input:
-        "results/{dataset}/sizes.csv",
-    output:
-        pictures("results/{dataset}/sizes", "sizes", "{dataset}", "recall@1 over bytes per image"),
-    log:
-        "logs/pareto/{dataset}.log",
-    script:
-        "../scripts/pareto.py"
+        "../scripts/plot_contact_sheet.py"

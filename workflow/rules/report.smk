@@ -1,26 +1,26 @@
 """The page that a person reads: one file, of all tables and of what each query was answered."""
 
 
-rule report:
+rule build_report:
     input:
-        page_inputs,
+        targets.page(),
     output:
-        "results/report.html",
+        paths.report,
     log:
-        "logs/report.log",
+        "logs/build_report.log",
     params:
-        **campaign_params(),
-        report=plain(cfg.report),
+        **experiment_params(),
     script:
-        "../scripts/report.py"
+        "../scripts/build_report.py"
 
 
-rule preview:
+rule preview_report:
     # has neither inputs nor outputs: asked for, it runs at once, on what is there
     log:
-        "logs/preview.log",
+        "logs/preview_report.log",
+    localrule: True
     params:
-        **campaign_params(),
-        report=plain(cfg.report),
+        **experiment_params(),
+        path=paths.preview,
     script:
-        "../scripts/preview.py"
+        "../scripts/preview_report.py"

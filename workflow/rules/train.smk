@@ -4,85 +4,86 @@ The generations of a run wait for each other, so they are the longest chain: wha
 """
 
 
-rule weights:
+rule backbone_weights:
     input:
-        own_weights,
+        or_exit(inputs.own_weights),
     output:
-        "results/weights/{backbone}/{weights}.safetensors",
+        paths.weights,
     log:
-        "logs/weights/{backbone}/{weights}.log",
+        "logs/backbone_weights/{backbone}/{weights}.log",
     wildcard_constraints:
         weights=r"(?!pretrain\.safetensors)[^/]+",
     localrule: True
     params:
-        made_from=made_from("backbone"),
+        made_from=params.shared("backbone"),
     script:
-        "../scripts/weights.py"
+        "../scripts/backbone_weights.py"
 
 
-rule pretrain:
+rule pretrain_backbone:
     output:
-        "results/weights/{backbone}/pretrain.safetensors",
+        paths.pretrained,
     log:
-        "logs/pretrain/{backbone}.log",
+        "logs/pretrain_backbone/{backbone}.log",
+    priority: 1
     threads: 8
     resources:
         gpu=1,
     params:
-        made_from=made_from("backbone", "image"),
+        made_from=params.shared("backbone", "image"),
         pretrain=plain(cfg.pretrain),
     script:
-        "../scripts/pretrain.py"
+        "../scripts/pretrain_backbone.py"
 
 
-rule trunk:
+rule cache_features:
     input:
-        images="results/{train_set}/images.csv",
-        weights="results/weights/{backbone}/{weights}.safetensors",
+        images=paths.train_images,
+        weights=paths.weights,
     output:
-        "results/trunk/{train_set}/{backbone}/{weights}/{height}x{width}.h5",
+        paths.features,
     log:
-        "logs/trunk/{train_set}/{backbone}/{weights}/{height}x{width}.log",
+        "logs/cache_features/{train_set}/{backbone}/{weights}/{height}x{width}.log",
     priority: 1
     threads: 8
     resources:
         gpu=1,
     params:
-        made_from=made_from("backbone", "image"),
+        made_from=params.shared("backbone", "image"),
     script:
-        "../scripts/trunk.py"
+        "../scripts/cache_features.py"
 
 
-rule centroids:
+rule cluster_features:
     input:
-        images="results/{train_set}/images.csv",
-        weights="results/weights/{backbone}/{weights}.safetensors",
-        trunk=trunk_to_cluster,
+        images=paths.train_images,
+        weights=paths.weights,
+        features=inputs.features_to_cluster,
     output:
-        "results/centroids/{train_set}/{backbone}/{weights}/seed{seed}.h5",
+        paths.centroids,
     log:
-        "logs/centroids/{train_set}/{backbone}/{weights}/seed{seed}.log",
+        "logs/cluster_features/{train_set}/{backbone}/{weights}/seed{seed}.log",
     priority: 1
     threads: 8
     resources:
         gpu=1,
     params:
-        made_from=made_from("image", "backbone", "aggregator", "centroids", clustered=True),
+        made_from=params.shared("image", "backbone", "aggregator", "centroids", clustered=True),
     script:
-        "../scripts/centroids.py"
+        "../scripts/cluster_features.py"
 
 
 rule train:
     input:
-        images=training_images,
-        weights=weights,
-        centroids=centroids,
-        trunk=trunk,
-        teacher=teacher,
+        images=inputs.training_images,
+        weights=inputs.weights,
+        centroids=inputs.centroids,
+        features=inputs.features,
+        teacher=inputs.teacher,
     output:
-        last=f"{MODEL}/last.safetensors",
-        best=f"{MODEL}/best.safetensors",
-        history=f"{MODEL}/history.csv",
+        last=paths.last,
+        best=paths.best,
+        history=paths.history,
     log:
         "logs/train/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
@@ -93,61 +94,61 @@ rule train:
         **TRAINING_NODES,
         gpu=TRAINING_GPUS,
     params:
-        network=network,
-        train=generation,
-        judged=training_judged,
+        network=params.network,
+        train=params.train,
+        validation=params.validation,
     script:
         "../scripts/train.py"
 
 
-rule checkpoint:
+rule import_checkpoint:
     input:
-        named_file("file", f"{MODEL}/published.safetensors"),
+        or_exit(inputs.published_file("file", paths.published)),
     output:
-        f"{MODEL}/published.safetensors",
+        paths.published,
     log:
-        "logs/checkpoint/{run}/seed{seed}/gen{gen}.log",
+        "logs/import_checkpoint/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
         run=one_of(set(cfg.runs) - set(cfg.trained)),
     localrule: True
     params:
-        published=published("file", "url", "sha256", "format"),
+        published=params.published("file", "url", "sha256", "format"),
     script:
-        "../scripts/checkpoint.py"
+        "../scripts/import_checkpoint.py"
 
 
-rule checkpoint_pca:
+rule import_whitening:
     input:
-        checkpoint=f"{MODEL}/published.safetensors",
-        pca=named_file("pca", f"{MODEL}/pca.h5"),
+        checkpoint=paths.published,
+        pca=or_exit(inputs.published_file("pca", paths.whitening)),
     output:
-        f"{MODEL}/pca.h5",
+        paths.whitening,
     log:
-        "logs/checkpoint_pca/{run}/seed{seed}/gen{gen}.log",
+        "logs/import_whitening/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
-        run=one_of(with_own_pca),
+        run=one_of(targets.with_published_whitening),
     localrule: True
     params:
-        published=published("file", "url", "sha256", "format", "pca"),
+        published=params.published("file", "url", "sha256", "format", "pca"),
     script:
-        "../scripts/checkpoint_pca.py"
+        "../scripts/import_whitening.py"
 
 
-rule whiten:
+rule fit_whitening:
     input:
-        images=training_images,
-        checkpoint=evaluated_checkpoint,
-        trunk=trunk,
+        images=inputs.training_images,
+        checkpoint=inputs.evaluated_checkpoint,
+        features=inputs.features,
     output:
-        f"{MODEL}/pca.h5",
+        paths.whitening,
     log:
-        "logs/whiten/{run}/seed{seed}/gen{gen}.log",
+        "logs/fit_whitening/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
-        run=one_of(set(cfg.runs) - with_own_pca),
+        run=one_of(set(cfg.runs) - targets.with_published_whitening),
     threads: 8
     resources:
         gpu=1,
     params:
-        whiten=of_run("whiten"),
+        whiten=params.whitening,
     script:
-        "../scripts/whiten.py"
+        "../scripts/fit_whitening.py"

@@ -11,15 +11,14 @@ from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
     with snakemake_job(snakemake):
-        shared = {"images": snakemake.input.images} | {name: snakemake.params[name] for name in ("ks", "by", "config")}
-        made = {"recipe": snakemake.params.recipe}
-        made["chosen"] = snakemake.params.chosen | {"training": snakemake.input.get("training")}
-        tables = {"recalls": [], "queries": []}
-        for ranking, judged in product(snakemake.input.rankings, snakemake.params.judged):
-            one = shared | {"protocol": Protocol(**judged)}
-            found = load_predictions(images=one["images"], ranking=ranking, protocol=one["protocol"])
-            tables["recalls"].append(recall_table(found, **one, **made, ranking=ranking))
-            tables["queries"].append(per_query_table(found, **one))
+        params, images, tables = snakemake.params, snakemake.input.images, {"recalls": [], "queries": []}
+        shared = {"images": images, "ks": params.recall_at} | {key: params[key] for key in ("group_by", "config_hash")}
+        made = {"recipe": params.recipe, "selection": dict(params.selection, validation=snakemake.input.validation)}
+        for ranking, declared in product(snakemake.input.rankings, params.protocols):
+            protocol = Protocol(**declared)
+            found = load_predictions(images=images, ranking=ranking, protocol=protocol)
+            tables["recalls"].append(recall_table(found, **shared, **made, protocol=protocol, ranking=ranking))
+            tables["queries"].append(per_query_table(found, **shared, protocol=protocol))
         for name, parts in tables.items():
             table = pd.concat(parts, ignore_index=True)
             write_csv(snakemake.output[name], pd.DataFrame(dict(snakemake.wildcards.items()), table.index).join(table))

@@ -15,6 +15,6 @@ if __name__ == "__main__":
             images=snakemake.input.images,
             depth=snakemake.params.depth,
             scopes=snakemake.params.scopes,
-            rank=partial(load_object("rerank", settings.name), settings=settings),
+            rank=partial(load_object("rerank", settings.name), **settings.options),
             attributes={"rerank": settings.name},
         )

@@ -1,0 +1,1 @@
+"""Declarations of the registered datasets: one or more `Dataset` constants per module."""

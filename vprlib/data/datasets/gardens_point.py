@@ -1,6 +1,6 @@
-"""Gardens Point Walking (Glover 2014): a campus walked three times, 200 frames each that correspond by number.
+"""Gardens Point Walking (Glover 2014): three walks on a campus, 200 frames each; frames correspond by number.
 
-The usual test: the database is `day_right`, the queries are `night_right`; a hit is at most 2 frames off.
+In the usual test, the database is `day_right`, the queries are `night_right`, and a hit is at most 2 frames off.
 """
 
 from functools import partial
@@ -12,13 +12,13 @@ from vprlib.data.protocol import Protocol
 from vprlib.io.download.download import RemoteFile
 
 GARDENS_POINT = Dataset(
-    index=partial(read_traverse, database=("day_right",), query=("night_right",), condition="traverse"),
+    read_images=partial(read_traverse, database=("day_right",), query=("night_right",), condition="traverse"),
     files=("day_right", "night_right"),
     root=Path("data/gardens_point"),
     protocols=(Protocol("day_right <- night_right, +-2 frames", radius=2, unit="frames"),),
     access=(
         "Put the folders day_right and night_right (Image000.jpg to Image199.jpg) into data/gardens_point, or name "
-        "another folder under `roots: {gardens_point: ...}`"
+        "another folder under `dataset_roots: {gardens_point: ...}`"
     ),
     counts={("test", "database"): 200, ("test", "query"): 200},
     remotes=(

@@ -1,23 +1,30 @@
 """Mapillary Street-Level Sequences (Warburg et al., CVPR 2020): `train_val/{city}/{query,database}/*.csv` and images.
 
-Positions are the published UTM metres, each city's in its own zone; no two cities come closer than 60 km in these
-numbers, so that a radius never joins them. Panoramas are left out, as by its authors' own code. Extra columns: `city`,
-`light` (day, night), `view` (Forward, Backward, Sideways), `sequence`, `frame`, and, where `subtask_index.csv` is,
-`subset740` (0 or 1).
+Positions are the published UTM metres, in each city's own zone. In these numbers no two cities are closer than 60 km,
+so no radius joins them. Panoramas are left out, as in the authors' code. Extra columns: `city`, `light` (day, night),
+`view` (Forward, Backward, Sideways), `sequence`, `frame`, and, if `subtask_index.csv` exists, `subset740` (0 or 1).
 
-Two sets of queries of cph and sf are in use, and their recalls differ by 4 points: all of them, about 11,000
-(deep-visual-geo-localization-benchmark), and the 740 of the official code (GSV-Cities, MixVPR): those of the sub-task
-`all` that have a database image of their city within 25 m; 7 of 747 have none. Papers search both cities at once
-("mixed"); the official evaluation, Patch-NetVLAD and others search a query's own city.
+Two query sets of cph and sf are in use, and their recalls differ by 4 points. One has all queries, about 11,000
+(deep-visual-geo-localization-benchmark). The other has the 740 queries of the official code (GSV-Cities, MixVPR): those
+of the sub-task `all` that have a database image of their city within 25 m; 7 of 747 have none. Many papers search
+the images of both cities together ("mixed"); the official evaluation, Patch-NetVLAD and others search only the query's
+city.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.geometry import within
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRAIN = (
     "trondheim", "london", "boston", "melbourne", "amsterdam", "helsinki", "tokyo", "toronto", "saopaulo", "moscow",
@@ -25,8 +32,8 @@ TRAIN = (
     "manila",
 )  # fmt: skip
 VAL = ("cph", "sf")
-RADIUS = 25.0
-CSVS = {
+RADIUS = 25.0  # metres
+CSVS = {  # table -> the columns to read
     "raw.csv": ("ca", "captured_at", "pano"),
     "postprocessed.csv": ("easting", "northing", "night", "view_direction"),
     "seq_info.csv": ("sequence_key", "frame_number"),
@@ -34,48 +41,57 @@ CSVS = {
 ROLES = ("database", "query")
 
 
-def read_msls(root: Path, *, cities: dict):
-    """Read the cities' tables.
+def read_msls(root: Path, *, cities: Mapping[str, str]) -> pd.DataFrame:
+    """Read the tables of some cities into an image table.
 
     Args:
         root: the folder that holds `train_val`.
-        cities: city -> its split.
+        cities: city -> split.
 
     Raises:
-        InputError: a table cannot be read, lacks a column or lists other images than its neighbours.
+        InputError: a table cannot be read, lacks a column or lists other images than the other tables of its folder.
     """
     import pandas as pd
 
-    return pd.concat([_city(root, city, split) for city, split in cities.items()], ignore_index=True)
+    return pd.concat([_read_city(root, city, split) for city, split in cities.items()], ignore_index=True)
 
 
-def _city(root: Path, city: str, split: str):
+def _read_city(root: Path, city: str, split: str) -> pd.DataFrame:
+    """Read the database and queries of one city, with the columns `city`, `split` and, if possible, `subset740`."""
     import numpy as np
     import pandas as pd
 
-    parts = [_role(root, Path("train_val", city, role), role) for role in ROLES]
+    parts = [_read_role(root, Path("train_val", city, role), role) for role in ROLES]
     table = pd.concat(parts, ignore_index=True).assign(city=city, split=split)
     if "all" in table:
         query, database = (table[table.role == role] for role in ("query", "database"))
-        near = within(query[["east", "north"]], database[["east", "north"]], RADIUS)
-        listed = query["all"].to_numpy() & np.array([len(found) > 0 for found in near], bool)
+        positives = within(query[["east", "north"]], database[["east", "north"]], RADIUS)
+        listed = query["all"].to_numpy() & np.array([len(indices) > 0 for indices in positives], bool)
         table["subset740"] = 0
         table.loc[query.index[listed], "subset740"] = 1
         table = table.drop(columns="all")
     return table
 
 
-def _role(root: Path, folder: Path, role: str):
+def _read_role(root: Path, folder: Path, role: str) -> pd.DataFrame:
+    """Read the database images or the queries of one city, without panoramas.
+
+    The column `all`, whether a query belongs to the sub-task `all`, is there only for queries with a
+    `subtask_index.csv`.
+
+    Raises:
+        InputError: a table cannot be read, or the tables list different images.
+    """
     import pandas as pd
 
-    tables = [_read(root / folder / name, columns) for name, columns in CSVS.items()]
+    first, *others = [_read_csv(root / folder / name, columns) for name, columns in CSVS.items()]
     subtask = root / folder / "subtask_index.csv"
     if role == "query" and subtask.exists():
-        tables.append(_read(subtask, ("all",)))
-    for name, other in zip(CSVS, tables[1:], strict=False):
-        if not tables[0].index.sort_values().equals(other.index.sort_values()):
-            raise InputError(f"{root / folder}: {name} and its neighbours list different images")
-    joined = tables[0].join(tables[1:])
+        others.append(_read_csv(subtask, ("all",)))
+    for name, other in zip(CSVS, others, strict=False):
+        if not first.index.sort_values().equals(other.index.sort_values()):
+            raise InputError(f"{root / folder}: {name} and the other tables list different images")
+    joined = first.join([*others])
     flags = {column: joined[column].astype(str) == "True" for column in ("pano", "night", "all") if column in joined}
     table = pd.DataFrame(
         {
@@ -96,8 +112,12 @@ def _role(root: Path, folder: Path, role: str):
     return table[~flags["pano"].to_numpy()]
 
 
-def _read(path: Path, columns: tuple):
-    """The wanted columns of a table, by image key."""
+def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read some columns of a table, indexed by the images' keys.
+
+    Raises:
+        InputError: the table cannot be read, lacks a column, or has a missing or repeated key.
+    """
     import pandas as pd
 
     try:
@@ -109,16 +129,25 @@ def _read(path: Path, columns: tuple):
     return table
 
 
-def msls_dataset(name: str, cities: dict, protocols: tuple, **declaration) -> Dataset:
+def msls_dataset(name: str, cities: Mapping[str, str], protocols: tuple[Protocol, ...], **declaration: Any) -> Dataset:
+    """Declare a dataset of some cities.
+
+    Args:
+        name: the dataset's name, for messages.
+        cities: city -> split.
+        protocols: the dataset's protocols.
+        **declaration: more fields of Dataset.
+    """
     return Dataset(
-        index=partial(read_msls, cities=cities),
+        read_images=partial(read_msls, cities=cities),
         files=tuple(f"train_val/{city}/{role}/{csv}" for city in cities for role in ROLES for csv in CSVS),
         root=Path("data/msls"),
         protocols=protocols,
         access=(
-            "MSLS is given to who registers on www.mapillary.com/dataset/places: unpack metadata.zip, images_vol_*.zip "
+            "MSLS is given on registration at www.mapillary.com/dataset/places: unpack metadata.zip, images_vol_*.zip "
             "and then the patches into data/msls (train_val/{city}/{query,database}, with raw.csv, postprocessed.csv, "
-            f"seq_info.csv, subtask_index.csv and images), or name another folder under `roots: {{{name}: ...}}`"
+            "seq_info.csv, subtask_index.csv and images), or name another folder under "
+            f"`dataset_roots: {{{name}: ...}}`"
         ),
         page="https://www.mapillary.com/dataset/places",
         licence="Mapillary's terms, accepted on registration; see its page",
@@ -130,7 +159,7 @@ def msls_dataset(name: str, cities: dict, protocols: tuple, **declaration) -> Da
 
 MIXED, PER_CITY = (
     Protocol("25 m, 11k, mixed", radius=RADIUS),
-    Protocol("25 m, 11k, per city", radius=RADIUS, within="city"),
+    Protocol("25 m, 11k, per city", radius=RADIUS, same_column="city"),
 )
 MSLS = msls_dataset(
     "msls", dict.fromkeys(TRAIN, "train") | dict.fromkeys(VAL, "val"), (MIXED,), counts={("val", "database"): 18_871}
@@ -140,7 +169,7 @@ MSLS_VAL = msls_dataset(
     dict.fromkeys(VAL, "test"),
     (
         Protocol("25 m, 740, mixed", radius=RADIUS, queries="subset740"),
-        Protocol("25 m, 740, per city", radius=RADIUS, queries="subset740", within="city"),
+        Protocol("25 m, 740, per city", radius=RADIUS, queries="subset740", same_column="city"),
         MIXED,
         PER_CITY,
     ),

@@ -1,32 +1,49 @@
-"""The embedded city, by day like Pittsburgh and by night like Tokyo 24/7: rendered, not downloaded."""
+"""Embedded synthetic city, rendered instead of downloaded: by day like Pittsburgh, by night like Tokyo 24/7."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.datasets.pittsburgh import pittsburgh_dataset
 from vprlib.data.datasets.tokyo247 import tokyo247_dataset
 from vprlib.data.protocol import Protocol
 
-MARKER = "annotations.json"  # cars and people in COCO format, written last: where it lies, the dataset is complete
-RADIUS_M = 10.0
-ACCESS = "It is rendered: run `snakemake -R render --until render`"
+MARKER = "annotations.json"  # cars and people in COCO format; written last, so the dataset is complete if it exists
+RADIUS = 10.0  # metres
+ACCESS = "It is rendered: run `snakemake -R render_city --until render_city`"
 
 
-def render_dataset(root: Path, size: dict, workers: int, *, writer: str):
-    """Write the files of an embedded dataset; `size` is config's `city` section as plain data."""
+def render_dataset(root: Path, size: Mapping[str, Any], workers: int, *, writer: str) -> None:
+    """Render an embedded dataset and write its files.
+
+    Args:
+        root: the dataset's folder.
+        size: the configuration's `city` section as plain data: the seed, and numbers of places, queries and pixels.
+        workers: processes that render.
+        writer: name of the function of `vprlib.data.synthetic.writer` that writes the dataset.
+    """
     from tqdm import tqdm
 
     from vprlib.data.synthetic import writer as city_writer
 
-    size = dict(size)
-    seed = size.pop("seed")
+    counts = dict(size)
+    seed = counts.pop("seed")
     progress = partial(tqdm, disable=None, desc=f"render {root.name}")
-    getattr(city_writer, writer)(root, seed=seed, size=size, workers=workers, progress=progress)
+    getattr(city_writer, writer)(root, seed=seed, size=counts, workers=workers, progress=progress)
 
 
 def rendered_dataset(dataset: Dataset, writer: str) -> Dataset:
+    """Return a declaration with the same layout, whose files `render_dataset` writes.
+
+    Args:
+        dataset: declaration of the layout.
+        writer: see `render_dataset`.
+    """
     return replace(
         dataset,
         files=(MARKER, *dataset.files),
@@ -43,7 +60,7 @@ CITY = rendered_dataset(
     replace(
         pittsburgh_dataset("city", {}),
         root=Path("data/city"),
-        protocols=(Protocol(f"{RADIUS_M:g} m", radius=RADIUS_M),),
+        protocols=(Protocol(f"{RADIUS:g} m", radius=RADIUS),),
     ),
     "write_city",
 )
@@ -51,7 +68,7 @@ CITY_NIGHT = rendered_dataset(
     tokyo247_dataset(
         "datasets/city_night.mat",
         {"database": "", "query": "247query_v2"},
-        RADIUS_M,
+        RADIUS,
         root=Path("data/city_night"),
         access=ACCESS,
     ),

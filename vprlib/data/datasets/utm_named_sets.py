@@ -1,7 +1,11 @@
-"""Test sets in the layout of `@` names, as VPR-datasets-downloader makes or their authors publish them."""
+"""Test sets in the layout of `@` names, as VPR-datasets-downloader makes them or their authors publish them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.utm_names import read_utm_names
@@ -10,16 +14,35 @@ from vprlib.data.protocol import Protocol
 DATABASE = ("database", "gallery")
 QUERIES = {"all": ("queries",)}
 DOWNLOADER = "https://github.com/gmberton/VPR-datasets-downloader"
-PUT = "put its folder `images` into data/{name}, or name another folder under `roots: {{{name}: ...}}`"
+PUT = "put its folder `images` into data/{name}, or name another folder under `dataset_roots: {{{name}: ...}}`"
 SVOX_SETS = ("night", "overcast", "rain", "snow", "sun")
 
 
 def utm_named_dataset(
-    name: str, access: str, *, protocols=None, splits=("test",), folder="images", **declaration
+    name: str,
+    access: str,
+    *,
+    protocols: tuple[Protocol, ...] | None = None,
+    splits: Sequence[str] = ("test",),
+    folder: str = "images",
+    queries: Mapping[str, Sequence[str]] = QUERIES,
+    condition: str | None = None,
+    **declaration: Any,
 ) -> Dataset:
-    layout = {key: declaration.pop(key) for key in ("queries", "condition") if key in declaration}
+    """Declare a dataset in the layout of `@` names.
+
+    Args:
+        name: the dataset's name.
+        access: how to get it, without the folder to put it into.
+        protocols: the dataset's protocols; by default one with a radius of 25 m.
+        splits: see `read_utm_names`.
+        folder: folder that must exist, relative to the root.
+        queries: see `read_utm_names`.
+        condition: see `read_utm_names`.
+        **declaration: more fields of Dataset.
+    """
     return Dataset(
-        index=partial(read_utm_names, database=DATABASE, splits=splits, **{"queries": QUERIES} | layout),
+        read_images=partial(read_utm_names, database=DATABASE, splits=splits, queries=queries, condition=condition),
         files=(folder,),
         root=Path("data", name),
         protocols=protocols or (Protocol("25 m", radius=25),),

@@ -1,23 +1,30 @@
-"""A dataset of one's own: a CSV with a row an image.
+"""Read a custom dataset from a CSV with one row per image.
 
-Columns: path (relative to the CSV's folder, or absolute), split (train, val, test), role (database, query), east and
-north (metres, or any unit that the radius is in); optional place, heading (degrees clockwise from north), time. Any
-other column is a condition of the photos (weather, season), by which recalls may be told apart.
+Required columns: path (relative to the CSV's folder, or absolute), split (train, val, test), role (database, query),
+east and north (metres, or the unit of the radius). Optional columns: place, heading (degrees clockwise from north),
+time. Any other column is a condition of the photos (weather, season), by which recalls may be grouped.
 """
+
+from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.image_table import COLUMNS
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def csv_dataset(csv: Path, protocol: Protocol) -> Dataset:
+    """Declare a custom dataset that is read from a CSV."""
     return Dataset(
-        index=partial(read_csv_table, name=csv.name),
+        read_images=partial(read_csv_table, name=csv.name),
         files=(csv.name,),
         root=csv.parent,
         protocols=(protocol,),
@@ -25,11 +32,11 @@ def csv_dataset(csv: Path, protocol: Protocol) -> Dataset:
     )
 
 
-def read_csv_table(root: Path, name: str):
-    """Read the CSV.
+def read_csv_table(root: Path, name: str) -> pd.DataFrame:
+    """Read the CSV `name` in the folder `root`.
 
     Raises:
-        InputError: if it cannot be parsed, or has a column that looks like a misspelt one of those above.
+        InputError: the file cannot be parsed, or a column's name looks like a misspelt name of those above.
     """
     import pandas as pd
 

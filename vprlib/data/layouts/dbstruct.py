@@ -1,27 +1,45 @@
-"""The MATLAB `dbStruct` of NetVLAD's datasets, read by field name: files differ in the order of their fields.
+"""Read the MATLAB `dbStruct` of NetVLAD's datasets, by field name: files differ in the order of their fields.
 
-Versions 5 to 7 and 7.3 (HDF5). Names are cells of strings, char matrices padded with blanks, or nested 1 x 1 cells.
-Tokyo Time Machine's time stamps, where there are any, become the column `time`.
+MATLAB versions 5 to 7 and 7.3 (HDF5) are read. Names are cells of strings, char matrices padded with blanks, or nested
+1 x 1 cells. Tokyo Time Machine's time stamps, if there are any, become the column `time`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vprlib.data.dataset import join_path
 from vprlib.exceptions import InputError
+
+if TYPE_CHECKING:
+    import h5py
+    import pandas as pd
+    from numpy.typing import NDArray
 
 NAMES = {"database": ("dbImage", "dbImageFns"), "query": ("qImage", "qImageFns")}
 COORDINATES = {"database": "utmDb", "query": "utmQ"}
 TIMES = {"database": "dbTimeStamp", "query": "qTimeStamp"}
 
 
-def read_dbstruct(root: Path, *, splits: dict, folders: dict, place):
-    """Read one `.mat` a split.
+def read_dbstruct(
+    root: Path,
+    *,
+    splits: Mapping[str, str],
+    folders: Mapping[str, str],
+    place: Callable[[list[str]], list[str]],
+) -> pd.DataFrame:
+    """Read one `.mat` file per split into an image table.
 
     Args:
         root: the dataset's folder.
-        splits: split -> the `.mat`, relative to the root.
+        splits: split -> the `.mat` file, relative to the root.
         folders: role -> the folder, relative to the root, that the struct's image names are relative to.
-        place: list of a split's database names -> list of their places' labels.
+        place: maps the list of a split's database names to the list of their places' labels.
+
+    Raises:
+        InputError: a file cannot be read, or a field is missing, holds other values or has another length.
     """
     import pandas as pd
 
@@ -29,22 +47,23 @@ def read_dbstruct(root: Path, *, splits: dict, folders: dict, place):
     for split, mat in splits.items():
         struct = read_mat_struct(root / mat)
         for role, folder in folders.items():
-            names = mat_strings(_field(struct, NAMES[role], root / mat), NAMES[role][0], root / mat)
-            east, north = _matrix(struct, COORDINATES[role], 2, len(names), root / mat)
+            names = mat_strings(_read_field(struct, NAMES[role], root / mat), NAMES[role][0], root / mat)
+            east, north = _read_matrix(struct, COORDINATES[role], 2, len(names), root / mat)
             paths = [join_path(folder, name) for name in names]
             part = pd.DataFrame({"path": paths, "split": split, "role": role, "east": east, "north": north})
             part["place"] = place(names) if role == "database" else None
             if TIMES[role] in struct:
-                part["time"] = [f"{time:.0f}" for time in _matrix(struct, TIMES[role], 1, len(names), root / mat)[0]]
+                times = _read_matrix(struct, TIMES[role], 1, len(names), root / mat)[0]
+                part["time"] = [f"{time:.0f}" for time in times]
             parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def read_mat_struct(path: Path) -> dict:
-    """The struct's fields by name; text as strings or arrays of them, numbers as arrays.
+def read_mat_struct(path: Path) -> dict[str, Any]:
+    """Read the fields of a file's `dbStruct` by name: text as strings or arrays of strings, numbers as arrays.
 
     Raises:
-        InputError: if the file is no MATLAB file of version 5 to 7.3 or holds no `dbStruct`.
+        InputError: the file is no MATLAB file of version 5 to 7.3, or holds no `dbStruct`.
     """
     import h5py
     from scipy.io import loadmat
@@ -52,7 +71,7 @@ def read_mat_struct(path: Path) -> dict:
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
-                content = {"dbStruct": _hdf5(file, file["dbStruct"])} if "dbStruct" in file else {}
+                content = {"dbStruct": _read_hdf5(file, file["dbStruct"])} if "dbStruct" in file else {}
         else:
             content = loadmat(path, simplify_cells=True, appendmat=False, variable_names=["dbStruct"])
     except Exception as error:
@@ -62,11 +81,16 @@ def read_mat_struct(path: Path) -> dict:
     return content["dbStruct"]
 
 
-def mat_strings(value, name: str, path) -> list:
-    """The strings in a value, in order, without the blanks around them.
+def mat_strings(value: Any, name: str, path: Path) -> list[str]:
+    """Return the strings of a field's value in order, without leading and trailing blanks; cells may be nested.
+
+    Args:
+        value: a field of `read_mat_struct`.
+        name: the field's name, for messages.
+        path: the file, for messages.
 
     Raises:
-        InputError: if there is something else in it.
+        InputError: the value holds something that is no string.
     """
     import numpy as np
 
@@ -74,43 +98,48 @@ def mat_strings(value, name: str, path) -> list:
         return [value.strip()]
     if not isinstance(value, (list, np.ndarray)):
         raise InputError(f"{path}: {name} holds {value!r}, not the name of an image")
-    return [found for item in np.ravel(np.asarray(value, object)) for found in mat_strings(item, name, path)]
+    return [text for item in np.ravel(np.asarray(value, object)) for text in mat_strings(item, name, path)]
 
 
-def _hdf5(file, node):
-    """What MATLAB 7.3 wrote: a struct is a group, a cell an array of references; every array is transposed."""
+def _read_hdf5(file: h5py.File, node: h5py.Group | h5py.Dataset) -> Any:
+    """Read a node of a MATLAB 7.3 file: a struct is a group, a cell an array of references; arrays are transposed."""
     import h5py
     import numpy as np
 
     if isinstance(node, h5py.Group):
-        return {name: _hdf5(file, child) for name, child in node.items()}
+        return {name: _read_hdf5(file, child) for name, child in node.items()}
     if node.attrs.get("MATLAB_empty"):
         return ""
     array = node[()].T
     if node.dtype == h5py.ref_dtype:
-        return np.fromiter((_hdf5(file, file[reference]) for reference in array.ravel("F")), object, array.size)
-    if node.dtype == np.uint16:  # text: a row of the array is a string
+        return np.fromiter((_read_hdf5(file, file[reference]) for reference in array.ravel("F")), object, array.size)
+    if node.dtype == np.uint16:  # text: each row of the array is a string
         rows = [row.astype("<u2").tobytes().decode("utf-16-le") for row in array]
         return rows[0] if len(rows) == 1 else np.array(rows, object)
     return array
 
 
-def _field(struct: dict, names: tuple, path: Path):
+def _read_field(struct: Mapping[str, Any], names: tuple[str, ...], path: Path) -> Any:
+    """Return the first of the named fields that the struct has.
+
+    Raises:
+        InputError: it has none of them.
+    """
     for name in names:
         if name in struct:
             return struct[name]
     raise InputError(f"{path}: the dbStruct has no field {names[0]!r}; it has {', '.join(struct)}")
 
 
-def _matrix(struct: dict, name: str, height: int, width: int, path: Path):
-    """A field of numbers, (height, width); MATLAB readers drop axes of one.
+def _read_matrix(struct: Mapping[str, Any], name: str, height: int, width: int, path: Path) -> NDArray:
+    """Return a numeric field as (height, width); axes of length one that MATLAB readers drop are restored.
 
     Raises:
-        InputError: if it is missing, of another shape or no numbers.
+        InputError: the field is missing, has another shape or is not numeric.
     """
     import numpy as np
 
-    matrix = np.asarray(_field(struct, (name,), path))
+    matrix = np.asarray(_read_field(struct, (name,), path))
     if matrix.ndim < 2 and matrix.size == height * width and 1 in (height, width):
         matrix = matrix.reshape(height, width)
     if matrix.shape != (height, width) or matrix.dtype.kind not in "iuf":

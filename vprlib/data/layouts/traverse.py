@@ -1,25 +1,36 @@
-"""Traverses of one route whose frames correspond by number: frame i of one is the place of frame i of another.
+"""Read traverses of one route whose frames correspond by number: frame i of each shows the same place.
 
-A photo's `east` is its frame, in frames, and its `north` 0, so that a radius of 2 is a tolerance of 2 frames.
+A photo's `east` is its frame number and its `north` is 0, so a radius of 2 is a tolerance of 2 frames.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vprlib.data.layouts.utm_names import parse_utm_name
 from vprlib.data.photos import PHOTO_SUFFIXES
 from vprlib.exceptions import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def read_traverse(root: Path, *, database: tuple, query: tuple, condition: str, listed: str | None = None):
+
+def read_traverse(
+    root: Path, *, database: Sequence[str], query: Sequence[str], condition: str, listed: str | None = None
+) -> pd.DataFrame:
     """Read two traverses, each a folder of numbered photos, or the tree that VPR-datasets-downloader makes of them.
 
     Args:
         root: the dataset's folder.
-        database, query: the names that the traverse's folder goes by; the first that is there is read.
-        condition: the column with the first of those names.
-        listed: a text file with the names of the frames that count, relative to the root; the others are left out, and
-            a frame's number is its rank in the list. Without one, all count and the number is the one in the name.
+        database: possible names of the database traverse's folder; the first that exists is read.
+        query: possible names of the query traverse's folder, likewise.
+        condition: name of a column that gets the first of those names.
+        listed: a text file, relative to the root, with the names of the frames to read. Other photos are left out, and
+            a frame's number is its rank in the sorted list. Without a list all photos are read, and a frame's number
+            is the one in its name. The list does not apply to VPR-datasets-downloader's tree.
 
     Raises:
         InputError: a folder is missing, a photo has no number or a listed frame has no photo.
@@ -28,29 +39,41 @@ def read_traverse(root: Path, *, database: tuple, query: tuple, condition: str, 
 
     parts = []
     for role, names, formatted in (("database", database, "database"), ("query", query, "queries")):
-        where = [*(Path(name) for name in names), Path("images/test") / formatted]
-        folder = next((one for one in where if (root / one).is_dir()), None)
+        folders = [*(Path(name) for name in names), Path("images/test") / formatted]
+        folder = next((candidate for candidate in folders if (root / candidate).is_dir()), None)
         if folder is None:
             raise InputError(f"{root / names[0]}: no such folder")
         photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
-        frames = _listed(root, folder, listed, photos) if listed and folder in where[:-1] else _numbered(folder, photos)
+        if listed and folder in folders[:-1]:
+            frames = _ranks_in_list(root, folder, listed, photos)
+        else:
+            frames = _numbers_in_names(folder, photos)
         part = pd.DataFrame({"path": [str(folder / name) for name in frames], "east": list(frames.values())})
         parts.append(part.assign(split="test", role=role, north=0, **{condition: names[0]}))
     return pd.concat(parts, ignore_index=True)
 
 
-def _numbered(folder: Path, photos: list) -> dict:
-    """Name -> number: the pano field of an `@` name, or else the last digits before the suffix."""
+def _numbers_in_names(folder: Path, photos: Sequence[str]) -> dict[str, int]:
+    """Return photo name -> frame number: the pano field of an `@` name, or else the last digits before the suffix.
+
+    Raises:
+        InputError: a name holds no number.
+    """
     frames = {}
     for name in photos:
         number = (parse_utm_name(name) or {}).get("pano") or (re.findall(r"\d+", Path(name).stem) or [""])[-1]
         if not number.isdecimal():
-            raise InputError(f"{folder / name}: the name holds no number of a frame")
+            raise InputError(f"{folder / name}: the name holds no frame number")
         frames[name] = int(number)
     return frames
 
 
-def _listed(root: Path, folder: Path, listed: str, photos: list) -> dict:
+def _ranks_in_list(root: Path, folder: Path, listed: str, photos: Sequence[str]) -> dict[str, int]:
+    """Return photo name -> rank in the sorted list of frames.
+
+    Raises:
+        InputError: a listed frame has no photo.
+    """
     names = [Path(line.strip()).name for line in (root / listed).read_text().splitlines() if line.strip()]
     ranks = {name: rank for rank, name in enumerate(sorted(names))}
     missing = set(ranks) - set(photos)

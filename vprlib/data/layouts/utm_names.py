@@ -1,31 +1,45 @@
-"""Photos that carry their position in their name, its fields between `@` signs.
+"""Read photos whose names hold their position, in fields between `@` signs.
 
 `@east@north@zone@band@latitude@longitude@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg`: the layout of
-VPR-datasets-downloader, deep-visual-geo-localization-benchmark and CosPlace. Only east and north, UTM metres, are
-always there; any other field may be empty, or missing with all after it.
+VPR-datasets-downloader, deep-visual-geo-localization-benchmark and CosPlace. Only east and north (UTM metres) are
+required. Any other field may be empty, or missing with all fields after it.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vprlib.data.photos import list_photos
 from vprlib.exceptions import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIELDS = (
     "east", "north", "zone", "band", "latitude", "longitude", "pano", "tile", "heading", "pitch", "roll", "height",
     "timestamp", "note",
 )  # fmt: skip
+COLUMN_FIELDS = {
+    "east": "east", "north": "north", "zone": "zone", "heading": "heading", "place": "pano", "time": "timestamp",
+    "note": "note",
+}  # fmt: skip
 
 
-def parse_utm_name(name: str) -> dict | None:
-    """The fields of a file's name by FIELDS, without the empty ones; None if it does not begin with a position.
+def parse_utm_name(name: str) -> dict[str, Any] | None:
+    """Parse a file's name into FIELDS, without the empty ones; return None if it does not begin with a position.
 
-    East, north and heading are floats; the others are text.
+    East, north and heading are floats; the other fields are strings.
+
+    >>> parse_utm_name("@500.5@4000@17@T@.jpg")
+    {'east': 500.5, 'north': 4000.0, 'zone': '17', 'band': 'T'}
     """
     before, *values = name.split("@")
     if before or len(values) < 2:
         return None
-    values[-1] = values[-1].rpartition(".")[0]  # the suffix, alone after the last `@` or not
+    values[-1] = values[-1].rpartition(".")[0]  # the suffix follows the last `@`, or the last field
     fields = {field: value for field, value in zip(FIELDS, values, strict=False) if value}
     try:
         numbers = {key: float(fields[key]) for key in ("east", "north")}
@@ -34,23 +48,29 @@ def parse_utm_name(name: str) -> dict | None:
         return None
 
 
-def utm_name_rows(names) -> list:
-    """Names of photos -> rows of an image table, `zone` included, None in place of a name without position."""
-    kept = {"east": "east", "north": "north", "zone": "zone", "heading": "heading", "pano": "place",
-            "timestamp": "time", "note": "note"}  # fmt: skip
+def utm_name_rows(names: Iterable[str]) -> list[dict[str, Any] | None]:
+    """Parse photos' names into rows of an image table with the column `zone`; None for a name without a position."""
     parsed = [parse_utm_name(name) for name in names]
-    return [fields and {column: fields.get(field) for field, column in kept.items()} for fields in parsed]
+    return [fields and {column: fields.get(field) for column, field in COLUMN_FIELDS.items()} for fields in parsed]
 
 
-def read_utm_names(root: Path, *, database, queries: dict, splits=("test",), condition: str | None = None):
+def read_utm_names(
+    root: Path,
+    *,
+    database: Sequence[str],
+    queries: Mapping[str, Sequence[str]],
+    splits: Sequence[str] = ("test",),
+    condition: str | None = None,
+) -> pd.DataFrame:
     """Read the tree `images/{split}/{database,queries}`, or the same without `images`.
 
     Args:
         root: the dataset's folder.
-        database: the names that the folder of the database goes by; the first that is there is read.
-        queries: a set's name -> the names that its folder goes by. A set that is not there is left out.
-        splits: those that are read.
-        condition: a column with the set's name; then each set has a column of its own, too, with a 1 for its queries.
+        database: possible names of the database folder; the first that exists is read.
+        queries: name of a query set -> possible names of its folder. A set without a folder is left out.
+        splits: the splits to read.
+        condition: name of a column for the query set's name. If it is given, each query set also has a column of its
+            own name, with a 1 for its queries.
 
     Raises:
         InputError: a folder is missing or empty, a name holds no position, or the names hold two UTM zones.
@@ -62,11 +82,11 @@ def read_utm_names(root: Path, *, database, queries: dict, splits=("test",), con
     for split in splits:
         sets = [("database", None, database), *(("query", name, folders) for name, folders in queries.items())]
         for role, name, folders in sets:
-            folder = next((top / split / one for one in folders if (top / split / one).is_dir()), None)
+            folder = next((top / split / folder for folder in folders if (top / split / folder).is_dir()), None)
             if folder is None and role == "database":
                 raise InputError(f"{top / split / folders[0]}: no such folder")
             if folder is not None:
-                part = _read(folder, root).assign(split=split, role=role)
+                part = _read_folder(folder, root).assign(split=split, role=role)
                 parts.append(part.assign(**{condition: name}) if condition else part)
     table = pd.concat(parts, ignore_index=True)
     table = check_one_zone(table, top)
@@ -75,11 +95,15 @@ def read_utm_names(root: Path, *, database, queries: dict, splits=("test",), con
     return table
 
 
-def check_one_zone(table, where: Path):
-    """A table of `rows` without the column `zone`, and without empty ones.
+def check_one_zone(table: pd.DataFrame, where: Path) -> pd.DataFrame:
+    """Check that all positions are of one UTM zone; return the table without the column `zone` and empty columns.
+
+    Args:
+        table: rows of `utm_name_rows`.
+        where: the folder, for messages.
 
     Raises:
-        InputError: if there are two zones.
+        InputError: there are two zones.
     """
     zones = table.zone.dropna().unique()
     if len(zones) > 1:
@@ -87,13 +111,18 @@ def check_one_zone(table, where: Path):
     return table.drop(columns="zone").dropna(axis="columns", how="all")
 
 
-def _read(folder: Path, root: Path):
+def _read_folder(folder: Path, root: Path) -> pd.DataFrame:
+    """Read the photos below a folder into rows with `zone` and paths relative to the root.
+
+    Raises:
+        InputError: there is no photo, or a name holds no position.
+    """
     import pandas as pd
 
     names = list_photos(folder)
-    found = utm_name_rows(os.path.basename(name) for name in names)  # noqa: PTH119
-    if None in found:
-        raise InputError(f"{folder / names[found.index(None)]}: the name does not begin with @east@north@")
-    table = pd.DataFrame(found)
+    rows = utm_name_rows(os.path.basename(name) for name in names)  # noqa: PTH119
+    if None in rows:
+        raise InputError(f"{folder / names[rows.index(None)]}: the name does not begin with @east@north@")
+    table = pd.DataFrame(rows)
     table["path"] = [str(folder.relative_to(root) / name) for name in names]
     return table

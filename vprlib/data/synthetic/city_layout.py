@@ -1,17 +1,20 @@
-"""The embedded city's plan: a grid of blocks, what its facades look like, its streets and what stands on them.
+"""Layout of the synthetic city: a grid of blocks, the appearance of its facades, its streets, lamps and trees.
 
-Axes are local metres (east, north) from the south-west corner.
+Coordinates are local metres (east, north) from the south-west corner.
+Axes: S streets per direction, B blocks, N facades (or points), F pieces of furniture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 PAVEMENT = 3.5  # metres between kerb and facade
 CELL = 0.2  # metres per cell of the ground map
-FACE_SPAN = 1024.0  # metres, longer than any face: keeps the faces apart in `City.edges`
-OUTSKIRTS = 20.0  # metres from the outer streets, beyond which is nothing, to the first street point
+FACE_SPAN = 1024.0  # metres, longer than any face: separates the faces in `CityLayout.edges`
+OUTSKIRTS = 20.0  # metres from the outer streets, beyond which the world is empty, to the first street point
 
 WALL, TRIM, BLUR, FRAME, PANE, LIT, SHOP, AWNING, STRIPE, SIGN, LETTER, DOOR, MATERIALS = range(13)
 ASPHALT, PATCH, MARK, PAVING, KERB, GRASS = range(6)
@@ -26,25 +29,41 @@ SIGN_PAINT = np.array([(.75, .05, .05), (.04, .15, .65), (.03, .42, .12), (.85, 
 
 @dataclass(frozen=True)
 class CityLayout:
-    """One city: S streets per axis, B blocks, N facades; lengths in metres.
+    """Layout of one city; lengths in metres.
 
-    A block has four faces, each a row of facades; `u` runs along a face from left to right as seen from the street.
-    Facade n of face f (four times the block plus 0 to 3) starts at u = `edges[n] - f * FACE_SPAN`.
+    A block has four faces, each a row of facades. The coordinate `u` runs along a face from left to right as seen from
+    the street. Facade n of face f (four times the block's number plus 0 to 3) starts at
+    u = `edges[n] - f * FACE_SPAN`.
+
+    Attributes:
+        street_east: (S,) float64, center lines of the north-south streets, including the two outer ones.
+        street_north: (S,) float64, center lines of the east-west streets, likewise.
+        half_width: distance from a center line to the facades.
+        blocks: (B, 4) float64, west, south, east and north side.
+        edges: (N,) float64, increasing.
+        looks: appearance of the facades: name of a property -> array with first axis N.
+        ground: (north, east) uint8, material of each CELL.
+        grain: (64, 64) float32 around 1, the tile of texture of walls, ground and leaves.
+        furniture: (F, 4) float64, east, north, height, and 0 for a lamp or 1 for a tree.
     """
 
-    street_east: np.ndarray  # (S,) float64, centre lines of the north-south streets, the two outer ones included
-    street_north: np.ndarray  # (S,) float64, centre lines of the east-west streets
-    half_width: float  # from a centre line to the facades
-    blocks: np.ndarray  # (B, 4) float64: west, south, east, north
-    edges: np.ndarray  # (N,) float64, increasing
-    looks: dict[str, np.ndarray]  # what tells the facades apart; first axis N
-    ground: np.ndarray  # (north, east) uint8, material of each CELL
-    grain: np.ndarray  # (64, 64) float32 around 1, the tile that roughens walls, ground and leaves
-    furniture: np.ndarray  # (F, 4) float64: east, north, height, 0 for a lamp or 1 for a tree
+    street_east: NDArray[np.float64]
+    street_north: NDArray[np.float64]
+    half_width: float
+    blocks: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    looks: dict[str, NDArray]
+    ground: NDArray[np.uint8]
+    grain: NDArray[np.float32]
+    furniture: NDArray[np.float64]
 
 
 def build_city(seed: int, blocks: int = 4) -> CityLayout:
-    """Draw a city of `blocks` x `blocks` blocks, at least 2 x 2; what lasts from shot to shot follows from `seed`."""
+    """Build a random city of `blocks` x `blocks` blocks; `seed` determines everything that all its photos share.
+
+    Raises:
+        ValueError: there are fewer than 2 x 2 blocks.
+    """
     if blocks < 2:
         raise ValueError(f"blocks must be at least 2, got {blocks}")
     rng = np.random.default_rng(seed)
@@ -66,20 +85,33 @@ def build_city(seed: int, blocks: int = 4) -> CityLayout:
         half_width=half,
         blocks=np.hstack([west_south, east_north]),
         edges=np.concatenate([face * FACE_SPAN + np.cumsum(width) - width for face, width in enumerate(widths)]),
-        looks=_looks(
+        looks=_draw_looks(
             rng, np.concatenate(widths), first[1:] - 1, np.roll(first[:-1].reshape(-1, 4), -1, axis=1).ravel()
         ),
-        ground=_ground_map(rng, east, north, half),
+        ground=_paint_streets(rng, east, north, half),
         grain=rng.normal(1.0, 0.12, (64, 64)).clip(0.6, 1.4).astype(np.float32),
-        furniture=_furniture(rng, east, north, half),
+        furniture=_place_furniture(rng, east, north, half),
     )
 
 
-def _looks(rng, width, ends, starts):
-    """Draw the looks of facades (N,) of given widths; `ends[i]` and `starts[i]` meet at a corner and are one house."""
+def _draw_looks(
+    rng: np.random.Generator, width: NDArray[np.float64], ends: NDArray[np.int64], starts: NDArray[np.int64]
+) -> dict[str, NDArray]:
+    """Draw the appearance of N facades at random.
+
+    Args:
+        rng: random generator.
+        width: (N,) widths of the facades, metres.
+        ends: number of the last facade of each face.
+        starts: number of the facade that meets it at the corner; both belong to one house.
+
+    Returns:
+        `CityLayout.looks`.
+    """
     n = len(width)
 
-    def chance(share):
+    def chance(share: float) -> NDArray[np.bool_]:
+        """Return for each facade whether it has a property that this share of facades has."""
         return rng.random(n) < share
 
     paint, glow = np.zeros((2, n, MATERIALS, 3))
@@ -92,7 +124,11 @@ def _looks(rng, width, ends, starts):
     hues = (rng.integers(0, 10, (n, 1)) + np.cumsum(rng.integers(1, 4, (n, 5)), axis=1)) % 10
     paint[:, [AWNING, STRIPE, SIGN, LETTER, DOOR]] = SIGN_PAINT[hues] * [[1], [1], [1], [1], [0.4]]
     ground, storey = rng.uniform(3.6, 4.6, n), rng.uniform(2.9, 3.8, n)
-    house = {"ground": ground, "storey": storey, "height": ground + rng.integers(1, 8, n) * storey + 0.9}
+    house: dict[str, NDArray] = {
+        "ground": ground,
+        "storey": storey,
+        "height": ground + rng.integers(1, 8, n) * storey + 0.9,
+    }
     house["height"][chance(0.05)] = 2.4  # a wall in front of a gap
     house |= {"glass": glass, "course": chance(0.4), "paint": paint[:, : PANE + 1]}
     for values in house.values():
@@ -124,8 +160,17 @@ def _looks(rng, width, ends, starts):
     return looks | {"letters": rng.random((n, 24)) < 0.5, "lit": rng.random((n, 10, 10)) < occupied[:, None, None]}
 
 
-def _ground_map(rng, street_east, street_north, half):
-    """Paint the streets, with lane marks, zebra crossings and patches of newer asphalt: (north, east) materials."""
+def _paint_streets(
+    rng: np.random.Generator, street_east: NDArray[np.float64], street_north: NDArray[np.float64], half: float
+) -> NDArray[np.uint8]:
+    """Return the (north, east) ground map: streets with lane marks, zebra crossings and patches of newer asphalt.
+
+    Args:
+        rng: random generator.
+        street_east: see `CityLayout`.
+        street_north: see `CityLayout`.
+        half: `CityLayout.half_width`.
+    """
     road = half - PAVEMENT
     at = [np.arange(CELL / 2, streets[-1] + half, CELL) for streets in (street_east, street_north)]
     off = [np.abs(a - streets[:, None]).min(axis=0) for a, streets in zip(at, (street_east, street_north), strict=True)]
@@ -140,10 +185,26 @@ def _ground_map(rng, street_east, street_north, half):
     return ground
 
 
-def _furniture(rng, street_east, street_north, half):
-    """Lamps every 25 m along each kerb and, on some pavements, trees between them: (F, 4) as in `City.furniture`."""
+def _place_furniture(
+    rng: np.random.Generator, street_east: NDArray[np.float64], street_north: NDArray[np.float64], half: float
+) -> NDArray[np.float64]:
+    """Place lamps every 25 m along each kerb and, on some pavements, trees between them.
+
+    Args:
+        rng: random generator.
+        street_east: see `CityLayout`.
+        street_north: see `CityLayout`.
+        half: `CityLayout.half_width`.
+
+    Returns:
+        `CityLayout.furniture`.
+    """
     rows = []
-    for streets, crossings, order in ((street_east, street_north, [0, 1]), (street_north, street_east, [1, 0])):
+    directions: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], list[int]]] = (
+        (street_east, street_north, [0, 1]),
+        (street_north, street_east, [1, 0]),
+    )
+    for streets, crossings, order in directions:
         for kerb in np.add.outer(streets, [PAVEMENT - 0.6 - half, half - PAVEMENT + 0.6]).ravel():
             planted = rng.random() < 0.4
             for number, along in enumerate(np.arange(crossings[0] + half + 4.0, crossings[-1], 12.5)):
@@ -153,12 +214,12 @@ def _furniture(rng, street_east, street_north, half):
     return np.array(rows)
 
 
-def street_points(city: CityLayout, spacing: float) -> np.ndarray:
-    """Points every `spacing` metres on the centre lines of the inner streets, counted anew from each crossing.
+def street_points(city: CityLayout, spacing: float) -> NDArray[np.float64]:
+    """Return points every `spacing` metres on the center lines of the inner streets, starting anew at each crossing.
 
     Returns:
         (N, 2) float64 (east, north), at least spacing / 2 apart: the north-south streets from west to east, then the
-        east-west streets from south to north, each in order of travel. A crossing is a point of the former.
+        east-west streets from south to north, each in order of travel. A crossing is a point of a north-south street.
     """
     east, north = (
         np.concatenate([np.arange(start, end - spacing / 2, spacing) for start, end in pairwise(ends)])

@@ -1,13 +1,16 @@
-"""The embedded city seen by a pinhole camera, by day and by night.
+"""Render the synthetic city with a pinhole camera, by day and by night.
 
-An image column is a ray in the plan; where it enters a block gives its facade, and (metres along the facade, height)
-give a pixel's material. The optical axis is horizontal.
+An image column is a ray in the plan. The point where it enters a block determines the facade; the position along the
+facade and the height determine a pixel's material. The optical axis is horizontal.
+Axes: R rows and C columns of the frame, B blocks or boxes, P pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vprlib.data.synthetic.city_layout import (
     AWNING,
@@ -30,7 +33,7 @@ from vprlib.data.synthetic.city_layout import (
 )
 from vprlib.data.synthetic.traffic import draw_sprites, traffic_around, visible_boxes
 
-HORIZON = 0.62  # of the image height: a vertical lens shift that shows more facade than street
+HORIZON = 0.62  # as a fraction of the image height: a vertical lens shift shows more facade than street
 SUPERSAMPLING = 2  # rays per pixel and axis
 HOUSE_DEPTH = 12.0  # metres of side wall behind a facade
 NORMALS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # of a block's south, east, north and west face
@@ -49,10 +52,17 @@ LAMP = np.array([(0, 0, 0), (.06, .04, .03), (.50, .36, .21), (.90, .65, .38), (
 
 @dataclass(frozen=True)
 class Shot:
-    """One photograph: where, when and how.
+    """Position, time and camera settings of one photo.
 
-    Lengths in metres; `heading` clockwise from north and the horizontal `fov` in degrees; `light` in [0, 1] from full
-    day over dusk (0.5) to deep night; `exposure` and `cast` (red, green, blue) multiply linear radiance.
+    Attributes:
+        east: metres.
+        north: metres.
+        heading: degrees clockwise from north.
+        light: in [0, 1], from full day over dusk (0.5) to deep night.
+        fov: horizontal field of view, degrees.
+        camera_height: metres.
+        exposure: factor of the linear radiance.
+        cast: factors of the linear radiance of red, green and blue.
     """
 
     east: float
@@ -66,9 +76,9 @@ class Shot:
 
 
 def jitter_shot(shot: Shot, rng: np.random.Generator, *, metres: float = 1.5, degrees: float = 12.0) -> Shot:
-    """Return the view from up to `metres` and `degrees` away, with another exposure and colour cast.
+    """Return a shot at most `metres` and `degrees` away, with another exposure and colour cast.
 
-    The facades are at least 7.2 m from a centre line, so a shot near the centre line stays within its street.
+    The facades are at least 7.2 m from a center line, so a shot near the center line stays within its street.
     """
     radius, bearing = metres * np.sqrt(rng.random()), rng.uniform(0.0, 2 * np.pi)
     return replace(
@@ -83,30 +93,34 @@ def jitter_shot(shot: Shot, rng: np.random.Generator, *, metres: float = 1.5, de
 
 def render_photo(
     city: CityLayout, shot: Shot, rng: np.random.Generator, *, height: int = 96, width: int = 128
-) -> tuple[np.ndarray, list[dict]]:
-    """Take one photograph.
+) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
+    """Render one photo.
 
     Args:
-        rng: draws what differs from shot to shot: traffic, some lit windows, clouds and sensor noise.
-        height, width: pixels of the image.
+        city: the city.
+        shot: position, time and camera settings.
+        rng: random generator of traffic, some lit windows, clouds and sensor noise, which differ from shot to shot.
+        height: pixels of the image.
+        width: pixels of the image.
 
     Returns:
-        The image, (height, width, 3) uint8 RGB, and a box for each car or pedestrian seen: `bbox`, [x, y, width,
+        The image, (height, width, 3) uint8 RGB, and a dict for each visible car or pedestrian: `bbox`, [x, y, width,
         height] of its visible part in pixels, and `category`, car or person.
 
     Raises:
-        ValueError: if the camera stands inside a block.
+        ValueError: the camera is inside a block.
     """
     traffic_rng, window_rng, sky_rng, noise_rng = rng.spawn(4)
-    view = _View(city, shot, height * SUPERSAMPLING, width * SUPERSAMPLING)
-    surfaces = _surfaces(view)
+    view = View(city, shot, height * SUPERSAMPLING, width * SUPERSAMPLING)
+    surfaces = _find_surfaces(view)
     skyline, base = _paint_facades(view, surfaces, window_rng)
     _paint_sky(view, skyline, sky_rng)
     _paint_ground(view, base)
     traffic = traffic_around(view, traffic_rng)
     draw_sprites(view, traffic, surfaces[0].depth)
     planes = view.planes.reshape(3, height, SUPERSAMPLING, width, SUPERSAMPLING)
-    radiance = sum(planes[:, :, i, :, j] for i, j in np.ndindex(SUPERSAMPLING, SUPERSAMPLING)).transpose(1, 2, 0)
+    subpixels = (planes[:, :, i, :, j] for i, j in np.ndindex(SUPERSAMPLING, SUPERSAMPLING))
+    radiance = sum(subpixels, np.zeros((), np.float32)).transpose(1, 2, 0)
     radiance = radiance * (np.array(shot.cast, np.float32) * np.float32(shot.exposure / SUPERSAMPLING**2))
     noise = noise_rng.standard_normal(radiance.shape, np.float32) * np.float32(2.0 + 6.0 * view.lamp[0])
     image = 255.0 * np.sqrt(radiance) + noise
@@ -114,27 +128,53 @@ def render_photo(
 
 
 class Surface(NamedTuple):
-    """What the columns see at one depth order; all (C,)."""
+    """Surfaces that the columns show at one place in the order of depth; all arrays are (C,).
 
-    depth: np.ndarray  # metres along the optical axis
-    house: np.ndarray  # index of the facade
-    s: np.ndarray  # metres from the facade's left edge
-    face: np.ndarray  # 0 to 3, index into NORMALS
-    blank: np.ndarray  # whether it is a side wall without windows
-    height: np.ndarray  # metres, 0 where there is nothing
+    Attributes:
+        depth: metres along the optical axis.
+        house: number of the facade.
+        s: metres from the facade's left edge.
+        face: 0 to 3, index into NORMALS.
+        blank: whether the surface is a side wall without windows.
+        height: metres; 0 without a surface.
+    """
+
+    depth: NDArray[np.float64]
+    house: NDArray[np.int64]
+    s: NDArray[np.float64]
+    face: NDArray[np.int64]
+    blank: NDArray[np.bool_]
+    height: NDArray[np.floating]
 
 
-class _View:
-    """One frame of R rows and C columns: the rays, the light, and what is drawn so far."""
+class View:
+    """Frame of R rows and C columns: the rays, the light, and the pixels drawn so far.
 
-    def __init__(self, city, shot, rows, columns):
+    Attributes:
+        city: the city.
+        camera_height: metres.
+        origin: (2,) east and north of the camera, metres.
+        forward: (2,) unit vector of the optical axis, in the plan.
+        right: (2,) unit vector to the right.
+        focal: focal length in pixels.
+        rays: (2, C) directions in the plan, of unit depth.
+        slopes: (R, 1) float32, downward slope of each row.
+        ambient: (3,) float32 radiance of the diffuse light; `sun`, `zenith`, `haze` and `lamp` likewise.
+        sunward: (2,) unit vector towards the sun, in the plan.
+        planes: (3, R, C) float32 linear radiance.
+        radiance: (R, C, 3), the same memory as `planes`.
+        owner: (R, C) int16, number of the sprite that a pixel shows, or -1.
+    """
+
+    def __init__(self, city: CityLayout, shot: Shot, rows: int, columns: int) -> None:
+        """Set the camera and the light of a shot; the frame is black."""
         self.city, self.camera_height = city, shot.camera_height
         self.origin, heading = np.array([shot.east, shot.north]), np.deg2rad(shot.heading)
         self.forward = np.array([np.sin(heading), np.cos(heading)])
         self.right = np.array([np.cos(heading), -np.sin(heading)])
         self.focal = columns / 2 / np.tan(np.deg2rad(shot.fov) / 2)
         lateral = (np.arange(columns) + 0.5 - columns / 2) / self.focal
-        # (2, C) plan directions of unit depth; the offset keeps them off the axes, where a slab has no entry.
+        # The offset keeps the rays off the axes, where they would never enter a slab.
         self.rays = self.forward[:, None] + self.right[:, None] * lateral + 1e-9
         self.slopes = ((np.arange(rows) + 0.5 - HORIZON * rows) / self.focal).astype(np.float32)[:, None]  # (R, 1) down
         self.ambient, self.sun, self.zenith, self.haze, self.lamp = (
@@ -147,21 +187,38 @@ class _View:
         self.radiance = self.planes.transpose(1, 2, 0)  # the same memory
         self.owner = np.full((rows, columns), -1, np.int16)  # index of the sprite that a pixel shows
 
-    def enter(self, boxes, columns=slice(None)):
-        """Depths (B, C) where the rays enter and leave boxes (B, 4) west, south, east, north, and the entry's axis."""
+    def enter(
+        self, boxes: NDArray[np.float64], columns: slice = slice(None)
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Intersect the rays of some columns with boxes in the plan.
+
+        Args:
+            boxes: (B, 4) west, south, east and north side, metres.
+            columns: the columns.
+
+        Returns:
+            (B, C) depths at which the rays enter and leave the boxes, and the axis (0 east, 1 north) of the side that
+            they enter by.
+        """
         low, high = ((boxes[:, side, None] - self.origin[:, None]) / self.rays[:, columns] for side in ([0, 1], [2, 3]))
         near, far = np.minimum(low, high), np.maximum(low, high)
         return near.max(axis=1), far.min(axis=1), near.argmax(axis=1)
 
 
-def _surfaces(view) -> list[Surface]:
-    """What each column can see, front to back: the facades of the three nearest blocks, and behind the first facade
-    the side wall of its neighbour, should that be the taller one."""
+def _find_surfaces(view: View) -> list[Surface]:
+    """Find the surfaces that each column can show, front to back.
+
+    They are the facades of the three nearest blocks and, behind the first facade, the side wall of its neighbour, which
+    shows if the neighbour is taller.
+
+    Raises:
+        ValueError: the camera is inside a block.
+    """
     city, columns = view.city, np.arange(view.rays.shape[1])
     near, far, axis = view.enter(city.blocks)
     near = np.where((far > near) & (far > 0), near, np.inf)
     if near.min() < 0:
-        raise ValueError(f"the camera at {view.origin} stands inside a block")
+        raise ValueError(f"the camera at {view.origin} is inside a block")
     surfaces = []
     for block in np.argsort(near, axis=0)[:3]:
         hit = np.isfinite(near[block, columns])
@@ -188,8 +245,22 @@ def _surfaces(view) -> list[Surface]:
     return surfaces
 
 
-def _materials(look, s, v, window_lit, pixel):
-    """Material (R, C) of the facades' points `s` (C,) along and `v` (R, C) up; `pixel` (C,) is a ray's width there."""
+def _find_materials(
+    look: dict[str, NDArray],
+    s: NDArray[np.float32],
+    v: NDArray[np.float32],
+    window_lit: NDArray[np.bool_],
+    pixel: NDArray[np.floating],
+) -> NDArray[np.uint8]:
+    """Return the (R, C) materials of points on facades.
+
+    Args:
+        look: appearance of the columns' facades, each array with first axis C.
+        s: (C,) metres along the facade.
+        v: (R, C) metres above the ground.
+        window_lit: (C, 10, 10) whether the window of a floor and column is lit.
+        pixel: (C,) metres along the facade that a ray covers.
+    """
     bay, storey = (s - 0.5) / look["bay"], (v - look["ground"]) / look["storey"]
     column, floor = np.floor(bay), np.floor(storey)
     aside, above = np.abs(bay - column - 0.5), np.abs(storey - floor - 0.5)
@@ -202,9 +273,10 @@ def _materials(look, s, v, window_lit, pixel):
     material = np.where(crest | (upper & (storey - floor < 0.1) & (look["course"] > 0)), np.uint8(TRIM), np.uint8(WALL))
     material[frame] = FRAME
     np.copyto(material, np.where(lit, np.uint8(LIT), np.uint8(PANE)), where=pane)
-    material[windows & (pixel > 0.45 * look["bay"])] = BLUR  # too narrow to tell the windows apart
+    material[windows & (pixel > 0.45 * look["bay"])] = BLUR  # single windows are too narrow to be resolved
 
-    def lettered(letter, background):
+    def lettered(letter: NDArray, background: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Return the material of a sign: LETTER for the set bits of its letters on the background, else SIGN."""
         bit = look["letters"][np.arange(len(s)), letter.astype(np.intp).clip(0, 23)]
         return np.where(bit & background, np.uint8(LETTER), np.uint8(SIGN))
 
@@ -222,8 +294,19 @@ def _materials(look, s, v, window_lit, pixel):
     return material
 
 
-def _paint_facades(view, surfaces, rng):
-    """Paint the surfaces front to back; return the slopes (C,) of the skyline and of the nearest facade's base."""
+def _paint_facades(
+    view: View, surfaces: Sequence[Surface], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Paint the surfaces, front to back.
+
+    Args:
+        view: the frame.
+        surfaces: see `_find_surfaces`.
+        rng: random generator of the windows that are lit or dark in this shot only.
+
+    Returns:
+        (C,) slopes of the skyline and of the nearest facade's base.
+    """
     looks = view.city.looks
     shine = np.maximum(np.array(NORMALS) @ view.sunward, 0.0)[:, None]
     sunlit = (view.ambient + view.sun * shine).astype(np.float32).T
@@ -233,7 +316,7 @@ def _paint_facades(view, surfaces, rng):
     for surface in surfaces:
         top = ((view.camera_height - surface.height) / surface.depth).astype(np.float32)
         top[surface.height == 0] = np.inf
-        seen = np.flatnonzero(top < skyline)
+        seen = np.flatnonzero(top < skyline)  # columns in which the surface shows
         if not len(seen):
             continue
         rows = slice(*np.searchsorted(view.slopes[:, 0], [top[seen].min(), skyline[seen].max()]))
@@ -246,11 +329,11 @@ def _paint_facades(view, surfaces, rng):
         v = view.camera_height - depth * slopes
         look = {name: values[house] for name, values in looks.items() if name not in ("paint", "glow", "lit")}
         pixel = depth / (view.focal * np.abs(np.where(face % 2, view.rays[0, seen], view.rays[1, seen])))
-        material = _materials(look, s, v, looks["lit"][house] ^ tonight[house], pixel)
+        material = _find_materials(look, s, v, looks["lit"][house] ^ tonight[house], pixel)
         material[:, surface.blank[seen]] = WALL
 
         code = house.take(column) * MATERIALS + material[visible]
-        light = sunlit.take(face[column], axis=1)  # (3, pixels), as all light and colour below
+        light = sunlit.take(face[column], axis=1)  # (3, P), like all light and colour below
         if view.lamp[0]:
             reach = 0.22 * np.exp(-np.square((v - 3.0) / 4.5)) * (0.65 + 0.35 * np.cos(0.5 * s))
             light += reach[visible] * view.lamp[:, None]
@@ -261,12 +344,12 @@ def _paint_facades(view, surfaces, rng):
         if view.lamp[0]:
             light += view.lamp[0] * glow.take(code, axis=1)
         pixels = (row + rows.start) * view.rays.shape[1] + seen[column]
-        view.planes.reshape(3, -1)[:, pixels] = _haze(view, light, depth[column])
+        view.planes.reshape(3, -1)[:, pixels] = _fade_into_haze(view, light, depth[column])
     return skyline, base
 
 
-def _haze(view, colour, depth):
-    """Fade colours (3, P) at depths (P,) into the haze, in place."""
+def _fade_into_haze(view: View, colour: NDArray[np.float32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fade (3, P) colours at (P,) depths into the haze, in place; return them."""
     veil = np.float32(0.8) * view.haze[:, None]
     colour -= veil
     colour *= np.exp(depth * np.float32(-1 / VISIBILITY))
@@ -274,7 +357,8 @@ def _haze(view, colour, depth):
     return colour
 
 
-def _paint_sky(view, skyline, rng):
+def _paint_sky(view: View, skyline: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Paint a sky with random clouds above the (C,) slopes of the skyline."""
     rows = np.count_nonzero(view.slopes < 0)
     rise = np.sqrt(np.clip(-view.slopes[:rows], 0.0, 1.0))
     bearing = np.arctan2(*view.rays).astype(np.float32)
@@ -285,7 +369,8 @@ def _paint_sky(view, skyline, rng):
     view.planes[:, row, column] = gradient[:, row] * (1.0 + 0.12 * cloud[row, column])
 
 
-def _paint_ground(view, base):
+def _paint_ground(view: View, base: NDArray[np.float32]) -> None:
+    """Paint the ground below the (C,) slopes of the nearest facades' bases."""
     row, column = np.nonzero(view.slopes >= np.maximum(base, 1e-4))
     depth = (view.camera_height / view.slopes[:, 0])[row]
     x, y = (view.origin.astype(np.float32)[:, None] + depth * view.rays.astype(np.float32)[:, column]) / CELL
@@ -299,4 +384,4 @@ def _paint_ground(view, base):
         light += (0.18 + 0.12 * pools) * view.lamp[:, None]
     light *= 0.5 + 0.5 * grain[(j // 3) & 63, (i // 3) & 63]
     light *= GROUND_PAINT.astype(np.float32).T.take(material, axis=1)
-    view.planes[:, row, column] = _haze(view, light, depth)
+    view.planes[:, row, column] = _fade_into_haze(view, light, depth)

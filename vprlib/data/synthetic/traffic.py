@@ -1,30 +1,44 @@
-"""What stands on the embedded city's streets: cars and pedestrians, which change from shot to shot, lamps and trees.
+"""Draw objects on the synthetic city's streets: cars and pedestrians, which differ from shot to shot, lamps and trees.
 
-A `view` is the renderer's frame of R rows and C columns (`city._View`).
+Axes: R rows and C columns of the renderer's `View`.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vprlib.data.synthetic.city_layout import PAVEMENT, SIGN_PAINT
 
+if TYPE_CHECKING:
+    from vprlib.data.synthetic.renderer import View
+
 CATEGORIES = ("car", "person")
-LEAST_BOX = 2.0  # pixels: what is narrower or lower gets no box
+LEAST_BOX = 2.0  # pixels: narrower or lower objects get no box
 
 
 class Sprite(NamedTuple):
-    """Something that stands on the street."""
+    """Object on the street.
 
-    kind: str  # car, person, lamp or tree
-    at: np.ndarray  # (2,) east, north of its middle
-    height: float  # metres
-    axis: int = 0  # a car's axis of travel: 0 east, 1 north
-    paint: tuple = (0.0, 0.0, 0.0)
+    Attributes:
+        kind: car, person, lamp or tree.
+        at: (2,) east and north of its center, metres.
+        height: metres.
+        axis: a car's direction of travel, 0 east or 1 north.
+        paint: linear reflectances (red, green, blue) of a car or a person's clothes.
+    """
+
+    kind: str
+    at: NDArray[np.float64]
+    height: float
+    axis: int = 0
+    paint: tuple[float, ...] = (0.0, 0.0, 0.0)
 
 
-def traffic_around(view, rng) -> list[Sprite]:
-    """Draw the shot's cars and pedestrians, on the streets nearest to the camera."""
+def traffic_around(view: View, rng: np.random.Generator) -> list[Sprite]:
+    """Choose the shot's cars and pedestrians at random, on the streets nearest to the camera."""
     city, sprites = view.city, []
     road = city.half_width - PAVEMENT
     for kind in np.repeat(CATEGORIES, rng.integers(0, 9, 2)).tolist():
@@ -41,8 +55,14 @@ def traffic_around(view, rng) -> list[Sprite]:
     return sprites
 
 
-def draw_sprites(view, traffic, facade_depth):
-    """Draw traffic, lamps and trees from far to near, where they stand before the facades (C,)."""
+def draw_sprites(view: View, traffic: list[Sprite], facade_depth: NDArray[np.float64]) -> None:
+    """Draw traffic, lamps and trees into the view, from far to near.
+
+    Args:
+        view: the frame; its `radiance` and `owner` change.
+        traffic: cars and pedestrians; `owner` refers to them by number.
+        facade_depth: (C,) metres; objects behind the facades are hidden.
+    """
     near = np.linalg.norm(view.city.furniture[:, :2] - view.origin, axis=1) < 60.0
     furniture = [Sprite(("lamp", "tree")[int(kind)], np.array(at), h) for *at, h, kind in view.city.furniture[near]]
     sprites = traffic + furniture
@@ -56,13 +76,22 @@ def draw_sprites(view, traffic, facade_depth):
             draw(view, sprites[index], index, light, facade_depth)
 
 
-def _stamp(view, rows, columns, mask, colour, owner):
+def _stamp(view: View, rows: slice, columns: slice, mask: NDArray[np.bool_], colour: NDArray[Any], owner: int) -> None:
+    """Set the colour and the owner of the masked pixels in a window of the view."""
     view.radiance[rows, columns][mask] = np.broadcast_to(colour, (*mask.shape, 3))[mask]
     view.owner[rows, columns][mask] = owner
 
 
-def _window(view, depth, left, right, height):
-    """Rows and columns that can show what is `height` high, at least `depth` away and between two lateral slopes."""
+def _window(view: View, depth: float, left: float, right: float, height: float) -> tuple[slice, slice]:
+    """Return the rows and columns that can show an object.
+
+    Args:
+        view: the frame.
+        depth: smallest depth of the object, metres along the optical axis.
+        left: lateral position divided by depth, of the object's left end.
+        right: lateral position divided by depth, of its right end.
+        height: metres from the ground to its top.
+    """
     columns = np.array([left, right + 1 / view.focal]) * view.focal + view.rays.shape[1] / 2
     rows = np.searchsorted(
         view.slopes[:, 0], [min(view.camera_height - height, 0.0) / depth, view.camera_height / depth]
@@ -70,8 +99,10 @@ def _window(view, depth, left, right, height):
     return slice(*rows), slice(*np.clip(columns, 0, view.rays.shape[1]).astype(int))
 
 
-def _draw_upright(view, sprite, owner, light, facade_depth):
-    """A pedestrian, lamp or tree as a picture that faces the camera."""
+def _draw_upright(
+    view: View, sprite: Sprite, owner: int, light: NDArray[np.float32], facade_depth: NDArray[np.float64]
+) -> None:
+    """Draw a pedestrian, lamp or tree as a flat picture that faces the camera."""
     depth, lateral = (sprite.at - view.origin) @ view.forward, (sprite.at - view.origin) @ view.right
     half = {"person": 0.3, "lamp": 1.0, "tree": 0.3 * sprite.height}[sprite.kind]
     rows, columns = _window(view, depth, (lateral - half) / depth, (lateral + half) / depth, sprite.height)
@@ -98,8 +129,10 @@ def _draw_upright(view, sprite, owner, light, facade_depth):
     _stamp(view, rows, columns, mask, colour, owner)
 
 
-def _draw_car(view, sprite, owner, light, facade_depth):
-    """A car as two cuboids, the body and the cabin: their sides and, as the camera stands higher, their tops."""
+def _draw_car(
+    view: View, sprite: Sprite, owner: int, light: NDArray[np.float32], facade_depth: NDArray[np.float64]
+) -> None:
+    """Draw a car as two cuboids, body and cabin: their sides, and their tops, because the camera is higher."""
     forwards = np.arange(2) == sprite.axis
     oncoming = (sprite.at - view.origin) @ view.right < 0
     tint = np.array([1.0, 1.0, 0.9] if oncoming else [0.6, 0.02, 0.01])
@@ -129,8 +162,17 @@ def _draw_car(view, sprite, owner, light, facade_depth):
         _stamp(view, rows, columns, mask, colour, owner)
 
 
-def visible_boxes(owner, traffic, scale) -> list[dict]:
-    """Boxes, in image pixels (`owner` is `scale` times finer), of what is left to see of traffic but for slivers."""
+def visible_boxes(owner: NDArray[np.int16], traffic: list[Sprite], scale: int) -> list[dict[str, Any]]:
+    """Return the boxes of the visible parts of cars and pedestrians, without slivers.
+
+    Args:
+        owner: (R, C) number of the sprite that a pixel shows, or -1.
+        traffic: the sprites that get boxes, the first ones by number.
+        scale: pixels of `owner` per image pixel, along each axis.
+
+    Returns:
+        Dicts of `bbox`, [x, y, width, height] in image pixels, and `category`.
+    """
     boxes = []
     for index in np.flatnonzero(np.bincount(owner.ravel() + 1)[1 : len(traffic) + 1]):
         shown = owner == index

@@ -1,0 +1,1 @@
+"""Download published files: resume, verify against checksums, and unpack archives safely."""

@@ -1,4 +1,7 @@
-"""Archives, told by their first bytes: zip, and tar, plain or squeezed by gzip, bzip2 or xz; and which are whole."""
+"""Recognize archives by their first bytes, and find truncated ones.
+
+Archives are zip files, and tar files, plain or compressed by gzip, bzip2 or xz.
+"""
 
 import bz2
 import gzip
@@ -7,14 +10,16 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
-RATIO = 200  # unpacked bytes for one of the archive, at most, where no limit is declared
+RATIO = 200  # unpacked bytes per byte of the archive, at most, if no limit is declared
 FLOOR = 100_000_000  # bytes that any archive may unpack to
 CHUNK = 1 << 20
 ZIP = b"PK"
-OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-DAMAGED = (  # what a damaged archive makes of its reader
+OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+DAMAGED = (  # exceptions that readers raise for damaged archives
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -27,33 +32,38 @@ DAMAGED = (  # what a damaged archive makes of its reader
 
 
 class StrictTarInfo(tarfile.TarInfo):
-    """A tar's header; a damaged or missing one is an error, where tarfile takes it for the end of the archive."""
+    """Header of a tar member. A damaged or missing header is an error; tarfile takes it for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf, encoding, errors):
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header block.
+
+        Raises:
+            tarfile.ReadError: the block is neither a header nor the end mark.
+        """
         try:
             return super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # missing in the stub
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error}, where a header or the end mark should be") from error
 
 
-def decompressor_for(start: bytes):
-    """What opens a squeezed file that begins so; None if it is none."""
-    return next((found for magic, found in OPENERS.items() if start.startswith(magic)), None)
+def decompressor_for(start: bytes) -> Callable[..., Any] | None:
+    """Return the function that opens a compressed file that begins with these bytes; None if it is not compressed."""
+    return next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
 
 
 def unpack_limit(path: Path) -> int:
-    """Bytes that an archive may unpack to where no limit is declared."""
+    """Return the number of bytes that an archive may unpack to if no limit is declared."""
     return max(RATIO * path.stat().st_size, FLOOR)
 
 
 def find_truncation(path: Path) -> str:
-    """Why an archive ends before its end, or ''; a file that is none is not judged.
+    """Return why an archive is incomplete, or '' if it is complete or the file is no archive.
 
-    A zip must have the list of contents that is at its end, a squeezed file the checksum of the whole, a tar its end
-    mark. One that would unpack to more than `most` is not read further: unpacking refuses it.
+    A complete zip has the list of contents at its end, a compressed file the checksum of the whole, a tar its end mark.
+    A compressed file that would unpack to more than `unpack_limit` is not read further, as unpacking refuses it.
     """
     with path.open("rb") as file:
         start = file.read(512)
@@ -61,19 +71,19 @@ def find_truncation(path: Path) -> str:
         try:
             if start.startswith(ZIP + b"\3\4"):
                 zipfile.ZipFile(file).close()
-            elif opened := decompressor_for(start):
-                with opened(file) as plain:
+            elif opener := decompressor_for(start):
+                with opener(file) as plain:
                     for _ in range(0, unpack_limit(path), CHUNK):
                         if not plain.read(CHUNK):
                             break
             elif start[257:262] == b"ustar":
                 with tarfile.open(fileobj=file, mode="r:", tarinfo=StrictTarInfo) as archive:
                     while archive.next():
-                        archive.members.clear()  # tarfile would keep them all
+                        archive.members.clear()  # type: ignore[attr-defined]  # missing in the stub; it would keep all
         except DAMAGED as error:
             return str(error)
         except OSError as error:
-            if error.errno is None:  # how gzip and bz2 call what is no archive of theirs
+            if error.errno is None:  # raised by gzip and bz2 for a file that is no archive of theirs
                 return str(error)
             raise
     return ""

@@ -1,7 +1,9 @@
-"""Published files: fetched, verified and unpacked once, and a manifest that says what is here.
+"""Download, verify and unpack published files once, and write a manifest of them.
 
-`Remote` is plain data and cheap to import; what talks to the network is imported when it is needed.
+`RemoteFile` is plain data and cheap to import. The modules that use the network are imported when they are needed.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -9,46 +11,62 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vprlib.exceptions import InputError
 from vprlib.io.files import file_lock, format_bytes, write_json
 
+if TYPE_CHECKING:
+    from vprlib.io.download.http import DownloadProgress, RetryPolicy
+
 log = logging.getLogger(__name__)
 
 
-RECORD = "downloads.json"  # beside the data: what was verified, and the checksums of what no publisher gave one for
+RECORD = "downloads.json"  # file beside the data: sizes, times and checksums of the verified files
+RecordEntry = dict[str, Any]  # of a verified file in the record: bytes, mtime_ns, sha256, md5 if published, url
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file: where it is, and what it must be.
+    """Declaration of a published file: its addresses and checksums, and its place on disk.
+
+    Attributes:
+        name: name of the downloaded file.
+        urls: addresses of the same bytes, tried in this order.
+        sha256: published checksum, in hexadecimal.
+        md5: published checksum, in hexadecimal.
+        size: published size in bytes.
+        unpack: folder, relative to the root, that an archive is unpacked into ("" is the root); None does not unpack.
+        into: folder, relative to the root, of the file itself.
+        public: whether the queries of the addresses hold no secret, so that messages may show them.
+        unpacked: bytes that an archive unpacks to at most; None means the default of `vprlib.io.download.unpack`.
 
     Raises:
-        InputError: a name leads out of its folder, an address is none or has a password in it, a checksum is none.
+        InputError: a name or folder leads out of the root, an address is invalid or has a password in it, or a
+            checksum is invalid.
     """
 
-    name: str  # the file's name once it is here
-    urls: tuple[str, ...]  # the same bytes; tried in this order
-    sha256: str | None = None  # as published
+    name: str
+    urls: tuple[str, ...]
+    sha256: str | None = None
     md5: str | None = None
-    size: int | None = None  # bytes
-    unpack: str | None = (
-        None  # folder, from the root ("" is the root), an archive is unpacked into; None keeps it a file
-    )
-    into: str = ""  # folder, from the root, of the file itself
-    public: bool = False  # the addresses' queries hold no secret, so messages show them
-    unpacked: int | None = None  # bytes that an archive unpacks to at most; None: vprlib.io.download.unpack's default
+    size: int | None = None
+    unpack: str | None = None
+    into: str = ""
+    public: bool = False
+    unpacked: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name or self.name in (".", "..") or {"/", "\\"} & set(self.name):
             raise InputError(f"{self.name!r} is no name of a downloaded file; give it without folders")
         for folder in (self.into, self.unpack or ""):
             if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
-                raise InputError(f"{self.name}: folder {folder!r} leads out of the dataset's own")
+                raise InputError(f"{self.name}: folder {folder!r} leads out of the dataset's folder")
         for url in self.urls:
             parts = urlsplit(url)
             if parts.username or parts.password:
@@ -64,51 +82,82 @@ class RemoteFile:
 
 
 def displayable_url(url: str, public: bool = False) -> str:
-    """An address as it may be shown: without query, fragment, user and password, which may be secret."""
+    """Return an address without query, fragment, user and password, which may be secret.
+
+    Args:
+        url: the address.
+        public: whether nothing in it is secret; it is then returned unchanged.
+
+    >>> displayable_url("https://me:secret@example.org/a.zip?key=1")
+    'https://example.org/a.zip'
+    """
     if public:
         return url
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def fetch_file(remote: RemoteFile, folder, *, recorded=None, offline=False, desc=None, patience=None) -> Path:
-    """Have one verified file, `folder/remote.name`: the one that is there, or else fetched, going on where it stopped.
+def fetch_file(
+    remote: RemoteFile,
+    folder: str | os.PathLike[str],
+    *,
+    recorded: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    desc: str | None = None,
+    patience: RetryPolicy | None = None,
+) -> Path:
+    """Download and verify one file, `folder/remote.name`, unless it exists; resume an interrupted download.
 
     Args:
-        recorded: JSON file of what was verified, by default `downloads.json` in `folder`. A file whose size and
-            time are as recorded is not hashed again; a file without published checksum must stay what it was at first.
-        offline: touch no network.
-        desc: name of the progress bar.
-        patience: `vprlib.io.download.http.RetryPolicy`.
+        remote: the published file.
+        folder: folder of the file.
+        recorded: JSON record of the verified files, by default `downloads.json` in `folder`. A file whose size and time
+            are as recorded is not hashed again. A file without a published checksum must keep its first checksum.
+        offline: whether to use no network.
+        desc: name of the progress bar; by default the file's name.
+        patience: number of tries and timeouts.
+
+    Returns:
+        The file's path.
 
     Raises:
-        InputError: it cannot be had, or is not what was published (it is then kept as `name.wrong-<8 digits>`).
+        InputError: the file cannot be downloaded, or is not the published one (it is then kept as
+            `name.wrong-<8 digits>`).
     """
     from vprlib.io.download.http import DownloadProgress
 
     target = Path(folder) / remote.name
     with DownloadProgress(desc or remote.name) as meter:
-        _have(remote, target, Path(recorded or target.with_name(RECORD)), offline, meter, patience)
+        _provide_file(remote, target, Path(recorded or target.with_name(RECORD)), offline, meter, patience)
     return target
 
 
-def download_dataset(out, *, remotes, root, offline=False, at_once=4, patience=None):
-    """Have a dataset's published files under `root`, archives unpacked, and then write the manifest `out`.
+def download_dataset(
+    out: str | os.PathLike[str],
+    *,
+    remotes: Iterable[RemoteFile],
+    root: str | os.PathLike[str],
+    offline: bool = False,
+    at_once: int = 4,
+    patience: RetryPolicy | None = None,
+) -> None:
+    """Download a dataset's published files to `root`, unpack archives, and then write the manifest `out`.
 
-    An archive may be removed once it is unpacked, as long as its files stay. One file's failure does not stop the
-    others; what they fetched is there the next time.
+    An archive may be removed after it is unpacked, as long as its files stay. The failure of one file does not stop the
+    others; a later call uses what they downloaded.
 
     Args:
-        out: JSON; for each file the address it came from (without query; none if the user put it there), bytes,
-            sha256 and, of an archive, the folder and the number and bytes of its files. No time stamps.
-        remotes: Remotes.
-        root: folder; `downloads.json` in it records what was verified, `<archive>.files.json` what was unpacked.
-        offline: touch no network; what is missing is an error.
-        at_once: files fetched at a time.
-        patience: `vprlib.io.download.http.RetryPolicy`.
+        out: JSON manifest without time stamps. For each file it has the address (without query; null if the user put
+            the file there), bytes, sha256 and, for an archive, the folder, number and bytes of its files.
+        remotes: the published files.
+        root: the dataset's folder. `downloads.json` in it records the verified files, `<archive>.files.json` the
+            unpacked ones.
+        offline: whether to use no network; a missing file is then an error.
+        at_once: number of files downloaded in parallel.
+        patience: number of tries and timeouts.
 
     Raises:
-        InputError: with all that cannot be had or used.
+        InputError: some files cannot be downloaded or used; the message names all of them.
     """
     from vprlib.io.download.http import DownloadProgress
 
@@ -117,17 +166,21 @@ def download_dataset(out, *, remotes, root, offline=False, at_once=4, patience=N
     if len(set(targets)) < len(targets):
         raise InputError(f"{next(target for target in targets if targets.count(target) > 1)}: is declared twice")
     if not offline:
-        missing = [(r, t) for r, t in zip(remotes, targets, strict=True) if r.size and not t.exists()]
-        _check_room(root, sum(r.size * (1 if r.unpack is None else 2) - _begun(t) for r, t in missing), "the files")
+        needed = [
+            remote.size * (1 if remote.unpack is None else 2) - _partial_bytes(target)
+            for remote, target in zip(remotes, targets, strict=True)
+            if remote.size and not target.exists()
+        ]
+        _check_room(root, sum(needed), "the files")
     with DownloadProgress(f"download {root.name}") as meter, ThreadPoolExecutor(at_once) as pool:
-        jobs = [pool.submit(_provide, remote, root, offline, meter, patience) for remote in remotes]
+        jobs = [pool.submit(_provide_unpacked, remote, root, offline, meter, patience) for remote in remotes]
         try:
             wait(jobs)
         except BaseException:
             meter.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    errors = [job.exception() for job in jobs if job.exception()]
+    errors = [error for job in jobs if (error := job.exception())]
     for error in errors:
         if not isinstance(error, InputError):
             raise error
@@ -137,25 +190,32 @@ def download_dataset(out, *, remotes, root, offline=False, at_once=4, patience=N
     write_json(out, {"files": entries})
 
 
-def _provide(remote, root, offline, meter, patience) -> dict:
-    """Have one file of a dataset, unpacked if it is an archive; its entry of the manifest."""
+def _provide_unpacked(
+    remote: RemoteFile, root: Path, offline: bool, meter: DownloadProgress, patience: RetryPolicy | None
+) -> dict[str, Any]:
+    """Provide one file of a dataset, unpacked if it is an archive; return its entry of the manifest."""
     target, record = root / remote.into / remote.name, root / RECORD
     listing = target.with_name(f"{target.name}.files.json")
-    entry = None if target.exists() else _unpacked(remote, root, target, record, listing)
-    entry = entry or _have(remote, target, record, offline, meter, patience)
+    entry = None if target.exists() else _entry_of_removed_archive(remote, root, target, record, listing)
+    entry = entry or _provide_file(remote, target, record, offline, meter, patience)
     result = {name: entry[name] for name in ("url", "bytes", "sha256")}
     if remote.unpack is None:
         return result
     folder = root / remote.unpack
-    found = _whole(listing, entry["sha256"], folder)
-    if found is None:
-        found = _unpack(remote, target, folder, record)
-        write_json(listing, {"sha256": entry["sha256"], "files": found})
-    return result | {"unpacked": {"folder": remote.unpack, "files": len(found), "bytes": sum(found.values())}}
+    sizes = _unpacked_files(listing, entry["sha256"], folder)
+    if sizes is None:
+        sizes = _unpack(remote, target, folder, record)
+        write_json(listing, {"sha256": entry["sha256"], "files": sizes})
+    return result | {"unpacked": {"folder": remote.unpack, "files": len(sizes), "bytes": sum(sizes.values())}}
 
 
-def _unpack(remote, target: Path, folder: Path, record: Path) -> dict:
-    """Unpack an archive; a bad one that no publisher's checksum vouches for is not recorded as the right one."""
+def _unpack(remote: RemoteFile, target: Path, folder: Path, record: Path) -> dict[str, int]:
+    """Unpack an archive; return path -> bytes of its files.
+
+    Raises:
+        InputError: the archive is bad. Without a published checksum, its entry is then removed from the record, so that
+            another file may replace it.
+    """
     from vprlib.io.download.unpack import unpack_archive
 
     try:
@@ -164,57 +224,80 @@ def _unpack(remote, target: Path, folder: Path, record: Path) -> dict:
         if remote.sha256 or remote.md5:
             raise
         with file_lock(record, wait=True):
-            entries = _recorded(record)
-            entries.pop(_key(target, record), None)
+            entries = _read_record(record)
+            entries.pop(_record_key(target, record), None)
             write_json(record, {"files": entries})
         raise InputError(f"{error}; if the file is bad, remove it, and it is fetched again") from error
 
 
-def _unpacked(remote, root, target, record, listing) -> dict | None:
-    """The record of an archive that the user removed after it was unpacked; None if its files are not all here."""
-    entry = _recorded(record).get(_key(target, record))
-    known = remote.unpack is not None and entry and not _wrong(remote, entry, {})
-    return entry if known and _whole(listing, entry["sha256"], root / remote.unpack) is not None else None
+def _entry_of_removed_archive(
+    remote: RemoteFile, root: Path, target: Path, record: Path, listing: Path
+) -> RecordEntry | None:
+    """Return the recorded entry of an archive that was removed after unpacking; None if not all of its files exist."""
+    entry = _read_record(record).get(_record_key(target, record))
+    if remote.unpack is None or not entry or _find_mismatch(remote, entry, {}):
+        return None
+    return entry if _unpacked_files(listing, entry["sha256"], root / remote.unpack) is not None else None
 
 
-def _whole(listing: Path, sha256: str, folder: Path) -> dict | None:
-    """{path: bytes} of what was unpacked from the archive of this checksum, if all of it is there in its size."""
-    about = _read_json(listing)
-    if about.get("sha256") != sha256:
+def _unpacked_files(listing: Path, sha256: str, folder: Path) -> dict[str, int] | None:
+    """Return path -> bytes of the files unpacked from the archive of this checksum; None if one is missing or changed.
+
+    A file counts as unchanged if its size is the same.
+    """
+    unpacked = _read_json(listing)
+    if unpacked.get("sha256") != sha256:
         return None
     try:
-        whole = all((folder / path).stat().st_size == size for path, size in about["files"].items())
+        complete = all((folder / path).stat().st_size == size for path, size in unpacked["files"].items())
     except OSError:
         return None
-    return about["files"] if whole else None
+    return unpacked["files"] if complete else None
 
 
-def _have(remote, target: Path, record: Path, offline: bool, meter, patience) -> dict:
-    """Have one file; its entry of the record."""
-    known = _recorded(record).get(_key(target, record), {})
+def _provide_file(
+    remote: RemoteFile,
+    target: Path,
+    record: Path,
+    offline: bool,
+    meter: DownloadProgress,
+    patience: RetryPolicy | None,
+) -> RecordEntry:
+    """Verify the file if it exists, download it otherwise; return its entry of the record.
+
+    Raises:
+        InputError: the file cannot be downloaded, or is not the published one.
+    """
+    known = _read_record(record).get(_record_key(target, record), {})
     if target.exists():
         return _verify(remote, target, record, known)
     if offline:
         raise InputError(
-            f"{target}: is not here, and the network is forbidden (offline); fetch {_sources(remote)} elsewhere and "
+            f"{target}: is missing, and the network is disabled (offline); download {_sources(remote)} elsewhere and "
             f"put it there"
         )
     with file_lock(target):
-        if target.exists():  # another process has fetched it meanwhile
-            return _verify(remote, target, record, _recorded(record).get(_key(target, record), {}))
+        if target.exists():  # another process has downloaded it meanwhile
+            return _verify(remote, target, record, _read_record(record).get(_record_key(target, record), {}))
         return _fetch(remote, target, record, known, meter, patience)
 
 
-def _verify(remote, target: Path, record: Path, known: dict) -> dict:
-    """Verify a file that is here; it is read only if it is not the one that was verified before."""
+def _verify(remote: RemoteFile, target: Path, record: Path, known: RecordEntry) -> RecordEntry:
+    """Verify an existing file, and record it; return its entry of the record.
+
+    The file is not read if its size and time are those of its recorded entry.
+
+    Raises:
+        InputError: it is not the published file.
+    """
     if not target.is_file():
         raise InputError(f"{target}: is no file; move it away")
     algorithms = ["sha256", *(["md5"] if remote.md5 else [])]
     stat = target.stat()
     unchanged = (known.get("bytes"), known.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
-    if unchanged and set(algorithms) <= set(known) and not _wrong(remote, known, {}):
+    if unchanged and set(algorithms) <= set(known) and not _find_mismatch(remote, known, {}):
         return known
-    log.info("%s: %s are verified", target, format_bytes(stat.st_size))
+    log.info("%s: verifying %s", target, format_bytes(stat.st_size))
     hashes = {name: hashlib.new(name) for name in algorithms}
     try:
         with target.open("rb") as file:
@@ -223,22 +306,34 @@ def _verify(remote, target: Path, record: Path, known: dict) -> dict:
                     hashed.update(chunk)
     except OSError as error:
         raise InputError(f"{target}: cannot be read ({error.strerror})") from error
-    entry = {"bytes": stat.st_size} | {name: hashed.hexdigest() for name, hashed in hashes.items()}
-    if reason := _wrong(remote, entry, known):
+    entry: RecordEntry = {"bytes": stat.st_size} | {name: hashed.hexdigest() for name, hashed in hashes.items()}
+    if reason := _find_mismatch(remote, entry, known):
         kept = _set_aside(target, entry["sha256"])
         raise InputError(f"{target}: {reason}; it is kept as {kept} and not used; run it again to fetch the right one")
     entry["url"] = known.get("url") if known.get("sha256") == entry["sha256"] else None
-    return _note(record, target, entry)
+    return _add_to_record(record, target, entry)
 
 
-def _fetch(remote, target: Path, record: Path, known: dict, meter, patience) -> dict:
-    """Fetch a file from the first of its addresses that gives the right one."""
+def _fetch(
+    remote: RemoteFile,
+    target: Path,
+    record: Path,
+    known: RecordEntry,
+    meter: DownloadProgress,
+    patience: RetryPolicy | None,
+) -> RecordEntry:
+    """Download a file from the first of its addresses that gives the right one; return its entry of the record.
+
+    Raises:
+        InputError: no address gives the right file, or the disk is too small.
+    """
     from vprlib.io.download.http import DownloadFailed, PartialFile, RetryPolicy, SafeRedirectSession, transfer_file
 
-    def room(coming, whole):
-        extra = 0 if remote.unpack is None else whole  # at least; `unpack` looks again
-        _check_room(target.parent, coming + extra, target.name)
+    def check_room(coming: int, whole: int) -> None:
+        unpacked = 0 if remote.unpack is None else whole  # at least; unpacking checks again
+        _check_room(target.parent, coming + unpacked, target.name)
 
+    has_checksum = bool(remote.sha256 or remote.md5)
     reasons = []
     for url in remote.urls:
         with (
@@ -246,32 +341,47 @@ def _fetch(remote, target: Path, record: Path, known: dict, meter, patience) -> 
             PartialFile(target, ["sha256", *(["md5"] if remote.md5 else [])]) as part,
         ):
             meter.expect(str(target), max(0, (remote.size or 0) - part.bytes))
-            judged = bool(remote.sha256 or remote.md5)
-            options = {"size": remote.size, "judged": judged, "room": room}
             try:
-                transfer_file(session, url, part, meter=meter, patience=patience or RetryPolicy(), **options)
+                transfer_file(
+                    session,
+                    url,
+                    part,
+                    size=remote.size,
+                    has_checksum=has_checksum,
+                    room=check_room,
+                    meter=meter,
+                    patience=patience or RetryPolicy(),
+                )
             except DownloadFailed as error:
                 log.warning("%s: %s: %s", remote.name, displayable_url(url, remote.public), error)
                 reasons.append(f"{displayable_url(url, remote.public)}: {error}")
                 continue
-            entry = {"bytes": part.bytes} | {name: hashed.hexdigest() for name, hashed in part.hashes.items()}
-            if reason := _wrong(remote, entry, known):
-                kept = _aside(target, entry["sha256"])
+            entry: RecordEntry = {"bytes": part.bytes} | {
+                name: hashed.hexdigest() for name, hashed in part.hashes.items()
+            }
+            if reason := _find_mismatch(remote, entry, known):
+                kept = _wrong_path(target, entry["sha256"])
                 part.become(kept)
                 log.warning("%s: %s: %s; kept as %s", remote.name, displayable_url(url), reason, kept)
                 reasons.append(f"{displayable_url(url)}: {reason}, kept as {kept}")
                 continue
             part.become(target)
-        return _note(record, target, entry | {"url": displayable_url(url)})
-    hint = f", or remove its entry from {record} if the publisher changed it" if known and not judged else ""
+        return _add_to_record(record, target, entry | {"url": displayable_url(url)})
+    hint = f", or remove its entry from {record} if the publisher changed it" if known and not has_checksum else ""
     raise InputError(
         f"{target}: cannot be fetched ({'; '.join(reasons)}); fetch it by hand and put it there, and it is verified "
         f"and used{hint}"
     )
 
 
-def _wrong(remote, entry: dict, known: dict) -> str:
-    """Why a file is not the published one, or where no checksum is published, not the one that was recorded; or ''."""
+def _find_mismatch(remote: RemoteFile, entry: RecordEntry, known: RecordEntry) -> str:
+    """Return why a file is not the published one, or ''.
+
+    Args:
+        remote: the published file.
+        entry: bytes and checksums of the file.
+        known: its recorded entry, or {}. Without a published checksum, the recorded one must not change.
+    """
     for name in ("sha256", "md5"):
         published = getattr(remote, name)
         if published and entry.get(name) != published.lower():
@@ -283,31 +393,43 @@ def _wrong(remote, entry: dict, known: dict) -> str:
     return ""
 
 
-def _aside(target: Path, sha256: str) -> Path:
+def _wrong_path(target: Path, sha256: str) -> Path:
+    """Return the path at which a wrong file is kept."""
     return target.with_name(f"{target.name}.wrong-{sha256[:8]}")
 
 
 def _set_aside(target: Path, sha256: str) -> Path:
-    """Rename a wrong file; where the folder cannot be written it stays."""
+    """Rename a wrong file, unless its folder cannot be written; return its path."""
     try:
-        return target.rename(_aside(target, sha256))
+        return target.rename(_wrong_path(target, sha256))
     except OSError:
         return target
 
 
-def _sources(remote) -> str:
+def _sources(remote: RemoteFile) -> str:
+    """Return the displayable addresses of a file, or its name if it has none."""
     return " or ".join(displayable_url(url, remote.public) for url in remote.urls) or remote.name
 
 
-def _begun(target: Path) -> int:
+def _partial_bytes(target: Path) -> int:
+    """Return the bytes that an interrupted download left."""
     part = target.with_name(f"{target.name}.part")
     return part.stat().st_size if part.exists() else 0
 
 
-def _check_room(folder: Path, needed: int, what: str):
-    """Refuse if the disk of a folder, which may not exist yet, has less than so many bytes free."""
-    here = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(here).free
+def _check_room(folder: Path, needed: int, what: str) -> None:
+    """Check that the disk of a folder, which may not exist yet, has enough free bytes.
+
+    Args:
+        folder: the folder.
+        needed: bytes.
+        what: what needs them, for the message.
+
+    Raises:
+        InputError: fewer bytes are free.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     if needed > free:
         raise InputError(
             f"{folder}: has {format_bytes(free)} free, and {what} needs {format_bytes(needed)}; make room, or link "
@@ -315,11 +437,17 @@ def _check_room(folder: Path, needed: int, what: str):
         )
 
 
-def _key(target: Path, record: Path) -> str:
+def _record_key(target: Path, record: Path) -> str:
+    """Return the key of a file in the record: its path relative to the record's folder."""
     return Path(os.path.relpath(target, record.parent)).as_posix()
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; return {} if the file is missing or holds something else.
+
+    Raises:
+        InputError: the file cannot be read as JSON.
+    """
     try:
         value = json.loads(path.read_text())
     except FileNotFoundError:
@@ -329,16 +457,17 @@ def _read_json(path: Path) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _recorded(record: Path) -> dict:
+def _read_record(record: Path) -> dict[str, RecordEntry]:
+    """Return the recorded entries of the verified files, by `_record_key`."""
     return _read_json(record).get("files", {})
 
 
-def _note(record: Path, target: Path, entry: dict) -> dict:
-    """Record a verified file; a folder that cannot be written only costs another reading next time."""
+def _add_to_record(record: Path, target: Path, entry: RecordEntry) -> RecordEntry:
+    """Record a verified file; return its entry with the time. If the folder is read-only, log a warning instead."""
     entry = entry | {"mtime_ns": target.stat().st_mtime_ns}
     if not os.access(record.parent, os.W_OK):
-        log.warning("%s: cannot be written, so that %s is verified each time", record, target)
+        log.warning("%s: cannot be written, so %s is verified each time", record, target)
         return entry
     with file_lock(record, wait=True):
-        write_json(record, {"files": _recorded(record) | {_key(target, record): entry}})
+        write_json(record, {"files": _read_record(record) | {_record_key(target, record): entry}})
     return entry

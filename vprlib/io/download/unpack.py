@@ -1,16 +1,19 @@
-"""Unpacking of archives that strangers made: nothing leaves the folder, nothing half written stays in it."""
+"""Unpack untrusted archives: no file is written outside the folder, and no incomplete file stays in it."""
 
 import filecmp
+import io
 import logging
+import os
 import re
 import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, NoReturn, cast
 
 from vprlib.exceptions import InputError
 from vprlib.io.download.archives import CHUNK, DAMAGED, ZIP, StrictTarInfo, decompressor_for, unpack_limit
@@ -19,39 +22,50 @@ from vprlib.io.files import file_lock, format_bytes
 log = logging.getLogger(__name__)
 
 
-MEMBERS = 5_000_000
-HEADER = 1 << 25  # bytes between two members of a tar; GNU and PAX headers are held in memory
+MEMBERS = 5_000_000  # members of an archive, at most
+HEADER = 1 << 25  # bytes between two members of a tar, at most: GNU and PAX headers are held in memory
 
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """A file of an archive, or a link to one."""
+    """A file of an archive, or a link to one.
 
-    path: PurePosixPath  # relative to the folder
-    size: int  # bytes; 0 of a link
-    source: object  # what the archive's reader opens
-    target: PurePosixPath | None = None  # of a link, relative to the folder
+    Attributes:
+        path: path relative to the folder.
+        size: bytes; 0 for a link.
+        source: what the archive's reader opens; None for a link or a tar's member.
+        target: path, relative to the folder, that a link points to; None for a file.
+    """
+
+    path: PurePosixPath
+    size: int
+    source: Any
+    target: PurePosixPath | None = None
 
 
-def unpack_archive(archive, folder, *, limit: int | None = None) -> dict:
-    """Unpack a zip or a tar (.gz, .bz2, .xz), told by its first bytes, into a folder that may hold other files.
+def unpack_archive(
+    archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, limit: int | None = None
+) -> dict[str, int]:
+    """Unpack a zip or a tar (.gz, .bz2, .xz) into a folder that may hold other files.
 
-    Every file is written into a hidden folder inside `folder` and moved to its place when all are whole and
-    checked. Links become copies of the archive's file they point to. Owners, modes and times of the archive are
-    not taken over; a file that is already there with the same content stays.
+    The archive's kind is recognized by its first bytes. Every file is written into a hidden folder inside `folder`,
+    and moved to its place when all files are complete and checked. Links become copies of the archive's file that they
+    point to. Owners, modes and times of the archive are not restored. A file that is already in its place with the same
+    content stays.
 
     Args:
-        archive: path of the file.
-        folder: where to; made if it is missing.
-        limit: unpacked bytes at most; by default 200 times the archive's, and 100 MB in any case.
+        archive: path of the archive.
+        folder: target folder; created if it is missing.
+        limit: unpacked bytes at most; by default 200 times the archive's size, but at least 100 MB.
 
     Returns:
-        {path relative to `folder`: bytes} of its files, sorted.
+        path relative to `folder` -> bytes of each file, sorted by path.
 
     Raises:
-        InputError: the archive is damaged or encrypted, holds what may not be written (a path out of the folder, a link
-            out of the archive, a device, too much; the member is named), or a different file or no room is there.
-            Nothing of it is then in the folder, but where the disk failed in the last step, whole files.
+        InputError: the archive is damaged or encrypted; it holds a member that may not be written (a path out of the
+            folder, a link out of the archive, a device, too many bytes; the message names it); a different file is in a
+            file's place; or there is no room. None of its files is then in the folder, unless the disk failed while
+            files were moved: then complete files may be there.
     """
     archive, folder = Path(archive), Path(folder)
     temporary = folder / f".{archive.name}.unpacking"
@@ -59,21 +73,21 @@ def unpack_archive(archive, folder, *, limit: int | None = None) -> dict:
         try:
             limit = unpack_limit(archive) if limit is None else limit
             if temporary.exists():
-                shutil.rmtree(temporary)  # of a killed process
+                shutil.rmtree(temporary)  # left by a killed process
             temporary.mkdir()
             with archive.open("rb") as file:
                 extract = _unpack_zip if file.peek(2).startswith(ZIP) else _unpack_tar
-                log.info("%s: is unpacked into %s", archive, folder)
-                found = extract(_Contents(archive, temporary, limit), file)
-            if not found:
+                log.info("%s: unpacking into %s", archive, folder)
+                sizes = extract(_ArchiveContents(archive, temporary, limit), file)
+            if not sizes:
                 raise InputError(f"{archive}: holds no file")
             with file_lock(folder / "unpacked", wait=True):  # several archives may share a folder
-                _move(archive, temporary, folder, found)
-            return {str(path): found[path] for path in sorted(found)}
+                _move(archive, temporary, folder, sizes)
+            return {str(path): sizes[path] for path in sorted(sizes)}
         except InputError:
             raise
         except OSError as error:
-            if error.errno is None:  # how gzip and bz2 call what is no archive of theirs
+            if error.errno is None:  # raised by gzip and bz2 for a file that is no archive of theirs
                 raise InputError(f"{archive}: is damaged ({error})") from error
             place = error.filename or folder
             raise InputError(f"{place}: cannot be read or written ({error.strerror}), unpacking {archive}") from error
@@ -83,11 +97,18 @@ def unpack_archive(archive, folder, *, limit: int | None = None) -> dict:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def safe_member_path(archive, name: str) -> PurePosixPath:
-    """A member's name -> its path inside the folder; backslashes, which some zips hold, separate folders.
+def safe_member_path(archive: str | os.PathLike[str], name: str) -> PurePosixPath:
+    """Return the path inside the folder of a member's name; backslashes, as in some zips, separate folders.
+
+    Args:
+        archive: path of the archive, for messages.
+        name: the member's name.
 
     Raises:
-        InputError: the name is absolute, has `..`, a drive letter or control characters.
+        InputError: the name is absolute, or has `..`, a drive letter or control characters.
+
+    >>> safe_member_path("x.zip", "a\\\\b.jpg")
+    PurePosixPath('a/b.jpg')
     """
     text = name.replace("\\", "/")
     path = PurePosixPath(text)
@@ -100,15 +121,23 @@ def safe_member_path(archive, name: str) -> PurePosixPath:
     return path
 
 
-class _Contents:
-    """The members of one archive, as they come; refuses what may not be unpacked into `folder`."""
+class _ArchiveContents:
+    """Members of an archive, collected as they are read; members that may not be unpacked into `folder` are refused."""
 
-    def __init__(self, archive, folder: Path, limit: int):
+    def __init__(self, archive: Path, folder: Path, limit: int) -> None:
+        """Set the archive, the folder to unpack it into, and the number of bytes it may unpack to."""
         self.archive, self.folder, self.limit = archive, folder, limit
         self.free = shutil.disk_usage(folder).free
-        self.members, self.folders, self.bytes = {}, set(), 0
+        self.members: dict[PurePosixPath, ArchiveMember] = {}
+        self.folders: set[PurePosixPath] = set()
+        self.bytes = 0
 
-    def add(self, member: ArchiveMember):
+    def add(self, member: ArchiveMember) -> None:
+        """Add a member.
+
+        Raises:
+            InputError: its path is taken, or there are too many members or bytes.
+        """
         if member.path in self.members or member.path in self.folders or not member.path.parts:
             raise InputError(f"{self.archive}: holds {str(member.path)!r} twice")
         for parent in member.path.parents:
@@ -122,7 +151,12 @@ class _Contents:
             raise InputError(f"{self.archive}: has more than {MEMBERS} members")
         self.count(member.size)
 
-    def count(self, size: int):
+    def count(self, size: int) -> None:
+        """Add a file's bytes to those of the archive.
+
+        Raises:
+            InputError: they exceed the limit, or the free room.
+        """
         self.bytes += size
         if self.bytes > self.limit:
             raise InputError(
@@ -130,19 +164,34 @@ class _Contents:
             )
         self.check_room(self.bytes)
 
-    def check_room(self, size: int):
+    def check_room(self, size: int) -> None:
+        """Check that the disk had this many bytes free at the start.
+
+        Raises:
+            InputError: it had less.
+        """
         if size > self.free:
             raise InputError(
                 f"{self.folder.parent}: has {format_bytes(self.free)} free, and {self.archive} needs at least "
                 f"{format_bytes(size)} to be unpacked; make room and run it again"
             )
 
-    def refuse(self, name: str, what: str):
+    def refuse(self, name: str, what: str) -> NoReturn:
+        """Raise InputError about a member."""
         raise InputError(f"{self.archive}: its member {name!r} is {what}; nothing is unpacked")
 
     def link(self, name: str, target: str, base: PurePosixPath) -> ArchiveMember:
-        """A link's member; a symbolic one counts from its folder, `base`, a hard one from the archive's root."""
-        parts = []
+        """Return the member of a link.
+
+        Args:
+            name: the link's name.
+            target: the link's target, relative to `base`.
+            base: the folder of a symbolic link; the archive's root for a hard link.
+
+        Raises:
+            InputError: the target is outside the archive.
+        """
+        parts: list[str] = []
         text = target.replace("\\", "/")
         for part in (*base.parts, *text.split("/")):
             if part == ".." and parts:
@@ -153,14 +202,19 @@ class _Contents:
                 parts.append(part)
         return ArchiveMember(safe_member_path(self.archive, name), 0, None, PurePosixPath(*parts))
 
-    def copies(self) -> Iterator:
-        """(link, the file that it leads to, over other links if need be)."""
+    def copies(self) -> Iterator[tuple[PurePosixPath, ArchiveMember]]:
+        """Yield each link's path and the file that it points to, directly or through other links; count its bytes.
+
+        Raises:
+            InputError: a link points to no file of the archive, or the copies need too many bytes.
+        """
         for member in self.members.values():
             if member.target is None:
                 continue
-            seen, file = set(), member
-            while file is not None and file.target is not None and file.path not in seen:
-                seen.add(file.path)
+            visited: set[PurePosixPath] = set()
+            file: ArchiveMember | None = member
+            while file is not None and file.target is not None and file.path not in visited:
+                visited.add(file.path)
                 file = self.members.get(file.target)
             if file is None or file.target is not None:
                 self.refuse(str(member.path), f"a link to {str(member.target)!r}, which is no file of the archive")
@@ -168,8 +222,8 @@ class _Contents:
             yield member.path, file
 
 
-def _unpack_zip(contents: _Contents, file) -> dict:
-    """Unpack a zip, whose list of contents is checked whole before anything is written."""
+def _unpack_zip(contents: _ArchiveContents, file: IO[bytes]) -> dict[PurePosixPath, int]:
+    """Unpack a zip; its whole list of contents is checked before anything is written. Return path -> bytes."""
     archive = contents.archive
     with zipfile.ZipFile(file) as source:
         for info in source.infolist():
@@ -196,17 +250,17 @@ def _unpack_zip(contents: _Contents, file) -> dict:
     return _finish(contents, copies)
 
 
-def _unpack_tar(contents: _Contents, file) -> dict:
-    """Unpack a tar, read once: its members are checked as they come, links when all are here."""
+def _unpack_tar(contents: _ArchiveContents, file: io.BufferedReader) -> dict[PurePosixPath, int]:
+    """Unpack a tar in one pass: members are checked as they are read, links at the end. Return path -> bytes."""
     archive = contents.archive
-    contents.check_room(archive.stat().st_size)  # it takes about that, or more
-    opened = decompressor_for(file.peek(6))
-    with opened(file) if opened else _same(file) as plain:
-        stream = _Bounded(archive, plain)
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=StrictTarInfo) as source:
+    contents.check_room(archive.stat().st_size)  # the unpacked files take about as much, or more
+    opener = decompressor_for(file.peek(6))
+    with opener(file) if opener else _uncompressed(file) as plain:
+        stream = _BoundedHeaders(archive, plain)
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", tarinfo=StrictTarInfo) as source:  # it only reads
             while info := source.next():
                 stream.since = 0
-                source.members.clear()  # tarfile would keep them all
+                source.members.clear()  # type: ignore[attr-defined]  # missing in the stub; it would keep all members
                 if info.isdir():
                     safe_member_path(archive, info.name)
                 elif info.islnk() or info.issym():
@@ -217,19 +271,31 @@ def _unpack_tar(contents: _Contents, file) -> dict:
                 else:
                     member = ArchiveMember(safe_member_path(archive, info.name), info.size, None)
                     contents.add(member)
-                    _write(source.extractfile(info), contents.folder / member.path, member.size, stream)
-        while stream.read(CHUNK):  # to the end, where the checksum of the whole is
+                    content = source.extractfile(info)
+                    assert content is not None  # it is a plain file
+                    _write(content, contents.folder / member.path, member.size, stream)
+        while stream.read(CHUNK):  # the checksum of the whole is at the end
             pass
     return _finish(contents, list(contents.copies()))
 
 
-class _Bounded:
-    """A stream that refuses to go on for long without a member: what tarfile would gather in memory."""
+class _BoundedHeaders:
+    """Stream of a tar that raises if too many bytes come between two members, which tarfile would hold in memory.
 
-    def __init__(self, archive, file):
+    Attributes:
+        since: bytes read since the last member or the last piece of its content; the reader of the tar resets it.
+    """
+
+    def __init__(self, archive: Path, file: IO[bytes]) -> None:
+        """Wrap a stream; the archive's path is for messages."""
         self.archive, self.file, self.since = archive, file, 0
 
-    def read(self, size):
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes.
+
+        Raises:
+            InputError: there are more than HEADER bytes without a member.
+        """
         data = self.file.read(size)
         self.since += len(data)
         if self.since > HEADER:
@@ -238,11 +304,23 @@ class _Bounded:
 
 
 @contextmanager
-def _same(file):
+def _uncompressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Return a context that yields a file itself and does not close it."""
     yield file
 
 
-def _write(content, path: Path, size: int | None = None, stream: _Bounded | None = None):
+def _write(content: IO[bytes], path: Path, size: int | None = None, stream: _BoundedHeaders | None = None) -> None:
+    """Write a member's content to a new file.
+
+    Args:
+        content: the member's stream.
+        path: the new file.
+        size: expected bytes, if they are to be checked.
+        stream: the stream of the tar, whose count of header bytes is reset.
+
+    Raises:
+        EOFError: the content has another size.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with path.open("xb") as out:
@@ -254,20 +332,27 @@ def _write(content, path: Path, size: int | None = None, stream: _Bounded | None
         raise EOFError("it ends inside a member")
 
 
-def _finish(contents: _Contents, copies) -> dict:
+def _finish(
+    contents: _ArchiveContents, copies: Iterable[tuple[PurePosixPath, ArchiveMember]]
+) -> dict[PurePosixPath, int]:
+    """Copy the files that links point to; return path -> bytes of all files."""
     folder = contents.folder
-    found = {member.path: member.size for member in contents.members.values() if member.target is None}
+    sizes = {member.path: member.size for member in contents.members.values() if member.target is None}
     for path, file in copies:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / file.path, folder / path)
-        found[path] = file.size
-    return found
+        sizes[path] = file.size
+    return sizes
 
 
-def _move(archive, temporary: Path, folder: Path, found):
-    """Move unpacked files to their places, if none of these is taken by something else or lies behind a link out."""
+def _move(archive: Path, temporary: Path, folder: Path, sizes: Mapping[PurePosixPath, int]) -> None:
+    """Move unpacked files from the temporary folder to their places.
+
+    Raises:
+        InputError: a place is taken by something else, or lies behind a link that leads out of the folder.
+    """
     root = folder.resolve()
-    for path in found:
+    for path in sizes:
         target = folder / path
         if not target.parent.resolve().is_relative_to(root):
             raise InputError(
@@ -277,6 +362,6 @@ def _move(archive, temporary: Path, folder: Path, found):
             same = not target.is_symlink() and target.is_file()
             if not same or not filecmp.cmp(target, temporary / path, shallow=False):
                 raise InputError(f"{target}: is there already, and differs from the one in {archive}; move it away")
-    for path in found:
+    for path in sizes:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (temporary / path).replace(folder / path)

@@ -1,0 +1,1 @@
+"""Aggregators: (B, C, H, W) local features -> (B, D) descriptors."""

@@ -1,11 +1,14 @@
-"""NetVLAD (Arandjelovic et al., CVPR 2016), as two matrix products.
+"""NetVLAD (Arandjelovic et al., CVPR 2016), computed as two matrix products.
 
-Axes: B images, C channels, H x W positions, K clusters, M sampled local descriptors.
+Axes: B images, C channels, H x W or P positions, K clusters, M sampled local descriptors, I x J quarters of a map
+(Q of all images together).
 """
 
 import math
+from typing import Annotated
 
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,32 +16,44 @@ from torch.nn import functional as F
 class NetVLAD(nn.Module):
     """(B, C, H, W) local features -> (B, K*C) descriptors, cluster-major, L2-normalised.
 
-    The residual sum over positions sum_p a_kp (x_p - c_k) is computed as A X^T - (sum_p a_kp) c_k: the (B, K, C, H*W)
-    tensor of residuals that published codes build is never there. With `bias` the assignment is
-    softmax_k(assignment_k . x + bias_k), as in the paper's eq. 3; without it, as in OpenIBL.
+    The sum of residuals over positions, sum_p a_kp (x_p - c_k), is computed as A X^T - (sum_p a_kp) c_k. Published
+    implementations build a (B, K, C, H*W) tensor of residuals; this one does not.
+
+    Args:
+        channels: channels of the local features.
+        clusters: number of visual words.
+        bias: the assignment is softmax_k(assignment_k . x + bias_k), as in the paper's eq. 3; without it there is no
+            bias_k, as in OpenIBL.
     """
 
-    def __init__(self, channels: int, clusters: int = 64, bias: bool = False):
+    def __init__(self, channels: int, clusters: Annotated[int, ">= 2"] = 64, bias: bool = False) -> None:
         super().__init__()
         self.dim = channels * clusters
         self.assignment = nn.Parameter(torch.empty(clusters, channels))
         self.centroids = nn.Parameter(torch.empty(clusters, channels))
+        self.bias: nn.Parameter | None
         self.register_parameter("bias", nn.Parameter(torch.zeros(clusters)) if bias else None)
         nn.init.kaiming_uniform_(self.assignment, a=math.sqrt(5))
         nn.init.uniform_(self.centroids)
 
     @torch.no_grad()
-    def initialise(self, centroids_KC, descriptors_MC):
-        """Start from k-means centroids, with assignments as sharp as the nearest two centroids of the sample are apart.
+    def initialise(self, centroids_KC: ArrayLike | torch.Tensor, descriptors_MC: ArrayLike | torch.Tensor) -> None:
+        """Set the centroids and the assignment from k-means; the closer the centroids, the sharper the assignment.
 
         assignment = alpha * unit centroids, alpha = -ln(0.01) / mean(largest - second largest dot product of the unit
-        descriptors with the unit centroids): OpenIBL's rule (`ibl/models/netvlad.py`). pytorch-NetVlad and
-        Patch-NetVLAD with `vladv2` take the neighbours' indices for their distances here; this does not.
+        descriptors with the unit centroids): OpenIBL's rule (`ibl/models/netvlad.py`). With `vladv2`, pytorch-NetVlad
+        and Patch-NetVLAD mistake the indices of the neighbours for their distances here; this does not.
+
+        Args:
+            centroids_KC: k-means centroids.
+            descriptors_MC: a sample of local descriptors.
 
         Raises:
-            ValueError: if the shapes do not fit, or there are fewer than two clusters.
+            ValueError: if the shapes do not fit, there are fewer than two clusters, or the nearest two centroids of
+                every descriptor coincide.
         """
-        centroids_KC, descriptors_MC = (torch.as_tensor(x, dtype=torch.float32) for x in (centroids_KC, descriptors_MC))
+        centroids_KC = torch.as_tensor(centroids_KC, dtype=torch.float32)
+        descriptors_MC = torch.as_tensor(descriptors_MC, dtype=torch.float32)
         if centroids_KC.shape != self.centroids.shape:
             raise ValueError(f"centroids are {tuple(centroids_KC.shape)}, the layer is {tuple(self.centroids.shape)}")
         if len(centroids_KC) < 2:
@@ -52,29 +67,39 @@ class NetVLAD(nn.Module):
         self.assignment.copy_(alpha * unit_KC)
         self.centroids.copy_(centroids_KC)
 
-    def assign(self, x_BCP):
-        """(B, K, P) soft assignments of local features to words, and (B, 1, P) what makes the features unit."""
+    def assign(self, x_BCP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Assign local features to visual words.
+
+        Returns:
+            The soft assignments (B, K, P), and the factors (B, 1, P) that give the features unit length.
+        """
         scale_B1P = 1 / x_BCP.norm(dim=1, keepdim=True).clamp_min(1e-12)
         logits_BKP = (self.assignment @ x_BCP) * scale_B1P
         if self.bias is not None:
             logits_BKP = logits_BKP + self.bias[:, None]
         return torch.softmax(logits_BKP, dim=1), scale_B1P
 
-    def residuals(self, x_BCHW):
-        """(B, K, C) residual sums, un-normalised; of x with unit length over its channels."""
+    def residuals(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return the sums of residuals (B, K, C), not normalised, of local features scaled to unit length."""
         x_BCP = x_BCHW.flatten(2)
         a_BKP, scale_B1P = self.assign(x_BCP)
-        # the unit length of x is folded into `a`, so no normalised copy of x is made
+        # the factors are multiplied into `a`, so no normalised copy of x is made
         return (a_BKP * scale_B1P) @ x_BCP.transpose(1, 2) - a_BKP.sum(2, keepdim=True) * self.centroids
 
-    def forward(self, x_BCHW):
+    def describe_regions(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return the descriptors of the whole map, its halves and its quarters; see `region_descriptors`."""
+        return region_descriptors(self, x_BCHW)
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return the descriptors (B, K*C)."""
         return normalize_vlad(self.residuals(x_BCHW))
 
 
-def region_residuals(netvlad: NetVLAD, x_BCHW):
-    """(B, 9, K, C) residual sums of the whole map, its halves and its quarters, un-normalised (SFRS, section 3.2).
+def region_residuals(netvlad: NetVLAD, x_BCHW: torch.Tensor) -> torch.Tensor:
+    """Return the sums of residuals (B, 9, K, C) of the whole map, its halves and its quarters (SFRS, section 3.2).
 
-    Order: whole, top, bottom, left, right, then the quarters row by row. Sums add, so only the quarters are computed.
+    They are not normalised. Order: whole, top, bottom, left, right, then the quarters row by row. Only the quarters are
+    computed; the other sums are sums of theirs.
 
     Raises:
         ValueError: if H or W is odd.
@@ -93,11 +118,17 @@ def region_residuals(netvlad: NetVLAD, x_BCHW):
     return torch.cat([sums_B5KC, quarters_B4KC], dim=1)
 
 
-def region_descriptors(netvlad: NetVLAD, x_BCHW):
-    """(B, 9, K*C) descriptors of the regions, each normalised as a whole image's is; order as `region_residuals`."""
+def region_descriptors(netvlad: NetVLAD, x_BCHW: torch.Tensor) -> torch.Tensor:
+    """Return the descriptors (B, 9, K*C) of the regions, each normalised like that of a whole image.
+
+    The order is that of `region_residuals`.
+
+    Raises:
+        ValueError: if H or W is odd.
+    """
     return normalize_vlad(region_residuals(netvlad, x_BCHW))
 
 
-def normalize_vlad(residuals_BKC):
-    """Residual sums (..., K, C) -> descriptors (..., K*C): unit length per cluster, then as a whole."""
+def normalize_vlad(residuals_BKC: torch.Tensor) -> torch.Tensor:
+    """Normalise sums of residuals (..., K, C) to descriptors (..., K*C): per cluster, then as a whole."""
     return F.normalize(F.normalize(residuals_BKC, dim=-1).flatten(-2), dim=-1)

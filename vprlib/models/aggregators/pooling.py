@@ -1,4 +1,7 @@
-"""Descriptors of one value a channel."""
+"""Aggregators that pool each channel to one value.
+
+Axes: B images, C channels, H x W positions.
+"""
 
 import torch
 from torch import nn
@@ -6,34 +9,37 @@ from torch.nn import functional as F
 
 
 class GeM(nn.Module):
-    """Generalised mean: (mean_p x_p^q)^(1/q) with a learned q (Radenovic et al. 2019, eq. 3)."""
+    """Generalised mean of each channel: (mean_p x_p^q)^(1/q) with a learned q (Radenovic et al. 2019, eq. 3)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.dim = channels
         self.power = nn.Parameter(torch.tensor(3.0))
 
-    def forward(self, x_BCHW):
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return L2-normalised descriptors (B, C)."""
         return F.normalize(x_BCHW.clamp_min(1e-6).pow(self.power).mean((2, 3)).pow(1 / self.power), dim=1)
 
 
 class Max(nn.Module):
     """The largest value of each channel (MAC)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.dim = channels
 
-    def forward(self, x_BCHW):
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return L2-normalised descriptors (B, C)."""
         return F.normalize(x_BCHW.amax((2, 3)), dim=1)
 
 
 class Mean(nn.Module):
     """The mean of each channel (SPoC without its centre prior)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.dim = channels
 
-    def forward(self, x_BCHW):
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return L2-normalised descriptors (B, C)."""
         return F.normalize(x_BCHW.mean((2, 3)), dim=1)

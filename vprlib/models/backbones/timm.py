@@ -1,34 +1,41 @@
-"""Any model of timm (PyTorch Image Models) by its name, with or without a tag: `timm/vit_small_patch14_dinov2.lvd142m`.
+"""Any model of timm (PyTorch Image Models) as a backbone: `timm/` and its name, with or without a tag.
 
-The features are those of one stage: of a convolutional network its map, of a vision transformer the patch tokens as a
-map, without class and register tokens. Later stages are cut off. timm's models can't be cut in two everywhere, so a
-model is frozen or trained as a whole.
+An example is `timm/vit_small_patch14_dinov2.lvd142m`. The local features are those of one stage: the feature map of a
+convolutional network, or the patch tokens of a vision transformer as a map, without class and register tokens. Later
+stages are cut off. Not every model of timm can be cut in two, so a model is frozen or trained as a whole.
+
+Axes: B images, C channels, H x W positions.
 """
 
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import nn
 
 from vprlib.exceptions import InputError
 from vprlib.models.backbones.base import Backbone
 
-INNER = "layers.0.model."  # what comes before timm's own names in the state dict
-TRAINED = {"all": 0, "none": 1}  # the first layer, of one, that is trained
+if TYPE_CHECKING:
+    from vprlib.config import ImageConfig
+
+INNER = "layers.0.model."  # prefix of timm's own names in the state dict
+TRAINED = {"all": 0, "none": 1}  # number of the first trained layer; the model is layer 0
 
 
-def timm_model(name: str, stage: int = -1, norm: bool = False, train_from: str = "none") -> Backbone:
-    """Build a model of timm, untrained, up to a stage.
+def timm_model(name: str, stage: int = -1, norm: bool = False, train_from: Literal["none", "all"] = "none") -> Backbone:
+    """Build an untrained model of timm up to a stage.
 
     Args:
-        name: timm's.
+        name: timm's name of the model.
         stage: which of timm's intermediate features, counted as `forward_intermediates` does: a block of a vision
-            transformer, a resolution of a convolutional network; negative from the end.
+            transformer, a resolution of a convolutional network; negative numbers count from the end.
         norm: pass a vision transformer's features through its final norm (DINOv2's `x_norm_patchtokens`).
         train_from: `none` or `all` of the model is trained.
 
     Raises:
         ValueError: if there is no such stage.
-        InputError: if timm has no such model.
+        InputError: if timm has no such model, or the model gives no intermediate features.
     """
     if train_from not in TRAINED:
         raise ValueError(f"train_from: {train_from!r} is not one of {', '.join(TRAINED)}")
@@ -36,22 +43,22 @@ def timm_model(name: str, stage: int = -1, norm: bool = False, train_from: str =
 
 
 class TimmBackbone(Backbone):
-    """One layer, the model; it knows the photos that it was made for."""
+    """A backbone whose only layer is a model of timm; it checks the size and normalisation of photos."""
 
-    def __init__(self, name, stage, norm, *, cut):
+    def __init__(self, name: str, stage: int, norm: bool, *, cut: int) -> None:
         model, dynamic = create_timm_model(name)
-        known = list(model.feature_info)
-        if not -len(known) <= stage < len(known):
-            raise ValueError(f"stage: {name} has stages 0 to {len(known) - 1}, not {stage}")
-        channels, stride = known[stage]["num_chs"], known[stage]["reduction"]
+        stages = list(model.feature_info)
+        if not -len(stages) <= stage < len(stages):
+            raise ValueError(f"stage: {name} has stages 0 to {len(stages) - 1}, not {stage}")
+        channels, stride = stages[stage]["num_chs"], stages[stage]["reduction"]
         super().__init__([TimmStage(model, name, stage, norm)], cut=cut, channels=channels, stride=stride)
         self.name, self.made_for = name, model.pretrained_cfg
         fixed = self.made_for.get("fixed_input_size", False)
         self.multiple = model.patch_embed.patch_size if dynamic else (1, 1)
         self.only = self.made_for["input_size"][1:] if fixed and not dynamic else None
 
-    def check_image(self, image, pretrained: bool):
-        """Refuse photos of a size that the model cannot take, or not prepared as its weights expect.
+    def check_image(self, image: "ImageConfig", pretrained: bool) -> None:
+        """Check that the model takes this size and, if `pretrained`, that its weights expect this mean and std.
 
         Raises:
             InputError: with the nearest sizes, or the mean and std to set.
@@ -77,35 +84,46 @@ class TimmBackbone(Backbone):
 
 
 class TimmStage(nn.Module):
-    """(B, 3, H, W) -> (B, C, h, w): one of a model's intermediate features; what comes after it is cut off."""
+    """(B, 3, H, W) photos -> (B, C, h, w), one of a model's intermediate features; later layers are cut off."""
 
-    def __init__(self, model, name, stage, norm):
+    def __init__(self, model: Any, name: str, stage: int, norm: bool) -> None:
         super().__init__()
         (self.index,) = model.prune_intermediate_layers([stage], prune_norm=not norm, prune_head=True)
         self.model, self.name, self.norm = model, name, norm
 
-    def forward(self, x_BCHW):
-        wanted = {"indices": [self.index], "norm": self.norm, "output_fmt": "NCHW", "intermediates_only": True}
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return the features.
+
+        Raises:
+            InputError: if the model does not take photos of this size.
+        """
+        options = {"indices": [self.index], "norm": self.norm, "output_fmt": "NCHW", "intermediates_only": True}
         try:
-            return self.model.forward_intermediates(x_BCHW, stop_early=True, **wanted)[0]
+            return self.model.forward_intermediates(x_BCHW, stop_early=True, **options)[0]
         except AssertionError as error:
             size = "{} x {}".format(*x_BCHW.shape[2:])
             raise InputError(f"image: timm/{self.name} does not take {size} ({error})") from error
 
 
-def create_timm_model(name: str, pretrained: bool = False) -> tuple:
-    """A model of timm and whether it takes photos of any number of patches.
+def create_timm_model(name: str, pretrained: bool = False) -> tuple[Any, bool]:
+    """Create a model of timm.
+
+    Returns:
+        The model, and whether it takes photos of any number of patches.
 
     Raises:
-        InputError: if timm has none of the name, or none that tells its intermediate features.
+        InputError: if timm has no model of this name, or the model gives no intermediate features.
     """
     import timm
 
-    known = timm.list_models() + timm.list_pretrained()
-    if name not in known:  # timm itself would also load from a hub or a folder, whatever lies there
-        close = ", ".join(f"timm/{one}" for one in get_close_matches(name, known, n=3)) or "timm.list_models() has all"
-        raise InputError(f"backbone.name: timm {timm.__version__} has no model {name!r}; {close}")
-    for options in ({"dynamic_img_size": True}, {}):
+    names = timm.list_models() + timm.list_pretrained()
+    if name not in names:  # timm itself would also load any model from a hub or a folder
+        close = ", ".join(f"timm/{match}" for match in get_close_matches(name, names, n=3))
+        raise InputError(
+            f"backbone.name: timm {timm.__version__} has no model {name!r}; {close or 'timm.list_models() has all'}"
+        )
+    attempts: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {})
+    for options in attempts:
         try:
             model = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
             break
@@ -113,15 +131,15 @@ def create_timm_model(name: str, pretrained: bool = False) -> tuple:
             if not options:
                 raise
     if not hasattr(model, "forward_intermediates"):
-        raise InputError(f"backbone.name: timm/{name} does not tell its intermediate features")
+        raise InputError(f"backbone.name: timm/{name} gives no intermediate features; use another model")
     return model, bool(options)
 
 
-def download_timm_weights(name: str, offline: bool = False) -> dict:
-    """timm's pretrained weights, kept in its cache; `offline` looks there only.
+def download_timm_weights(name: str, offline: bool = False) -> dict[str, torch.Tensor]:
+    """Return timm's pretrained weights, from its cache or downloaded; from the cache only if `offline`.
 
     Raises:
-        InputError: if there are none, or they cannot be had.
+        InputError: if there are none, or they cannot be downloaded.
     """
     if offline:
         from huggingface_hub import constants
@@ -131,7 +149,7 @@ def download_timm_weights(name: str, offline: bool = False) -> dict:
         return create_timm_model(name, pretrained=True)[0].state_dict()
     except InputError:
         raise
-    except Exception as error:  # whatever the client of the hub raises
+    except Exception as error:  # the hub's client can raise anything
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise InputError(
             f"timm's weights of {name} cannot be downloaded ({reason}); fetch them elsewhere and name them: "
@@ -140,6 +158,10 @@ def download_timm_weights(name: str, offline: bool = False) -> dict:
 
 
 def nearest_multiples(side: int, multiple: int) -> str:
-    """The nearest multiples of a number, at most one on each side of it."""
+    """Return the nearest multiples of `multiple` above 0, at most one on each side of `side`, as text.
+
+    >>> nearest_multiples(480, 14), nearest_multiples(490, 14), nearest_multiples(9, 14)
+    ('476 or 490', '490', '14')
+    """
     below = side // multiple * multiple
     return str(side) if below == side else f"{below} or {below + multiple}" if below else str(multiple)

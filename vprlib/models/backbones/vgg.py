@@ -3,6 +3,8 @@
 Cut as in NetVLAD and OpenIBL (`ibl/models/vgg.py`).
 """
 
+from typing import Annotated, Literal
+
 from torch import nn
 
 from vprlib.models.backbones.base import Backbone, cut_at
@@ -11,14 +13,17 @@ BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions, chan
 CUTS = {"conv1": 0, "conv2": 5, "conv3": 10, "conv4": 17, "conv5": 24}
 
 
-def vgg16(width: float = 1.0, train_from: str = "conv5") -> Backbone:
-    """The 29 modules of torchvision's `features` less its last ReLU and pooling; 512 channels, stride 16.
+def vgg16(
+    width: Annotated[float, "> 0"] = 1.0, train_from: Literal["conv1", "conv2", "conv3", "conv4", "conv5"] = "conv5"
+) -> Backbone:
+    """Build the 29 modules of torchvision's `features` without its last ReLU and pooling: 512 channels, stride 16.
 
     Args:
-        width: scales the channels of every convolution; 1 is VGG16.
+        width: factor of the channels of every convolution; 1 is VGG16.
         train_from: the first block that is trained.
     """
-    layers, channels = [], 3
+    layers: list[nn.Module] = []
+    channels = 3
     for count, wide in BLOCKS:
         for _ in range(count):
             narrow = max(1, round(wide * width))

@@ -1,4 +1,4 @@
-// A dataset's queries and answers, unpacked when they are first wanted.
+// The queries of a dataset and their results, unpacked when they are first needed.
 
 const loaded = new Map();
 
@@ -82,7 +82,7 @@ class Answers {
 
   metres(value) {
     if (this.positions === "places" && Number.isFinite(value)) return value ? "other place" : "same place";
-    return Number.isFinite(value) ? `${number(value, this.unit === "m" ? 1 : 0)} ${this.unit}` : "no answer";
+    return Number.isFinite(value) ? `${number(value, this.unit === "m" ? 1 : 0)} ${this.unit}` : "no candidate";
   }
 
   /** The address of a photo's thumbnail, "" if the page has none. */

@@ -1,9 +1,9 @@
 // Line charts by plotly, and the checkboxes that choose their lines. A line's name has one state on the whole page.
 
 const hidden = new Set();
-const drawn = new Map(); // figure -> its chart, of those that were seen
+const drawn = new Map(); // figure -> its chart, of those scrolled into view so far
 
-// nothing leaves the page: plotly has a button that sends a chart to its makers
+// nothing leaves the page: plotly's button that uploads a chart is removed
 const UNWANTED = ["toImage", "sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"];
 const FORMATS = { svg: "disk", png: "camera" };
 const OPTIONS = {
@@ -117,7 +117,7 @@ async function draw(figure, saved = false) {
   }
   if (!shown.length) {
     const middle = { xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false };
-    annotations.push({ ...middle, text: "no line is chosen", font: { color: style("--muted") } });
+    annotations.push({ ...middle, text: "no line is selected", font: { color: style("--muted") } });
   }
   const yaxis = { title: { text: chart.y, standoff: 6 }, rangemode: chart.y.includes("%") ? "tozero" : "normal" };
   const more = { xaxis, yaxis, shapes, annotations, hovermode: "closest", uirevision: "zoomed" }; // kept as it is drawn again
@@ -196,7 +196,7 @@ function toggles(fieldset, charts) {
   for (const chart of charts) for (const line of chart.lines) lines.set(line.label, lines.get(line.label) ?? line);
   const labels = [...lines.keys()];
   const main = labels.filter((label) => lines.get(label).main);
-  const buttons = [["all", labels], ["none", []], ...(main.length < labels.length ? [["one a run", main]] : [])];
+  const buttons = [["all", labels], ["none", []], ...(main.length < labels.length ? [["one per run", main]] : [])];
   const row = element("span", { class: "buttons" });
   for (const [name, wanted] of buttons) {
     const button = element("button", { type: "button" }, name);

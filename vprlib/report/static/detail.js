@@ -1,4 +1,4 @@
-// One query: its photo, the one that it should be answered by, and the first candidates of two networks.
+// One query: its photo, its ground-truth photo, and the first candidates of two networks.
 
 function photo(answers, kind, item, { frame = "", caption, alt, none = "no candidate" }) {
   const address = item >= 0 ? answers.photo(kind, item) : "";
@@ -28,12 +28,12 @@ function candidates(answers, system, query) {
 /** The photo that a query should be answered by. */
 function rightOne(answers, system, query) {
   const item = answers.rightPhoto(system, query);
-  const none = "no photo of the database is right";
-  if (item < 0) return photo(answers, "database", item, { caption: ["what would be right"], none });
+  const none = "the database has no correct photo";
+  if (item < 0) return photo(answers, "database", item, { caption: ["ground truth"], none });
   const metres = answers.metres(answers.distance(query, item));
-  const name = answers.positions === "places" ? "a right photo" : "nearest right photo";
+  const name = answers.positions === "places" ? "a correct photo" : "nearest correct photo";
   const caption = [element("span", { class: "is-right" }, "✓ "), `${name}: ${metres}`];
-  const alt = `What would be right, ${name}, ${metres}: ${answers.database_paths[item]}`;
+  const alt = `Ground truth, ${name}, ${metres}: ${answers.database_paths[item]}`;
   return photo(answers, "database", item, { frame: "is-right", caption, alt });
 }
 

@@ -1,4 +1,4 @@
-// The failure explorer: a form that filters queries, and a list that holds only the rows that are seen.
+// The failure explorer: a form that filters queries, and a list that holds only the visible rows.
 
 const ROW = 52; // pixels, as in parts.css
 const explorer = { answers: null, found: [], at: 0 };
@@ -6,7 +6,7 @@ const explorer = { answers: null, found: [], at: 0 };
 const form = () => find("#explorer-filters");
 const chosen = () => Object.fromEntries(new FormData(form()));
 
-/** The queries that fit the form, in its order, and how many would by who is right: of "wrong right", A's and B's. */
+/** The queries that match the form, in its order, and the counts by who is right ("wrong right": A wrong, B right). */
 function filtered(answers, wanted) {
   const [a, b] = [Number(wanted.a), Number(wanted.b)];
   const least = wanted.least === "" ? -1 : Number(wanted.least);
@@ -130,7 +130,7 @@ async function showQuery(name, query, system) {
   if (!explorer.found.includes(query)) {
     clearFilters();
     applyFilters();
-    find("#explorer-said").textContent = `The filters hid query ${query} of the map, so they were cleared.`;
+    find("#explorer-said").textContent = `The filters hid query ${query}, which you chose on the map, so they were cleared.`;
   }
   select(explorer.found.indexOf(query));
   find("#failures .explorer").scrollIntoView();
@@ -150,7 +150,7 @@ function onKey(event) {
 async function openDataset() {
   const name = form().elements.dataset.value;
   const answers = await answersOf(name);
-  if (form().elements.dataset.value !== name) return; // another one was chosen meanwhile
+  if (form().elements.dataset.value !== name) return; // another one was selected meanwhile
   explorer.answers = answers;
   const answered = new Set(answers.systems.map((one) => one.protocol));
   const named = data.datasets[name].protocols.map((one, number) => [number, one.name]);

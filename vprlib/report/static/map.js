@@ -1,7 +1,7 @@
-// The map of a dataset's queries, by how far the first answer of a network is. Axes are UTM; no tiles are needed.
+// The map of a dataset's queries, by the distance of a network's first candidate. Axes are UTM; no tiles are needed.
 
-const LINES_AT_FIRST = 200; // with more wrong queries, their lines are drawn only if they are asked for
-const mapped = { answers: null, lines: null, view: null }; // lines: whether they were asked for, null until then; view: ranges zoomed to
+const LINES_AT_FIRST = 200; // with more wrong queries, their lines are drawn only on request
+const mapped = { answers: null, lines: null, view: null }; // lines: whether they were requested, null until then; view: zoomed ranges
 const mapForm = () => find("#map-filters");
 
 /** Queries by how wrong their first answer is: right, near, far. */
@@ -31,13 +31,13 @@ function errorLines(answers, system, kinds) {
     y.push(from[1], to[1], null);
   }
   const look = { mode: "lines", line: { color: style("--muted"), width: 0.7 }, opacity: 0.45, hoverinfo: "skip" };
-  return { type: "scatter", name: "to the first answer", x, y, ...look };
+  return { type: "scatter", name: "to the first candidate", x, y, ...look };
 }
 
 /** Where the database photos are, small and faint. */
 function sceneTrace(answers) {
   const [places, of] = [answers.scene_xy.length / 2, answers.scene_of];
-  const count = places < of ? `${whole(places)} of ${whole(of)} positions, by chance` : `${whole(of)} position${of > 1 ? "s" : ""}`;
+  const count = places < of ? `${whole(places)} of ${whole(of)} positions, at random` : `${whole(of)} position${of > 1 ? "s" : ""}`;
   const [x, y] = [new Array(places), new Array(places)];
   for (let place = 0; place < places; place++) [x[place], y[place]] = answers.position("scene", place);
   const marker = { symbol: "square", size: places > 500 ? 4 : 10, color: style("--muted"), opacity: 0.3 };

@@ -1,1 +1,4 @@
-"""Re-rankers: each ranks a database for queries as `nearest` does, with the section `Rerank` beside it."""
+"""Re-rankers, one file per method. Each ranks the database for queries as `exact_search.nearest` does.
+
+The arguments are the queries, the database and k; the others are the options of the method.
+"""

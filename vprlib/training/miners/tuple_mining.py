@@ -1,7 +1,15 @@
-"""A refresh: which photos are described anew, and the tuples that are mined among them."""
+"""Describe photos with the current network and mine training tuples among them.
+
+Axes: Q queries, N described database images, D dimensions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from vprlib.compute.process_group import ProcessGroup
 from vprlib.config import TrainConfig
 from vprlib.exceptions import InputError
 from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard
@@ -10,87 +18,108 @@ from vprlib.training.objective import TrainingTuple
 
 
 def mine_tuples(
-    queries,
+    queries: NDArray[np.int64],
     *,
     settings: TrainConfig,
-    describe,
-    positives,
-    excluded,
+    describe: Callable[[str, NDArray[np.int64]], NDArray[np.float32]],
+    positives: Sequence[NDArray[np.int64]],
+    excluded: Sequence[NDArray[np.int64]],
     database: int,
-    known: dict,
-    generator,
-    device,
-    group=None,
-):
-    """The tuples of some queries, with the network of the moment.
+    known: Mapping[int, list[int]],
+    generator: np.random.Generator,
+    device: torch.device | str,
+    group: ProcessGroup | None = None,
+) -> list[TrainingTuple]:
+    """Mine the tuples of some queries with the current network.
 
-    `full` describes the whole database; `partial` the queries' positives, `negative_pool` random photos and the last
-    negatives (deep-visual-geo-localization-benchmark); `random` the positives only, and draws the negatives. Soft
-    labels need all queries of the split beside: neighbourhoods are looked for among all photos.
+    With `full` mining the whole database is described. With `partial` the queries' positives, `negative_pool_size`
+    random photos and the last negatives are (deep-visual-geo-localization-benchmark). With `random` only the positives
+    are, and the negatives are drawn at random. Soft labels also need all queries of the split: neighbourhoods are
+    computed among all photos.
 
-    Departs from OpenIBL, which describes all queries at each refresh even where only these are mined.
+    Departs from OpenIBL, which describes all queries at each refresh even where only some are mined.
 
     Args:
         queries: query numbers of the training split.
+        settings: the recipe.
         describe: (role, numbers) -> (n, D) unit rows.
-        positives, excluded: for every query of the split, as `select_tuples` takes them, both increasing.
+        positives, excluded: of every query of the split, as in `select_tuples`; both increase.
         database: number of database photos of the split.
         known: query -> its last negatives.
-        generator: numpy Generator.
-        device, group: where the neighbourhoods are computed, and by whom.
+        generator: source of randomness.
+        device: where the neighbourhoods are computed.
+        group: the processes that share that work.
 
     Returns:
-        A list of Tuple.
+        One tuple per query, in their order; its numbers count the queries and database images of the split.
+
+    Raises:
+        InputError: if a query has no positive or too few negatives, or a photo cannot be described.
     """
-    soft, wanted = settings.soft, 0 if settings.mining == "random" else settings.negatives
-    cache = np.array([known.get(int(query), [-1] * settings.negatives) for query in queries])
-    near = [positives[query] for query in queries]
+    soft, negatives_mined = settings.soft, 0 if settings.mining == "random" else settings.negatives_per_query
+    cache = np.array([known.get(int(query), [-1] * settings.negatives_per_query) for query in queries])
+    query_positives = [positives[query] for query in queries]
     if settings.mining == "full":
-        some, pool = np.arange(database), settings.negative_pool
+        described, pool = np.arange(database), settings.negative_pool_size
     else:
-        drawn = generator.choice(database, min(settings.negative_pool, database), replace=False)
+        drawn = generator.choice(database, min(settings.negative_pool_size, database), replace=False)
         others = () if settings.mining == "random" else (drawn, cache[cache >= 0])
-        some, pool = np.unique(np.concatenate([*near, *others])), wanted and database
-    place = np.full(database + 1, -1)  # the last is of no photo
-    place[some] = np.arange(len(some))
+        described, pool = np.unique(np.concatenate([*query_positives, *others])), negatives_mined and database
+    position = np.full(database + 1, -1)  # of a database photo among the described ones; -1 as an index gives -1
+    position[described] = np.arange(len(described))
     query_QD = describe("query", np.arange(len(positives)) if soft.weight else queries)
-    database_DD = describe("database", some)
-    asked_QD = query_QD[queries] if soft.weight else query_QD
-    near = [place[own] for own in near]
+    database_ND = describe("database", described)
+    mined_QD = query_QD[queries] if soft.weight else query_QD
+    candidates = [position[images] for images in query_positives]
     mined = select_tuples(
-        asked_QD,
-        database_DD,
-        near,
-        [place[own][place[own] >= 0] for own in (excluded[query] for query in queries)],
-        negatives=wanted,
+        mined_QD,
+        database_ND,
+        candidates,
+        [position[images][position[images] >= 0] for images in (excluded[query] for query in queries)],
+        negatives=negatives_mined,
         pool=pool,
-        cache=place[cache] if wanted else None,
+        cache=position[cache] if negatives_mined else None,
         generator=generator,
     )
-    difficult = [[]] * len(queries)
+    difficult: list[list[int]] = [[]] * len(queries)
     if soft.weight:
         jaccard_QN = k_reciprocal_jaccard(
-            query_QD, database_DD, soft.k1, soft.k2, soft.euclid, rows=queries, device=device, group=group
+            query_QD, database_ND, soft.k1, soft.k2, soft.euclidean_weight, rows=queries, device=device, group=group
         )
-        found = difficult_positives(asked_QD, database_DD, near, jaccard_QN, pool=soft.pool, count=soft.positives)
-        difficult = [some[own].tolist() for own in found]
+        promoted = difficult_positives(
+            mined_QD, database_ND, candidates, jaccard_QN, pool=soft.pool, count=soft.positives
+        )
+        difficult = [described[images].tolist() for images in promoted]
     tuples = []
-    for (number, positive, negatives), hard in zip(mined, difficult, strict=True):
+    for (number, positive, hardest), soft_positives in zip(mined, difficult, strict=True):
         query = int(queries[number])
         negatives = (
-            some[negatives] if wanted else random_negatives(database, excluded[query], settings.negatives, generator)
+            described[hardest]
+            if negatives_mined
+            else random_negatives(database, excluded[query], settings.negatives_per_query, generator)
         )
-        tuples.append(TrainingTuple(query, int(some[positive]), negatives.tolist(), hard))
+        tuples.append(TrainingTuple(query, int(described[positive]), negatives.tolist(), soft_positives))
     return tuples
 
 
-def random_negatives(count: int, excluded, size: int, generator):
-    """`size` random negatives.
+def random_negatives(
+    count: int, excluded: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw a query's negatives at random.
+
+    Args:
+        count: number of database photos.
+        excluded: increasing numbers of photos that are not drawn.
+        size: number of negatives.
+        generator: source of randomness.
 
     Raises:
         InputError: if there are fewer.
     """
-    found = draw_negatives(count, excluded, size, generator)
-    if len(found) < size:
-        raise InputError(f"mining: a query has {len(found)} photos beyond train.negative_m for train.negatives {size}")
-    return found
+    negatives = draw_negatives(count, excluded, size, generator)
+    if len(negatives) < size:
+        raise InputError(
+            f"mining: a query has {len(negatives)} photos beyond train.negative_radius_m for "
+            f"train.negatives_per_query {size}; lower one of them"
+        )
+    return negatives

@@ -1,0 +1,1 @@
+"""What several tests share: tiny networks and data, local servers, Snakemake processes."""

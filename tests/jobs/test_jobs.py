@@ -1,0 +1,169 @@
+"""The seam to Snakemake, without a Snakemake process."""
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from tests.helpers.workflow import ROOT, TINY
+from vprlib.config import parse_config
+from vprlib.data.catalogue import get_dataset
+from vprlib.exceptions import InputError
+from vprlib.jobs.inputs import Inputs
+from vprlib.jobs.params import Params
+from vprlib.jobs.paths import Paths, fill
+from vprlib.jobs.targets import Network, Targets
+
+SFRS = {"generations": [{}, {"teacher": "best"}, {}]}
+POOLED = {"aggregator": "gem", "extract": {"descriptors": ["raw"]}, "cache_frozen_features": "never"}
+PUBLISHED = {"checkpoint": {"file": "own.pth"}, "extract": {"checkpoint": "last", "descriptors": ["raw", "whitened"]}}
+
+
+class Disk:
+    """A disk that holds some paths, and counts what it is asked."""
+
+    def __init__(self, *paths, folders=()):
+        self.paths, self.folders, self.asked = set(paths), list(folders), []
+
+    def exists(self, path):
+        self.asked.append(path)
+        return path in self.paths
+
+    def folders_below(self, path):
+        return [folder for folder in self.folders if folder.startswith(path)]
+
+    def stamp(self, path):
+        return [1.0, 2.0] if path in self.paths else []
+
+
+def made(*paths, folders=(), **config):
+    raw = TINY | {"runs": TINY["runs"] | {"sfrs": SFRS, "pooled": POOLED, "published": PUBLISHED}} | config
+    cfg = parse_config(raw)
+    catalogue = {name: get_dataset(name, cfg) for name in cfg.dataset_names}
+    targets = Targets(cfg, catalogue)
+    inputs = Inputs(cfg, catalogue, targets, Disk(*paths, folders=folders))
+    return SimpleNamespace(cfg=cfg, targets=targets, inputs=inputs, params=Params(cfg, catalogue, targets))
+
+
+def w(**values):
+    return SimpleNamespace(**values)
+
+
+def test_a_pattern_holds_exactly_the_wildcards_of_its_artefact():
+    paths = Paths()
+    assert fill(paths.images, dataset="a {b} ü") == "results/a {b} ü/images.csv"
+    assert fill(paths.ranking, dataset="d", run="r", seed=0, gen=1) == "results/d/r/seed0/gen1/ranking.h5"
+    assert fill(paths.ranking, dataset="d") == "results/d/{run}/seed{seed}/gen{gen}/ranking.h5"
+    assert paths.gathered(paths.ranking_shard) == (
+        "results/{{dataset}}/{{run}}/seed{{seed}}/gen{{gen}}/ranking.{scatteritem}.h5"
+    )
+    assert paths.figure("x") == ["x.svg", "x.pdf", "x.png"]
+
+
+def test_every_pattern_is_spelled_once_and_below_its_root():
+    patterns = {name: value for name, value in vars(Paths("elsewhere")).items() if name != "results"}
+    assert len(set(patterns.values())) == len(patterns)
+    assert all(value.startswith("elsewhere/") for value in patterns.values())
+
+
+def test_paths_of_results_are_spelled_in_one_module_only():
+    for path in [*(ROOT / "workflow/rules").glob("*.smk"), *(ROOT / "vprlib").rglob("*.py")]:
+        if path.name not in ("paths.py", "columns.py", "generate.py"):
+            code = "\n".join(line.split("#")[0] for line in path.read_text().splitlines())
+            assert '"results/{' not in code, path
+
+
+def test_networks_are_every_run_generation_and_seed():
+    one = made(seeds=[0, 7])
+    networks = one.targets.networks()
+    assert networks[:2] == [Network("vlad", 0, 0), Network("vlad", 7, 0)]
+    assert [network for network in networks if network.run == "sfrs"] == [
+        Network("sfrs", seed, gen) for gen in range(3) for seed in (0, 7)
+    ]
+    assert [network for network in networks if network.run == "published"] == [Network("published", 0, 0)]
+    assert one.targets.last_networks(["sfrs"]) == [Network("sfrs", 0, 2)]
+    assert len(one.targets.identities()) == len(networks)
+
+
+def test_a_generation_reads_the_one_before():
+    inputs = made().inputs
+    assert inputs.teacher(w(run="sfrs", seed=0, gen="0")) == []
+    assert inputs.teacher(w(run="sfrs", seed=0, gen="1")) == "results/models/sfrs/seed0/gen0/best.safetensors"
+    assert inputs.teacher(w(run="sfrs", seed=0, gen="2")) == "results/models/sfrs/seed0/gen1/last.safetensors"
+
+
+def test_what_an_aggregator_needs_is_its_trait():
+    inputs = made().inputs
+    assert inputs.centroids(w(run="sfrs", seed=3)) == "results/centroids/city/vgg16/pretrain/seed3.h5"
+    assert inputs.centroids(w(run="pooled", seed=3)) == []
+    assert inputs.features(w(run="sfrs")) == "results/trunk/city/vgg16/pretrain/36x48.h5"
+    assert inputs.features(w(run="pooled")) == inputs.features(w(run="published")) == []
+    assert inputs.whitening(w(run="pooled", seed=0, gen=0)) == []
+
+
+def test_a_published_network_is_evaluated_as_it_is():
+    one = made("own.pth")
+    network = {"run": "published", "seed": "0", "gen": "0"}
+    assert one.inputs.evaluated_checkpoint(w(**network)) == "results/models/published/seed0/gen0/published.safetensors"
+    assert one.inputs.validation_images(w(**network)) == []
+    assert one.inputs.published_file("file", Paths().published)(w(**network)) == ["own.pth"]
+    assert one.params.recipe(w(**network)) == {}
+    assert one.params.selection(w(**network)) == {"checkpoint": "last", "train_set": ""}
+
+
+def test_a_file_that_is_gone_is_missed_only_while_what_is_made_from_it_is():
+    made_from = "results/models/published/seed0/gen0/published.safetensors"
+    network = w(run="published", seed=0, gen=0)
+    with pytest.raises(InputError, match=r"config: runs.published.checkpoint.file: own.pth: no such file or folder"):
+        made().inputs.published_file("file", Paths().published)(network)
+    assert made(made_from).inputs.published_file("file", Paths().published)(network) == ["own.pth"]
+
+
+@pytest.mark.parametrize("name", ["own {x} list.csv", "a b/ü.csv"])
+def test_a_name_with_braces_is_no_input_but_is_watched(name):
+    own = {"custom_datasets": {"own": {"csv": name}}}
+    one = made(name, **own)
+    listed, watched = one.inputs.image_table(w(dataset="own")), one.inputs.unwatched(w(dataset="own"))
+    assert (listed, watched) == (([], [[1.0, 2.0]]) if "{" in name else ([name], []))
+    with pytest.raises(InputError, match=r"custom_datasets\.own\.csv"):
+        made(**own).inputs.image_table(w(dataset="own"))
+
+
+def test_a_folder_of_photos_is_watched_with_its_sub_folders():
+    own, folders = {"custom_datasets": {"walk": {"folder": "walk"}}}, ["walk/a", "walk/b"]
+    assert made("walk", folders=folders, **own).inputs.image_table(w(dataset="walk")) == ["walk", *folders]
+    gone = made("results/walk/images.csv", **own).inputs.image_table(w(dataset="walk"))
+    assert gone == ["walk"], "a folder that is gone makes no table again"
+
+
+def test_published_files_are_downloaded_unless_they_lie_there():
+    raw = made().targets.catalogue["nordland"]
+    files = [str(raw.root / name) for name in raw.files]
+    assert made().inputs.image_table(w(dataset="nordland")) == ["results/nordland/download.json"]
+    assert made(*files).inputs.image_table(w(dataset="nordland")) == files
+    begun = made(*files, str(raw.root / "downloads.json")).inputs.image_table(w(dataset="nordland"))
+    assert begun == ["results/nordland/download.json"]
+
+
+def test_a_search_keeps_enough_candidates_for_the_views_of_a_place():
+    one = made(protocols={"city_night": ["10 m, first view of a place"]})
+    assert one.params.candidates(w(dataset="city")) == 20
+    assert one.params.candidates(w(dataset="city_night")) == 20 * 12
+
+
+def test_params_are_plain_data_and_leave_out_how_jobs_run():
+    one, network = made(execution={"device": "cpu"}), w(run="sfrs", seed=0, gen="1", dataset="city")
+    plain = [one.params.network(network), one.params.train(network), one.params.experiment(), one.params.index()]
+    plain += [one.params.protocols(network), one.params.validation(network), one.params.sizes()]
+    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+    assert "execution" not in yaml.safe_dump(plain)
+    assert one.params.validation(network) == {"radius": 10.0, "unit": "m"}
+
+
+def test_the_targets_of_all_are_files_of_patterns():
+    one = made()
+    finals = one.targets.everything()
+    assert len(set(finals)) == len(finals)
+    assert {"results/report.html", "results/training.svg", "results/city/generations.svg"} <= set(finals)
+    assert "results/city/sfrs/seed0/gen2/gallery.png" in finals
+    assert not [path for path in finals if "{" in path]

@@ -1,0 +1,143 @@
+"""What each job depends on beside its files, as plain data, which is the only kind of param that Snakemake compares.
+
+Each method takes a job's wildcards. A value that changes no result (`execution`) is not here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from vprlib.config import Config
+from vprlib.config.base import Section
+from vprlib.data.dataset import Dataset
+from vprlib.jobs.paths import Wildcards
+from vprlib.jobs.targets import Targets
+
+Plain = dict[str, Any]
+
+
+def plain(section: Section) -> Plain:
+    """A section of the configuration as plain data."""
+    return section.model_dump(mode="json")
+
+
+class Params:
+    """The params of every rule, as functions of a job's wildcards."""
+
+    def __init__(self, config: Config, catalogue: Mapping[str, Dataset], targets: Targets):
+        self.config, self.catalogue, self.targets = config, catalogue, targets
+        # asked for again for each of thousands of jobs; so many values are different
+        self._sections = cache(self._run_sections)
+        self._generation = cache(lambda run, gen: plain(config.runs[run].generation(gen)))
+        self._identity = cache(lambda run, gen: config.runs[run].identity(gen))
+        self._protocols = cache(lambda dataset: [asdict(protocol) for protocol in catalogue[dataset].protocols])
+
+    # of a dataset
+
+    def root(self, w: Wildcards) -> str:
+        """The folder of a dataset's raw files."""
+        return str(self.catalogue[w.dataset].root)
+
+    def protocols(self, w: Wildcards) -> list[Plain]:
+        """The protocols that a dataset is evaluated by."""
+        return self._protocols(w.dataset)
+
+    def search_scopes(self, w: Wildcards) -> list[str]:
+        """What bounds a dataset's searches."""
+        return sorted({one.search_scope for one in self.catalogue[w.dataset].protocols})
+
+    def framings(self, w: Wildcards) -> list[str]:
+        """How a dataset's query photos are fitted to the network's size."""
+        return sorted({one.framing for one in self.catalogue[w.dataset].protocols})
+
+    def candidates(self, w: Wildcards) -> int:
+        """How many candidates a search keeps, so that `search.top_k` places are among them."""
+        views = max(one.views_per_place or 1 for one in self.catalogue[w.dataset].protocols)
+        return self.config.search.top_k * views
+
+    # of what runs share
+
+    def shared(self, *sections: str, clustered: bool = False) -> Callable[[Wildcards], Plain]:
+        """A param function: sections of the runs that share the weights, features or centroids of the wildcards."""
+
+        def of_wildcards(w: Wildcards) -> Plain:
+            names = {"backbone": w.backbone, "weights": getattr(w, "weights", "pretrain")}
+            names |= {"train_set": w.train_set} if hasattr(w, "train_set") else {}
+            size = (int(w.height), int(w.width)) if hasattr(w, "height") else None
+            run = self.config.sharing(**names, size=size, clustered=clustered)
+            return {name: plain(getattr(run, name)) for name in sections}
+
+        return of_wildcards
+
+    # of a run
+
+    def _run_sections(self, run: str, sections: tuple[str, ...]) -> Plain:
+        return {name: plain(getattr(self.config.runs[run], name)) for name in sections}
+
+    def network(self, w: Wildcards) -> Plain:
+        """The sections that define a run's network."""
+        return self._sections(w.run, ("image", "backbone", "aggregator"))
+
+    def whitening(self, w: Wildcards) -> Plain:
+        """The section that defines a run's whitening."""
+        return self._sections(w.run, ("whiten",))["whiten"]
+
+    def train(self, w: Wildcards) -> Plain:
+        """The `train` section of a generation."""
+        return self._generation(w.run, int(w.gen))
+
+    def validation(self, w: Wildcards) -> Plain:
+        """What a hit is on the training set, whose val split selects the best epoch."""
+        protocol = self.catalogue[self.config.runs[w.run].train_set].protocols[0]
+        named = {"radius": protocol.radius, "unit": protocol.unit, "different_column": protocol.different_column}
+        return {key: value for key, value in named.items() if value is not None}
+
+    def descriptors(self, w: Wildcards) -> list[str]:
+        """The kinds of descriptors that a run extracts."""
+        return list(self.config.runs[w.run].extract.descriptors)
+
+    def recipe(self, w: Wildcards) -> Plain:
+        """What a checkpoint says of itself and must agree with; a published one says what it needs."""
+        return {} if self.config.runs[w.run].checkpoint else self.network(w) | {"train": self.train(w)}
+
+    def identity(self, w: Wildcards) -> str:
+        """The fingerprint of a network's recipe."""
+        return self._identity(w.run, int(w.gen))
+
+    def selection(self, w: Wildcards) -> Plain:
+        """Which checkpoint of a training is evaluated, and where its val split is."""
+        run = self.config.runs[w.run]
+        return {"checkpoint": run.extract.checkpoint, "train_set": "" if run.checkpoint else run.train_set}
+
+    def published(self, *keys: str) -> Callable[[Wildcards], Plain]:
+        """A param function: keys of the published checkpoint that a run evaluates."""
+        return lambda w: {key: getattr(self.config.runs[w.run].checkpoint, key) for key in keys}
+
+    def reranking(self, w: Wildcards) -> Plain:
+        """The settings of a re-ranker."""
+        return plain(next(one for one in self.config.rerank if one.name == w.rerank))
+
+    # of the whole experiment
+
+    def index(self) -> Plain:
+        """The kind of index, and the bytes that it may take."""
+        kind = self.config.search.index
+        return {"kind": kind, "memory": self.config.search.memory_gb * 1e9 * (kind != "flat")}
+
+    def sizes(self) -> Plain:
+        """The dimensions and compressions that descriptors are measured in."""
+        return {key: value for key, value in plain(self.config.descriptor_sizes).items() if key != "runs"}
+
+    def group_by(self, w: Wildcards) -> list[str]:
+        """The columns of a dataset's image table by which recalls are told apart."""
+        return list(self.config.evaluate.group_by.get(w.dataset, ()))
+
+    def experiment(self) -> Plain:
+        """What the report must know of the configuration beside its files."""
+        networks = zip(self.targets.networks(), self.targets.identities(), strict=True)
+        return {
+            "networks": [[*network, identity] for network, identity in networks],
+            "protocols": {name: self._protocols(name) for name in self.config.datasets},
+            "report": plain(self.config.report),
+        }

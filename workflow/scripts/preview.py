@@ -1,8 +1,0 @@
-from vprlib.jobs.job import snakemake_job
-from vprlib.report.artifacts import artifacts_of_job
-from vprlib.report.page import build_page
-
-if __name__ == "__main__":
-    with snakemake_job(snakemake) as config:
-        asked = artifacts_of_job(snakemake, config)
-        build_page("results/preview.html", asked, complete=False, **snakemake.params.report)
