@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import same_color
 from PIL import Image
 
-from tests.helpers.recall_tables import recalls
+from tests.helpers.recall_tables import recalls, written
 from vprlib.data.coco import read_coco_boxes
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import load_predictions
