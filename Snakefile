@@ -13,7 +13,7 @@ min_version("9.11")
 gc.set_threshold(200_000, 50, 1000)  # a DAG is millions of objects that stay: to look for garbage takes a seventh of it
 
 
-if not workflow.overwrite_configfiles and not config:
+if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"
 

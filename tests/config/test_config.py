@@ -296,6 +296,32 @@ def test_an_identity_changes_with_the_recipe_and_not_with_a_later_generation():
     assert identity(1, generations=[{"loss": margin(1)}, {}]) != identity(1, generations=[{"loss": margin(2)}, {}])
 
 
+def test_an_option_is_a_number_however_yaml_writes_it():
+    for lr in ("1e-2", "1.0E-2", 0.01):
+        train = parse_config(base(train={"optimiser": {"options": {"lr": lr}}})).runs["a"].train
+        assert train.optimiser.options == {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-3}
+
+
+def test_a_default_that_is_written_down_changes_no_identity():
+    def identity(**recipe):
+        return parse_config(base(**recipe)).runs["a"].identity(0)
+
+    written = {"name": "netvlad", "options": {"bias": False, "clusters": 64}}
+    assert identity() == identity(aggregator=written) == identity(aggregator="netvlad")
+    assert identity(train={"loss": margin(1)}) == identity(train={"loss": margin(1.0)})
+    assert identity(train={"optimiser": "SGD"}) == identity()
+    assert identity(train={"optimiser": {"options": {"lr": 1e-3}}}) == identity()
+
+
+def test_another_method_inherits_no_option():
+    adam = parse_config(base(train={"optimiser": {"name": "Adam", "options": {"lr": 1e-4}}})).runs["a"].train.optimiser
+    assert adam.options == {"lr": 1e-4}
+    raw = base(train={"loss": margin(0.5)}, generations=[{}, {"loss": "sare_ind"}, {"loss": margin(0.7)}])
+    run = parse_config(raw).runs["a"]
+    options = [(one.loss.name, one.loss.options) for one in map(run.generation, range(3))]
+    assert options == [("triplet", {"margin": 0.5}), ("sare_ind", {}), ("triplet", {"margin": 0.7})]
+
+
 @pytest.mark.parametrize("path", ["config/config.yaml", "config/city.yaml", "tests/tiny.yaml"])
 def test_the_configurations_that_are_shipped_parse(repository, path):
     config = parse_config(yaml.safe_load((repository / path).read_text()))

@@ -24,6 +24,7 @@ from vprlib.registry import FAMILIES, find_entry
 GIVEN = {"backbone": 0, "aggregator": 1, "loss": 3, "optimiser": 1, "schedule": 1, "rerank": 3}
 REQUIRED = object()
 TYPES = {"int": int, "float": float, "bool": bool, "str": str, "None": None, "list": list, "dict": dict}
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 BOUNDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -46,6 +47,8 @@ class Option:
         """
         if isinstance(value, list):
             value = tuple(value)
+        if isinstance(value, str) and self.type is float and NUMBER.fullmatch(value):
+            value = float(value)  # YAML reads 1e-3 as text
         if self.type is not None:
             try:
                 value = TypeAdapter(self.type).validate_python(value, strict=True)
