@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vprlib.exceptions import did_you_mean
+from vprlib.exceptions import InputError, did_you_mean
 
 
 class Entry(NamedTuple):
@@ -91,6 +91,31 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+# classes of torch.optim and torch.optim.lr_scheduler that training cannot use
+UNSUPPORTED = {
+    "Optimizer": "it is the base class",
+    "LRScheduler": "it is the base class",
+    "LBFGS": "it evaluates the loss several times per step",
+    "SparseAdam": "it needs sparse gradients",
+    "Muon": "it needs parameters that are matrices",
+    "ReduceLROnPlateau": "it steps on a metric, not on epochs",
+    "LambdaLR": "its option is a function",
+    "MultiplicativeLR": "its option is a function",
+    "SequentialLR": "its options are other schedules",
+    "ChainedScheduler": "its options are other schedules",
+}
+_trusted: set[str] = set()
+
+
+def trust(*names: str) -> None:
+    """Allow `load_object` to import methods outside this library.
+
+    Their names may also come from the metadata of a checkpoint that somebody else wrote, so none is imported before a
+    configuration, or the caller, has named it.
+    """
+    _trusted.update(names)
+
+
 def find_entry(family: str, name: str) -> Entry:
     """Return where the method `name` of a family is defined. Whether the file has it is not checked.
 
@@ -126,8 +151,11 @@ def load_object(family: str, name: str) -> Any:
 
     Raises:
         ValueError: if the family has no such name.
+        InputError: if it is a method outside this library that nobody has named; see `trust`.
     """
     entry = find_entry(family, name)
+    if entry.target == name and name not in _trusted:
+        raise InputError(f"{family} {name!r} is outside vprlib; it is imported only where the configuration names it")
     module, attribute = entry.target.split(":")
     if str(Path.cwd()) not in sys.path:  # a package of the user's own lies beside the configuration
         sys.path.append(str(Path.cwd()))

@@ -81,7 +81,20 @@ BAD = {
         "greater than 0",
         "not 0",
     ),
-    "negative number": (base(train={"weight": -1, "epochs": -1}), "base.train.epochs", "greater than", "-1"),
+    "negative number": (base(train={"epochs": -1}), "base.train.epochs", "greater than", "-1"),
+    "a negative learning rate": (base(train={"optimiser": {"options": {"lr": -1}}}), "optimiser.options", "lr", "> 0"),
+    "a margin that is not finite": (base(train={"loss": margin(float("nan"))}), "loss.options", "margin", "finite"),
+    "a schedule that never steps": (
+        base(train={"schedule": {"options": {"step_size": 0}}}),
+        "schedule.options",
+        "step_size",
+        ">= 1",
+        "0",
+    ),
+    "an optimiser that training cannot use": (base(train={"optimiser": "LBFGS"}), "optimiser.name", "not supported"),
+    "a schedule that is a function": (base(train={"schedule": "wraps"}), "train.schedule.name", "wraps"),
+    "a schedule that is a module": (base(train={"optimiser": "lr_scheduler"}), "train.optimiser.name"),
+    "a section as a word": (overlay(base(image={"height": 480}), {"runs": {"a": {"image": "big"}}}), "image", "'big'"),
     "not a number": (base(image={"std": [float("nan"), 1, 1]}), "base.image.std", "nan"),
     "an option out of bounds": (
         base(train={"loss": {"options": {"margin": -1}}}),
@@ -307,10 +320,22 @@ def test_a_default_that_is_written_down_changes_no_identity():
         return parse_config(base(**recipe)).runs["a"].identity(0)
 
     written = {"name": "netvlad", "options": {"bias": False, "clusters": 64}}
+    assert identity(generations=[{"epochs": 5}]) == identity(generations=[{}]) == identity()
+    assert identity(train={"optimiser": {"options": {"dampening": 0}}}) == identity()
+    assert identity(train={"optimiser": {"options": {"lr": "1e-3"}}}) == identity()
+    adam = {"name": "Adam", "options": {"lr": 0.001}}
+    assert identity(train={"optimiser": adam}) == identity(train={"optimiser": "Adam"}) != identity()
     assert identity() == identity(aggregator=written) == identity(aggregator="netvlad")
     assert identity(train={"loss": margin(1)}) == identity(train={"loss": margin(1.0)})
     assert identity(train={"optimiser": "SGD"}) == identity()
     assert identity(train={"optimiser": {"options": {"lr": 1e-3}}}) == identity()
+
+
+@pytest.mark.parametrize("name", [{}, {"name": "netvlad"}])
+def test_the_name_of_the_same_method_drops_no_option(name):
+    raw = base(aggregator={"options": {"clusters": 32}})
+    raw["runs"] = {"a": {"aggregator": name | {"options": {"bias": True}}}}
+    assert parse_config(raw).runs["a"].aggregator.options == {"bias": True, "clusters": 32}
 
 
 def test_another_method_inherits_no_option():

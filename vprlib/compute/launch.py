@@ -19,6 +19,7 @@ from vprlib.compute.process_group import ProcessGroup
 from vprlib.compute.slurm_nodes import is_multi_node, network_interface, node_rank, rendezvous_store, run_on_all_nodes
 from vprlib.config import Config
 from vprlib.exceptions import InputError
+from vprlib.registry import trust
 
 PR_SET_PDEATHSIG = 1  # Linux's prctl: signal to receive when the parent process dies
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # the launcher replaces their handlers
@@ -115,6 +116,7 @@ def run_worker(
     handlers = (logging.FileHandler(log), logging.StreamHandler())
     logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(message)s", handlers=handlers)
     logging.getLogger("faiss").setLevel(logging.WARNING)
+    trust(*config.outside_methods)
     try:
         job = local_settings(config, local_rank)
         rendezvous: dict[str, Any] = (

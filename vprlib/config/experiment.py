@@ -16,7 +16,7 @@ from vprlib.config.base import Name, Section, distinct_values, matching
 from vprlib.config.methods import MethodConfig
 from vprlib.config.recipe import RunConfig
 from vprlib.exceptions import did_you_mean
-from vprlib.registry import FAMILIES
+from vprlib.registry import FAMILIES, find_entry
 
 
 class PretrainConfig(Section):
@@ -316,6 +316,12 @@ class Config(Section):
                         f"give one of them its own backbone.cache_name"
                     )
         return self
+
+    @property
+    def outside_methods(self) -> set[str]:
+        """The methods outside vprlib that this configuration names."""
+        rerankers = {one.name for one in self.rerank if find_entry("rerank", one.name).target == one.name}
+        return rerankers.union(*(run.outside_methods for run in self.runs.values()))
 
     @property
     def trained(self) -> dict[str, RunConfig]:

@@ -26,13 +26,13 @@ def overlay(base: dict, changes: dict) -> dict:
     result = dict(base)
     for key, value in changes.items():
         below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, str):
-            value = as_method(value)
-        elif isinstance(below, str) and isinstance(value, dict):
-            below = as_method(below)
+        if key in DEFAULTS:
+            below = as_method(below) if isinstance(below, (str, dict)) else below
+            value = as_method(value) if isinstance(value, (str, dict)) and isinstance(below, dict) else value
         if isinstance(below, dict) and isinstance(value, dict):
-            same = value.get("name", below.get("name")) == below.get("name")
-            value = overlay(below, value) if same else value
+            default = DEFAULTS.get(key, {}).get("name")
+            name = below.get("name", default)
+            value = overlay(below, value) if value.get("name", name) == name else value
         result[key] = value
     return result
 
@@ -84,7 +84,7 @@ class MethodConfig(Section):
         Raises:
             KeyError: if the method has no such option.
         """
-        return self.options.get(name, options_of(self.family, self.name)[name].default)
+        return self.options[name] if name in self.options else options_of(self.family, self.name)[name].default
 
     def has_trait(self, trait: str) -> bool:
         """Whether the method has a trait of the registry."""
@@ -150,8 +150,10 @@ class RecipeMethodConfig(MethodConfig):
 
     @classmethod
     def canonical(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the options in the order of their names."""
-        return dict(sorted(options.items()))
+        """Return the options in the order of their names: the recipe's, and of the others those not the default."""
+        recipe = DEFAULTS[cls.family]["options"] if name == DEFAULTS[cls.family]["name"] else {}
+        others = super().canonical(name, options)
+        return {key: value for key, value in sorted(options.items()) if key in recipe or key in others}
 
 
 class OptimiserConfig(RecipeMethodConfig):

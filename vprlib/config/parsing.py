@@ -10,6 +10,7 @@ from vprlib.config.experiment import Config
 from vprlib.config.methods import overlay
 from vprlib.config.recipe import RunConfig
 from vprlib.exceptions import InputError
+from vprlib.registry import trust
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -38,6 +39,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
         raise InputError(
             f"config: {join_faults(said + [explain_error(Config, error, '', briefly) for error in others])}"
         )
+    trust(*config.outside_methods)
     return config
 
 

@@ -26,7 +26,7 @@ from vprlib.config.methods import (
 )
 from vprlib.exceptions import InputError
 from vprlib.io.fingerprints import short_hash
-from vprlib.registry import FAMILIES
+from vprlib.registry import FAMILIES, find_entry
 
 
 class ImageConfig(Section):
@@ -293,11 +293,20 @@ class RunConfig(Section):
         return TrainConfig.model_validate(overlay(self.train.model_dump(), self.generations[number]))
 
     @property
+    def outside_methods(self) -> set[str]:
+        """The methods outside vprlib that this recipe names."""
+        trains = [self.generation(number) for number in range(len(self.generations))]
+        methods = [self.backbone, self.aggregator]
+        methods += [method for train in trains for method in (train.loss, train.optimiser, train.schedule)]
+        return {method.name for method in methods if find_entry(method.family, method.name).target == method.name}
+
+    @property
     def by_region(self) -> bool:
         """Whether any generation uses regions of photos."""
         return any(self.generation(number).by_region for number in range(len(self.generations)))
 
     def identity(self, generation: int) -> str:
         """Return a hash of everything in this recipe that the numbers of a generation depend on."""
-        recipe = self.model_dump(mode="json")
-        return short_hash(recipe | {"generations": recipe["generations"][: generation + 1]})
+        recipe = self.model_dump(mode="json", exclude={"train", "generations"})
+        generations = [self.generation(number).model_dump(mode="json") for number in range(generation + 1)]
+        return short_hash(recipe | {"generations": generations})

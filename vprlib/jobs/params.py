@@ -70,6 +70,11 @@ class Params:
 
         return of_wildcards
 
+    def clusters(self, w: Wildcards) -> int:
+        """The number of centroids of the runs that share the wildcards' centroids."""
+        run = self.config.sharing(backbone=w.backbone, weights=w.weights, train_set=w.train_set, clustered=True)
+        return run.aggregator.option("clusters")
+
     # of a run
 
     def _run_sections(self, run: str, sections: tuple[str, ...]) -> Plain:

@@ -6,6 +6,7 @@ A images that the teacher describes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -91,6 +92,8 @@ class Objective:
         self.head = torch.compile(model.backbone.head) if compiled else model.backbone.head
         self.loss = load_object("loss", settings.loss.name)
         self.options = settings.loss.options
+        others = {name: value for name, value in self.options.items() if name != "temperature"}
+        self.regional_loss = partial(self.loss, **others) if others else self.loss
         self.temperature: float | None = settings.loss.option("temperature") if settings.by_region else None
 
     def __call__(self, trunk_BCHW: torch.Tensor, tuples: Sequence[TrainingTuple]) -> TupleLoss:
@@ -121,7 +124,7 @@ class Objective:
         """Return the hard loss of one tuple, against whole negatives or their most similar regions."""
         if not self.settings.regions:
             return self.loss(x_ID[None, 0], x_ID[None, 1], x_ID[None, 2:], **self.options)
-        return hard_loss(x_ID[0], x_ID[1], x_BRD.index_select(0, row_I[2:]), self.loss, self.temperature)
+        return hard_loss(x_ID[0], x_ID[1], x_BRD.index_select(0, row_I[2:]), self.regional_loss, self.temperature)
 
     def _soft(
         self, x_BRD: torch.Tensor, trunk_BCHW: torch.Tensor, tuples: Sequence[TrainingTuple]

@@ -68,7 +68,8 @@ rule cluster_features:
     resources:
         gpu=1,
     params:
-        made_from=params.shared("image", "backbone", "aggregator", "centroids", clustered=True),
+        made_from=params.shared("image", "backbone", "centroids", clustered=True),
+        clusters=params.clusters,
     script:
         "../scripts/cluster_features.py"
 

@@ -1,5 +1,5 @@
 from vprlib.compute.device import compute_device
-from vprlib.config import AggregatorConfig, BackboneConfig, CentroidsConfig, ImageConfig
+from vprlib.config import BackboneConfig, CentroidsConfig, ImageConfig
 from vprlib.data.image_table import read_image_table
 from vprlib.jobs.job import snakemake_job
 from vprlib.training.centroids import compute_centroids
@@ -15,7 +15,7 @@ if __name__ == "__main__":
             features=snakemake.input.get("features"),
             image=ImageConfig(**made_from["image"]),
             backbone=BackboneConfig(**made_from["backbone"]),
-            clusters=AggregatorConfig(**made_from["aggregator"]).option("clusters"),
+            clusters=snakemake.params.clusters,
             settings=CentroidsConfig(**made_from["centroids"]),
             seed=int(snakemake.wildcards.seed),
             device=chosen,

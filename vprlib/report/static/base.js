@@ -19,7 +19,7 @@ function fill(select, options, chosen = select.value) {
   if (options.some(([value]) => String(value) === String(chosen))) select.value = chosen;
 }
 
-/** Bytes of deflated base64 text, as vprlib.report.packing writes it. */
+/** Bytes of deflated base64 text, as vprlib.report.encoding writes it. */
 async function unpack(text) {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
