@@ -46,7 +46,7 @@ def snakemake_job(snakemake: Any) -> Iterator[Config]:
             allotted = 0 if config.execution.device == "cpu" else snakemake.resources.get("gpu", 0)
             meter.write(
                 Path(snakemake.log[0]).with_suffix(".json"),
-                rule=snakemake.rule,
+                rule=Path(Path(snakemake.log[0]).parts[1]).stem,
                 wildcards=dict(snakemake.wildcards.items()),
                 threads=snakemake.threads,
                 gpus=gpus_used(allotted),

@@ -11,7 +11,7 @@ from vprlib.config import Config
 from vprlib.data.catalogue import get_dataset
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.recall_table import read_results
-from vprlib.jobs.paths import Paths
+from vprlib.jobs.paths import Paths, fill
 from vprlib.jobs.targets import Targets
 
 
@@ -55,19 +55,24 @@ class Artifacts:
     logs: Path = Path("logs")
     gaps: list[MissingPart] = field(default_factory=list)  # the parts that were found to be missing so far
 
+    def file(self, name: str, dataset: str = "", network: EvaluatedNetwork | None = None, **wildcards: str) -> Path:
+        """Return the path of an artefact, by the name of its pattern in `vprlib.jobs.paths.Paths`."""
+        names = {"run": network.run, "seed": network.seed, "gen": network.gen} if network else {}
+        return Path(fill(getattr(Paths(self.results), name), dataset=dataset, **names, **wildcards))
+
     def model(self, network: EvaluatedNetwork) -> Path:
         """Return the folder of a network's training."""
-        return self.results / "models" / network.path
+        return self.file("model", network=network)
 
     def evaluation(self, dataset: str, network: EvaluatedNetwork) -> Path:
         """Return the folder of a network's evaluation on a dataset."""
-        return self.results / dataset / network.path
+        return self.file("evaluation", dataset, network)
 
     def rankings(self, dataset: str, network: EvaluatedNetwork) -> dict[str, Path]:
         """Return the ranking files that exist, {re-ranker or `none`: file}; the others are recorded as missing."""
-        folder = self.evaluation(dataset, network)
-        paths = {"none": folder / "ranking.h5"}
-        paths |= {method.name: folder / "rerank" / f"{method.name}.h5" for method in self.config.rerank}
+        paths = {"none": self.file("ranking", dataset, network)}
+        for method in self.config.rerank:
+            paths[method.name] = self.file("reranking", dataset, network, rerank=method.name)
         for name, path in paths.items():
             if not path.exists():
                 reranker = "" if name == "none" else f", {name}"
@@ -90,7 +95,7 @@ class Artifacts:
         recalls = {}
         for name in self.protocols:
             for network in self.networks:
-                path = self.evaluation(name, network) / "recalls.csv"
+                path = self.file("run_recalls", name, network)
                 what = f"{name}: {network}"
                 table = self.table(path, what)
                 if table is None:
@@ -123,9 +128,9 @@ class Artifacts:
         evaluation of its dataset: it may hold another recipe's numbers. `sizes.csv` may be older, because the sizes are
         measured independently of the evaluations.
         """
-        evaluations = [self.evaluation(dataset, network) / "queries.csv" for network in self.networks]
+        evaluations = [self.file("run_queries", dataset, network) for network in self.networks]
         newest = max((file.stat().st_mtime for file in evaluations if file.exists()), default=0.0)
-        if path.exists() and path.stat().st_mtime < newest and path.name != "sizes.csv":
+        if path.exists() and path.stat().st_mtime < newest and path != self.file("dataset_sizes", dataset):
             self.add_missing(what, f"{path} is older than an evaluation that it should contain")
             return None
         table = self.table(path, what)

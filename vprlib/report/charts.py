@@ -138,7 +138,7 @@ def training_charts(campaign: Artifacts) -> dict[str, Any]:
     histories = {}
     for network in campaign.networks:
         if network.run in campaign.config.trained:
-            table = campaign.table(campaign.model(network) / "history.csv", f"training of {network}")
+            table = campaign.table(campaign.file("history", network=network), f"training of {network}")
             if table is None:
                 continue
             histories[network] = table

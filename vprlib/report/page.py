@@ -127,7 +127,7 @@ def dataset_section(campaign: Artifacts, name: str, budget: float) -> dict[str, 
     part["unit"] = campaign.protocols[name][0].unit
     part["positions"] = coordinate_kind(found, part["unit"]) if found else None
     part["verification"] = or_gap(f"{name}: verification of the photos", verification_summary, campaign, name)
-    part["verified_by"] = command_for(campaign, campaign.results / name / "verification.json")
+    part["verified_by"] = command_for(campaign, campaign.file("verification", name))
     return part
 
 

@@ -132,7 +132,7 @@ def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
 
 def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list[dict[str, Any]]:
     """Read the pairs of runs from differences.csv, smallest adjusted p first; [] if the file is missing."""
-    path = campaign.results / dataset / "differences.csv"
+    path = campaign.file("differences", dataset)
     if len(campaign.config.runs) < 2:
         return []
     table = campaign.joined(path, f"{dataset}: differences between runs", dataset)
@@ -172,7 +172,7 @@ def condition_table(campaign: Artifacts, dataset: str, protocol: str) -> dict[st
 
 def verification_summary(campaign: Artifacts, dataset: str) -> dict[str, Any] | None:
     """Read the findings of `verify` and add their `problems`; None if it has not run."""
-    path = campaign.results / dataset / "verification.json"
+    path = campaign.file("verification", dataset)
     what = f"{dataset}: verification of the photos"
     if not path.exists():
         campaign.add_missing(what, f"{path} is not there yet")

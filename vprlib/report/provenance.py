@@ -32,11 +32,11 @@ def evaluation_source(
     campaign: Artifacts, dataset: str, network: EvaluatedNetwork, describe: Callable[[Path], dict[str, str]]
 ) -> dict[str, Any]:
     """Trace one evaluation; see `evaluation_sources`."""
-    folder = campaign.evaluation(dataset, network)
-    tables = [folder / "recalls.csv", folder / "queries.csv", *campaign.rankings(dataset, network).values()]
-    tables += [campaign.results / dataset / "images.csv"]
+    tables = [campaign.file(name, dataset, network) for name in ("run_recalls", "run_queries")]
+    tables += [*campaign.rankings(dataset, network).values()]
+    tables += [campaign.file("images", dataset)]
     row = campaign.evaluated[dataset, network].iloc[0]
-    made_from, recipe = provenance_chain(folder / "ranking.h5")
+    made_from, recipe = provenance_chain(campaign.file("ranking", dataset, network))
     return {
         "id": source_id(dataset, network),
         "dataset": dataset,
@@ -47,7 +47,7 @@ def evaluation_source(
         "identity": network.identity,
         "commit": "" if pd.isna(row.get("commit")) else row["commit"],
         "version": row.get("version", ""),
-        "command": command_for(campaign, folder / "recalls.csv"),
+        "command": command_for(campaign, campaign.file("run_recalls", dataset, network)),
     }
 
 

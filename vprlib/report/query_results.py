@@ -61,7 +61,7 @@ def collect_query_results(campaign: Artifacts, dataset: str, most: int) -> Query
     The most important ones are of each run's last generation, first seed and whitened descriptors, without re-ranking.
     Returns None if there is no ranking.
     """
-    images = campaign.results / dataset / "images.csv"
+    images = campaign.file("images", dataset)
     if not images.exists():
         campaign.add_missing(f"{dataset}: per-query results", f"{images} is not there yet")
         return None
