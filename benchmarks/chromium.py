@@ -66,4 +66,4 @@ def open_page(
     return page, messages
 
 
-opened = open_page
+opened = open_page  # the name by which the tests of the report import it

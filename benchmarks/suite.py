@@ -33,14 +33,15 @@ from vprlib.config import AggregatorConfig, BackboneConfig, ExecutionConfig, Ima
 
 def write_photos(folder: str | Path, count: int, height: int, width: int) -> list[Path]:
     """Write JPEG files with detail at all scales, which are as large, and as slow to decode, as photos."""
-    from torchvision.io import write_jpeg
+    from PIL import Image
 
     generator = torch.Generator().manual_seed(0)
     paths = [Path(folder) / f"{number}.jpg" for number in range(count)]
     for path in paths:
         octaves = [torch.randn(1, 3, height >> n or 1, width >> n or 1, generator=generator) for n in range(7)]
         scaled = [F.interpolate(x, (height, width), mode="bilinear") * 1.7**n for n, x in enumerate(octaves)]
-        write_jpeg((128 + 6 * sum(scaled)[0]).clamp(0, 255).byte(), str(path), quality=90)
+        pixels_HWC = (128 + 6 * torch.stack(scaled).sum(0)[0]).clamp(0, 255).byte().permute(1, 2, 0)
+        Image.fromarray(pixels_HWC.numpy()).save(path, quality=90)
     return paths
 
 
@@ -70,15 +71,16 @@ def machine(size: Size) -> Iterator[Row]:
     text = f"{source.nbytes / 1e6:.0f} MB; limit: filling"
     yield rate_row(f"memory copy, {DEVICE.type}", text, source.nbytes / 1e9, taken, limit, unit="GB/s")
 
-    def decode_by_pillow(path: Path) -> None:
-        with Image.open(path) as photo:
-            photo.load()
+    def decode_by_pillow() -> None:
+        for path in paths:
+            with Image.open(path) as photo:
+                photo.load()
 
     with tempfile.TemporaryDirectory() as folder:
         height, width = (120, 160) if toy else (480, 640)
         paths = write_photos(folder, 4 if toy else 32, height, width)
         limit, taken = alternate(
-            lambda: [decode_by_pillow(path) for path in paths],
+            decode_by_pillow,
             lambda: [fit_to_size(decode_photo(path), (height, width), "fixed") for path in paths],
             rounds=3 if toy else 7,
             device=CPU,

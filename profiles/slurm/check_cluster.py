@@ -1,7 +1,8 @@
 """Check that a profile fits a SLURM cluster before anything is submitted: `python profiles/slurm/check_cluster.py`.
 
 It compares the profile and its partition file with what `sinfo` and `sacctmgr` say of the cluster, and the jobs of a
-dry run with both. Each line that it prints names what is wrong; without any it ends with status 0.
+dry run with both. Each line that it prints names what is wrong; without any it ends with status 0. Run it in the folder
+in which you start Snakemake: a clone, or a project that `vprlib new` laid down.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from snakemake_executor_plugin_slurm.partitions import parse_gpu_requirements, r
 from snakemake_executor_plugin_slurm.utils import parse_time_to_minutes
 from snakemake_interface_common.exceptions import WorkflowError
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent  # of a clone, or of a project
+SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")  # Snakemake takes the first
 UNLIMITED = 2**31
 
 
@@ -135,9 +137,41 @@ def of_arrays(profile: dict) -> list[str]:
     return []
 
 
+def snakefile() -> Path:
+    """The working folder's, as Snakemake takes it; where it has none, that of the clone or project of this file."""
+    places = [Path(name) for name in SNAKEFILES] + [ROOT / name for name in SNAKEFILES]
+    found = next((path for path in places if path.is_file()), None)
+    if not found:
+        raise Unusable("Snakefile: is not here; run this in the folder in which you start Snakemake")
+    return found
+
+
+def rules_folder() -> Path:
+    """The workflow's rules: of this clone, or of the library that a project uses."""
+    if (ROOT / "workflow/rules").is_dir():
+        return ROOT / "workflow/rules"
+    try:
+        from vprlib.exceptions import InputError
+        from vprlib.jobs.project import workflow_folder
+    except ImportError as error:
+        raise Unusable("vprlib: is not installed here, so the rules of its workflow are not known") from error
+    try:
+        return workflow_folder() / "workflow/rules"
+    except InputError as error:
+        raise Unusable(str(error)) from error
+
+
+def known_rules() -> set[str]:
+    """The workflow's rules, under the names that a project's Snakefile gives them, and those that it has itself."""
+    written, own = "".join(path.read_text() for path in rules_folder().glob("*.smk")), snakefile().read_text()
+    shipped, added = (re.findall(r"^ *rule (\w+):", text, re.MULTILINE) for text in (written, own))
+    added += re.findall(r"^ *use rule \w+ from .*\bas (\w+)", own, re.MULTILINE)
+    shapes = re.findall(r"^ *use rule \* from .*\bas (\w*\*\w*)", own, re.MULTILINE) or ["*"]
+    return {shape.replace("*", name) for shape in shapes for name in shipped} | set(added)
+
+
 def unknown_rules(profile: dict) -> list[str]:
-    written = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    known = set(re.findall(r"^ *rule (\w+):", written, re.MULTILINE))
+    known = known_rules()
     array = [name.strip() for name in re.split("[,;]", profile.get("slurm-array-jobs") or "")]
     named = {"set-resources": profile.get("set-resources") or {}, "set-threads": profile.get("set-threads") or {}}
     named |= {"groups": [one.split("=")[0] for one in profile.get("groups") or []]}
@@ -161,14 +195,12 @@ def of_accounts(profile: dict) -> list[str]:
     return found
 
 
-SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
-
-
 def planned(profile: Path, configfile: Path | None) -> dict:
     """rule -> (threads, resources) of its largest job, as Snakemake would submit it the first time."""
     config = ("--configfile", str(configfile)) if configfile else ()
     dry = ("--dry-run", "--forceall", "--nocolor", "--cores", "9999")  # or it counts the threads of this machine
-    told = command("the dry run", *SNAKEMAKE, *dry, "--profile", str(profile), "all", *config)
+    snakemake = (sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--profile", str(profile))
+    told = command("the dry run", *snakemake, *dry, "all", *config)
     jobs = {}
     for _, rule, lines in re.findall(r"^( *)rule (\w+):\n((?:\1 +.*\n)+)", told, re.MULTILINE):
         threads = re.search(r"^ +threads: (\d+)$", lines, re.MULTILINE)

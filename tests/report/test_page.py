@@ -194,7 +194,7 @@ def test_a_line_looks_the_same_on_the_page_and_in_the_figures():
 
 def test_sizes_are_lines_by_run_and_storage_over_bytes():
     table = pd.DataFrame({"protocol": "own", "run": "plain", "gen": 0, "seed": [0, 1, 0], "dim": 8, "k": 1})
-    table = table.assign(storage=["int8", "int8", "pq"], bytes=[8, 8, 1], recall=[0.5, 0.7, 0.3])
+    table = table.assign(compression=["int8", "int8", "pq"], bytes=[8, 8, 1], recall=[0.5, 0.7, 0.3])
     config = type("Config", (), {"runs": {"plain": made_run()}})
     made = size_charts(type("Campaign", (), {"config": config}), table)["lines"]
     assert [(line["label"], line["x"], line["y"]) for line in made] == [

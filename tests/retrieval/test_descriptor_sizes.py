@@ -33,14 +33,14 @@ def test_each_size_has_the_recalls_of_a_slow_search(described):
     paths, x, place = described
     table = measure_sizes(**paths, protocol=PROTOCOL, sizes=DescriptorSizesConfig(dims=[32, 8]))
     assert len(table) == 2 * len(STORAGES) * 3
-    for row in table[table.storage.isin(["float32", "binary"])].itertuples():
+    for row in table[table.compression.isin(["float32", "binary"])].itertuples():
         short = x[:, : row.dim].astype(float)
-        short = np.sign(short) if row.storage == "binary" else short / np.linalg.norm(short, axis=1, keepdims=True)
+        short = np.sign(short) if row.compression == "binary" else short / np.linalg.norm(short, axis=1, keepdims=True)
         order = np.argsort(-(short[:40] @ short[40:].T), axis=1, kind="stable")[:, : row.k]
         hit = (place[40:][order] == place[:40, None]).any(1)
         assert row.recall == pytest.approx(hit.mean())
         assert row.low < row.recall < row.high
-        assert row.bytes == {"float32": 4 * row.dim, "binary": row.dim // 8}[row.storage]
+        assert row.bytes == {"float32": 4 * row.dim, "binary": row.dim // 8}[row.compression]
     assert (table.search_ms > 0).all()
     assert table.recall.nunique() > 10
 
@@ -83,13 +83,13 @@ def test_the_plot_has_a_row_a_run_a_column_a_cost_a_line_a_storage_and_the_front
     assert labels == ["bytes per image", "dimensions", "milliseconds per query"]
     for ax, cost in zip(drawn[0].axes, ("bytes", "dim", "search_ms"), strict=False):
         for line, storage in zip(ax.lines[1:], STORAGES, strict=True):
-            own = one[(one.k == 1) & (one.storage == storage)].sort_values("dim")
+            own = one[(one.k == 1) & (one.compression == storage)].sort_values("dim")
             np.testing.assert_allclose(line.get_xdata(), own[cost])
             np.testing.assert_allclose(line.get_ydata(), own.recall * 100)
     front, *lines = drawn[0].axes[0].lines
     first = one[one.k == 1]
     for line, storage in zip(lines, STORAGES, strict=True):
-        rows = first[first.storage == storage].sort_values("bytes")
+        rows = first[first.compression == storage].sort_values("bytes")
         np.testing.assert_allclose(line.get_xdata(), rows.bytes)
         np.testing.assert_allclose(line.get_ydata(), rows.recall * 100)
     best = [

@@ -10,28 +10,33 @@ from campaign import PARTITIONS
 
 from tests.helpers.workflow import ROOT, TINY
 
+TWO_THREADS = ("render_city", "verify_dataset", "pretrain_backbone", "cache_features", "cluster_features", "train")
+TWO_THREADS += ("fit_whitening", "extract_descriptors", "search")
 FITS = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 FITS |= {"retries": 1, "default-resources": {"runtime": 20, "mem_mb": "500 * attempt"}}
-FITS |= {"set-resources": {"train": {"runtime": 600}}, "set-threads": dict.fromkeys(
-    ("render", "verify", "pretrain", "trunk", "centroids", "train", "whiten", "extract", "search"), 2)}  # fmt: skip
+FITS |= {"set-resources": {"train": {"runtime": 600}}, "set-threads": dict.fromkeys(TWO_THREADS, 2)}
 
 WRONG = {
     "an unknown partition": ("train", {"slurm_partition": "gpus"}, "goes to partition gpus, which is not on"),
-    "runtime over the limit": ("verify", {"runtime": 1500}, "1500 minutes; no partition"),
-    "a GPU that is not there": ("extract", {"gpu_model": "a100"}, "gpu_model a100; no node of partition gpu"),
-    "more GPUs than a node has": ("trunk", {"gpu": 3}, "gpu 3; no node of partition gpu"),
-    "more memory than a node has": ("centroids", {"mem_mb": "15000 * attempt"}, "attempt 2: ", "30000 MB"),
-    "gpu and gres": ("contact", {"gpu": 1, "gres": "gpu:1"}, "'gpu' and 'gres'"),
+    "runtime over the limit": ("verify_dataset", {"runtime": 1500}, "1500 minutes; no partition"),
+    "a GPU that is not there": (
+        "extract_descriptors",
+        {"gpu_model": "a100"},
+        "gpu_model a100; no node of partition gpu",
+    ),
+    "more GPUs than a node has": ("cache_features", {"gpu": 3}, "gpu 3; no node of partition gpu"),
+    "more memory than a node has": ("cluster_features", {"mem_mb": "15000 * attempt"}, "attempt 2: ", "30000 MB"),
+    "gpu and gres": ("plot_contact_sheet", {"gpu": 1, "gres": "gpu:1"}, "'gpu' and 'gres'"),
 }
 WRONG_ELSEWHERE = {
-    "more threads than a node has": ({("set-threads", "whiten"): 5}, "rule whiten: asks for 5 threads"),
+    "more threads than a node has": ({("set-threads", "fit_whitening"): 5}, "rule fit_whitening: asks for 5 threads"),
     "an unknown account": (
-        {("set-resources", "render"): {"slurm_account": "nobody"}},
+        {("set-resources", "render_city"): {"slurm_account": "nobody"}},
         "account nobody: is not known",
         "vpr",
     ),
     "array jobs in a few slots": ({("jobs",): 64}, "jobs: 64 and slurm-array-jobs", "unlimited"),
-    "an unknown QOS": ({("set-resources", "details"): {"qos": "fast"}}, "qos fast: is not known", "normal"),
+    "an unknown QOS": ({("set-resources", "compare_runs"): {"qos": "fast"}}, "qos fast: is not known", "normal"),
     "a rule that does not exist": (
         {("set-resources", "trian"): {"runtime": 5}},
         "set-resources: there is no rule trian",

@@ -13,7 +13,7 @@ from campaign import MODEL, Campaign
 from tests.helpers import tiny_training as mini
 from tests.helpers.tiny_training import OUTPUTS, SOFT, run
 
-GENTLE = {"learning_rate": 0.005, "batch_size": 3}
+GENTLE = {"optimiser": {"options": {"lr": 0.005}}, "batch_size": 3}
 
 
 @pytest.fixture(scope="module")

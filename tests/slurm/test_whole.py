@@ -15,15 +15,29 @@ from campaign import PARTITIONS
 
 from tests.helpers.workflow import ENVIRONMENT, ROOT, TINY
 
-GPU_RULES = ("pretrain", "trunk", "centroids", "train", "whiten", "extract")
-THREADS = dict.fromkeys(
-    ("verify", "train", "whiten", "extract", "search", "search_shard", "sizes"), 1
-)  # as in `make demo`
-THREADS |= dict.fromkeys(("render", "pretrain", "trunk", "centroids", "rerank"), 2)
+GPU_RULES = (
+    "pretrain_backbone",
+    "cache_features",
+    "cluster_features",
+    "train",
+    "fit_whitening",
+    "extract_descriptors",
+)
+ONE_THREAD = (
+    "verify_dataset",
+    "train",
+    "fit_whitening",
+    "extract_descriptors",
+    "search",
+    "search_shard",
+    "measure_sizes",
+)
+TWO_THREADS = ("render_city", "pretrain_backbone", "cache_features", "cluster_features", "rerank")
+THREADS = dict.fromkeys(ONE_THREAD, 1) | dict.fromkeys(TWO_THREADS, 2)  # ONE_THREAD: as in `make demo`
 LARGEST_MB = 3000
-ARRAYS = ("extract", "search_shard")
-SMALL = TINY | {"rerank": [{"name": "alpha_qe"}], "descriptor_sizes": {"dims": [8], "storage": ["float16"]}}
-SMALL |= {"search": TINY["search"] | {"shards": 2}, "datasets": ["city_night"], "runs": {"netvlad": {}}}
+ARRAYS = ("extract_descriptors", "search_shard")
+SMALL = TINY | {"rerank": [{"name": "alpha_qe"}], "descriptor_sizes": {"dims": [8], "compression": ["float16"]}}
+SMALL |= {"shards": TINY["shards"] | {"search": 2}, "datasets": ["city_night"], "runs": {"netvlad": {}}}
 TABLES = ("images.csv", "history.csv", "recalls.csv", "queries.csv", "differences.csv")  # others have times in them
 COMPARED = (*TABLES, "*.h5", "*.safetensors")
 
@@ -53,7 +67,7 @@ def through_slurm(slurm, folder: Path, configfile: Path, gres: bool) -> float:
     profile |= {"slurm-partition-config": str(folder / "partitions.yaml")}
     profile |= {"slurm-init-seconds-before-status-checks": 3}
     profile["default-resources"] |= {"mem_mb": 1000}
-    for rule in (*GPU_RULES, "search", "search_shard", "rerank", "sizes"):
+    for rule in (*GPU_RULES, "search", "search_shard", "rerank", "measure_sizes"):
         resources = profile["set-resources"].setdefault(rule, {})
         resources |= {"mem_mb": LARGEST_MB} | ({"gpu": 0, "gres": "gpu:1"} if gres and rule in GPU_RULES else {})
     (folder / "profile").mkdir()
@@ -63,14 +77,17 @@ def through_slurm(slurm, folder: Path, configfile: Path, gres: bool) -> float:
 
 
 def jobs(slurm, folder: Path) -> list[dict]:
-    """What SLURM says of each job, or member of an array, of a folder: its number, rule or group, and what it had."""
+    """What SLURM says of each job, or member of an array, of a folder: its number, rule or group, and what it had.
+
+    The group has the name of one of its rules: it is `evaluate_`, with the wildcards behind, and the rule `evaluate`.
+    """
     shape = ("--starttime=now-4hours", "--endtime=now", "-X", "-n", "-P", "-o", "JobID,State,AllocTRES,Comment,WorkDir")
     found = []
     for line in slurm.run("sacct", *shape).stdout.splitlines():
         number, state, had, comment, where = line.split("|")
         if Path(where) == folder:
             resources = dict(part.split("=") for part in had.split(","))
-            rule = re.match(r"rule_(judge|\w+?(?=_wildcards_|$))", comment)[1]
+            rule = re.match(r"rule_(evaluate_(?!wildcards_)|\w+?(?=_wildcards_|$))", comment)[1]
             found.append({"number": number, "rule": rule, "state": state} | resources)
     return found
 
@@ -85,7 +102,7 @@ def check_numbers(folder: Path, local: Path):
 def check_jobs(found: list[dict]):
     """A stage that wants a GPU had one, the others none; none had more than it asked for; shards were arrays."""
     assert not [job for job in found if job["state"] != "COMPLETED"]
-    assert {job["rule"] for job in found} >= {*GPU_RULES, "merge", "judge", "verify"}
+    assert {job["rule"] for job in found} >= {*GPU_RULES, "merge_descriptors", "evaluate_", "verify_dataset"}
     for job in found:
         assert int(job.get("gres/gpu", 0)) == (job["rule"] in GPU_RULES), job
         assert int(job["cpu"]) <= THREADS.get(job["rule"], 2), job

@@ -74,7 +74,7 @@ def configuration(folder: Path, real: Path) -> dict:
                 },
             },
         },
-        "execution": {"batch": 8},
+        "execution": {"inference_batch_size": 8},
     }
 
 

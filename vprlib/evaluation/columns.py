@@ -118,7 +118,7 @@ TABLES: dict[str, dict[str, str]] = {
     "results/{dataset}/sizes.csv": {
         **NETWORK,
         "dim": DESCRIPTOR["dim"],
-        "storage": "compression of the descriptors",
+        "compression": "compression of the descriptors",
         "bytes": "bytes per database image",
         "search_ms": "wall time per query, milliseconds",
         "k": "number of candidates",

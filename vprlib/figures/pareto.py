@@ -20,9 +20,9 @@ def plot_pareto(out: OutputPaths, table: pd.DataFrame) -> Figure:
     There is a row of panels per run, a column per cost, a line per storage, and a point per dimension.
     """
     table = table[table.k == table.k.min()]
-    groups = table.groupby(["run", "storage", "dim"], sort=False)[["bytes", "search_ms", "recall", "low", "high"]]
+    groups = table.groupby(["run", "compression", "dim"], sort=False)[["bytes", "search_ms", "recall", "low", "high"]]
     rows = groups.mean().reset_index()
-    runs, storages = list(rows.run.unique()), list(rows.storage.unique())
+    runs, storages = list(rows.run.unique()), list(rows.compression.unique())
     title = dataset_title(table, PAGE)
     with save_figure(out, PAGE, 1.9 * len(runs) + LINE * (count_lines(title) + 5)) as fig:
         fig.suptitle(title)
@@ -51,7 +51,7 @@ def draw_cost_panel(ax: Axes, rows: pd.DataFrame, cost: str, storages: list[str]
     best: dict[str, Any] = {"color": "black", "linewidth": 4, "alpha": 0.12, "label": "best at its cost"}
     ax.step(front[cost], front.recall * 100, where="post", **best)
     for number, storage in enumerate(storages):
-        line = rows[rows.storage == storage].sort_values("dim")
+        line = rows[rows.compression == storage].sort_values("dim")
         ax.plot(line[cost], line.recall * 100, label=FORMS[storage], **line_style(number))
     ax.set_xscale("log", base=4 if cost == "dim" else 10)
     if cost != "dim" and rows[cost].max() < 50 * rows[cost].min():  # few powers of ten, so label ticks between them

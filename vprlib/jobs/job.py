@@ -46,7 +46,7 @@ def snakemake_job(snakemake: Any) -> Iterator[Config]:
             allotted = 0 if config.execution.device == "cpu" else snakemake.resources.get("gpu", 0)
             meter.write(
                 Path(snakemake.log[0]).with_suffix(".json"),
-                rule=Path(Path(snakemake.log[0]).parts[1]).stem,
+                rule=_stage(snakemake),
                 wildcards=dict(snakemake.wildcards.items()),
                 threads=snakemake.threads,
                 gpus=gpus_used(allotted),
@@ -58,3 +58,9 @@ def snakemake_job(snakemake: Any) -> Iterator[Config]:
     except Exception:
         logging.error("%s", traceback.format_exc())
         sys.exit(1)
+
+
+def _stage(snakemake: Any) -> str:
+    """The rule of a job, without the prefix that another workflow gave it: the name of its log's folder."""
+    parts = Path(snakemake.log[0]).parts
+    return Path(parts[parts.index("logs") + 1]).stem if "logs" in parts[:-1] else snakemake.rule

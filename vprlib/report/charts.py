@@ -124,7 +124,7 @@ def size_charts(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
     """Build the chart of recall@1 over the bytes of a descriptor; one line per run and storage."""
     table = table[table.k == table.k.min()].assign(descriptor="whitened", rerank="none")
     lines, order = [], list(campaign.config.runs)
-    for number, (storage, part) in enumerate(table.groupby("storage", sort=False)):
+    for number, (storage, part) in enumerate(table.groupby("compression", sort=False)):
         for run, rows in part.groupby("run", sort=False):
             line = rows.groupby("bytes").recall.mean()
             style = {"label": f"{run}, {storage}", "main": True} | series_style(order.index(str(run)), number)

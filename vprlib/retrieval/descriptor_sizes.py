@@ -83,7 +83,7 @@ def measure_sizes(
                 )
                 predictions = load_predictions(images=images, ranking=ranking, protocol=protocol)
             count, searched = len(predictions.query), sum(number for _, number, _ in spent)
-            shared: dict[str, Any] = {"dim": dim, "storage": storage, "bytes": max(size for *_, size in spent)}
+            shared: dict[str, Any] = {"dim": dim, "compression": storage, "bytes": max(size for *_, size in spent)}
             shared["search_ms"] = 1000 * sum(seconds for seconds, *_ in spent) / searched
             ks = [k for k in KS if k <= len(predictions.database)]
             for k, recall in recall_at(ks, predictions.rankings[KIND], predictions.positives).items():
