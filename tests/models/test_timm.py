@@ -126,6 +126,12 @@ def test_what_a_timm_backbone_cannot_take_is_one_line(name, options, image, frag
         build_backbone(section(name, **options), ImageConfig(**image))
 
 
+def test_without_timm_the_extra_is_named(monkeypatch, refused):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with refused("timm/test_resnet", "not installed", "vprlib[timm]"):
+        build_backbone(section("test_resnet"))
+
+
 def test_own_weights_of_a_timm_model_may_want_any_mean():
     backbone = section("test_convnext").model_copy(update={"weights": "mine", "file": "x"})
     assert build_backbone(backbone, ImageConfig()).channels == build_backbone(backbone).channels

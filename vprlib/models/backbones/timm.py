@@ -112,9 +112,15 @@ def create_timm_model(name: str, pretrained: bool = False) -> tuple[Any, bool]:
         The model, and whether it takes photos of any number of patches.
 
     Raises:
-        InputError: if timm has no model of this name, or the model gives no intermediate features.
+        InputError: if timm is not installed, has no model of this name, or the model gives no intermediate features.
     """
-    import timm
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"backbone.name: timm/{name} needs the package timm, which is not installed; "
+            f"run `pip install 'vprlib[timm]'`"
+        ) from error
 
     names = timm.list_models() + timm.list_pretrained()
     if name not in names:  # timm itself would also load any model from a hub or a folder
