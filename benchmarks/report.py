@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.chromium import chromium, installed, open_page
 from benchmarks.measure import Row, Size
+from tests.helpers.chromium import chromium, installed, open_page
 
 
 class Experiment(NamedTuple):
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the folder and the size; by default those of the command line.
     """
-    from benchmarks import campaign
+    from tests.helpers import experiment_files as campaign
     from vprlib.report.page import build_page
 
     path, size = sys.argv[1:] if arguments is None else arguments

@@ -6,9 +6,10 @@ import math
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import campaign, scale, training
+from benchmarks import scale, training
 from benchmarks.measure import CPU, Durations, PeakMemory, Row, alternate, duration_row, format_number, rate_row
 from benchmarks.suite import SUITE
+from tests.helpers import experiment_files as campaign
 
 
 def is_positive(value):

@@ -15,7 +15,7 @@ import pytest
 from markupsafe import escape
 from PIL import Image
 
-from benchmarks.campaign import made
+from tests.helpers.experiment_files import make_campaign
 from tests.helpers.recall_tables import recalls
 from vprlib.data.image_table import APART, read_image_table, select_rows
 from vprlib.data.protocol import Protocol
@@ -57,7 +57,7 @@ RUNS, TOWNS = ["plain", "better"], ["town", "drive"]
 def whole(tmp_path_factory):
     """A campaign with nothing missing; not to be changed."""
     folder = tmp_path_factory.mktemp("campaign")
-    return made(folder, runs=RUNS, names=TOWNS, queries=60, database=90, size=(120, 80))
+    return make_campaign(folder, runs=RUNS, names=TOWNS, queries=60, database=90, size=(120, 80))
 
 
 @pytest.fixture

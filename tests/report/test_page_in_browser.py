@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.campaign import made
-from benchmarks.chromium import chromium, installed, opened
+from tests.helpers.chromium import chromium, installed, open_page
+from tests.helpers.experiment_files import make_campaign
 from vprlib.data.image_table import APART, read_image_table, select_rows
 from vprlib.io.files import write_csv
 from vprlib.io.fingerprints import sha256_of_file
@@ -27,7 +27,9 @@ NASTY = "\"><img src=x onerror=alert(1)>'&%{y}"
 def campaign(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign")
     sizes = {"queries": 80, "database": 120, "size": (160, 120)}
-    return made(folder, runs=["plain", "better"], names=["town", "drive"], **sizes, text=NASTY, frames=["drive"])
+    return make_campaign(
+        folder, runs=["plain", "better"], names=["town", "drive"], **sizes, text=NASTY, frames=["drive"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def browser():
 def page(campaign, browser):
     """The page, open; whatever it complains of or asks the network for fails the test that sees it."""
     build_page(campaign.results / "report.html", campaign)
-    tab, said = opened(browser, campaign.results / "report.html")
+    tab, said = open_page(browser, campaign.results / "report.html")
     tab.said = said
     return tab
 
@@ -103,7 +105,7 @@ def test_finding_an_evaluation_by_names_and_hashes(page, campaign):
 @pytest.fixture(scope="module")
 def dark(campaign, page, browser):
     """The same page in the dark theme, with a chart drawn; all that it says but of charts that it saves is wrong."""
-    tab, said = opened(browser, campaign.results / "report.html", scheme="dark")
+    tab, said = open_page(browser, campaign.results / "report.html", scheme="dark")
     seen(tab, "#dataset-town figure[data-chart=recalls]")
     tab.wait_for_selector("#dataset-town figure[data-chart=recalls][data-drawn]")
     tab.said = said
@@ -389,7 +391,7 @@ def test_nothing_is_wider_than_a_phone(page):
 
 
 def test_a_phone_turned_sideways_has_all_filters_of_the_failures(campaign, page, browser):
-    tab, said = opened(browser, campaign.results / "report.html", width=390, height=844)
+    tab, said = open_page(browser, campaign.results / "report.html", width=390, height=844)
     order = seen(tab, "#explorer-filters").locator("[name=order]")
     assert not order.is_visible()
     tab.set_viewport_size({"width": 844, "height": 390})
@@ -437,7 +439,7 @@ def test_a_page_of_nothing_and_a_page_of_a_part_have_gaps_and_no_errors(campaign
     for name, gap in (("nothing", "There are no recalls yet."), ("part", "drive: plain, seed 0, generation 0")):
         some = replace(campaign, results=tmp_path / name, logs=tmp_path / "logs", gaps=[])
         build_page(tmp_path / name / "preview.html", some, complete=False)
-        tab, said = opened(browser, tmp_path / name / "preview.html")
+        tab, said = open_page(browser, tmp_path / name / "preview.html")
         for section in tab.locator("main > section").all():
             section.scroll_into_view_if_needed()
         tab.wait_for_timeout(300)
@@ -452,7 +454,7 @@ def test_places_without_coordinates_are_the_same_or_other_and_have_no_map(campai
     table.loc[table.path.str.contains("test_query_000000"), "east"] = 500 * APART
     write_csv(tmp_path / "places/town/images.csv", table)
     build_page(tmp_path / "p.html", replace(campaign, results=tmp_path / "places", gaps=[]), complete=False)
-    tab, said = opened(browser, tmp_path / "p.html")
+    tab, said = open_page(browser, tmp_path / "p.html")
     seen(tab, "#explorer-filters")
     tab.wait_for_selector("#explorer-list .row")
     assert not tab.locator("#explorer-error").is_visible()
@@ -474,7 +476,7 @@ def test_places_without_coordinates_are_the_same_or_other_and_have_no_map(campai
 
 
 def test_printing_draws_what_was_never_seen(campaign, page, browser):
-    tab, said = opened(browser, campaign.results / "report.html")
+    tab, said = open_page(browser, campaign.results / "report.html")
     while not tab.evaluate("window.Plotly && true"):
         tab.wait_for_timeout(50)
     tab.pdf()

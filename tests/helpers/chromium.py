@@ -64,6 +64,3 @@ def open_page(
     page.goto(address)
     page.wait_for_selector("html[data-ready]")
     return page, messages
-
-
-opened = open_page  # the name by which the tests of the report import it

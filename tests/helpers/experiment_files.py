@@ -243,6 +243,3 @@ def make_campaign(
     for network in campaign.networks:
         write_history(campaign.model(network) / "history.csv", generator)
     return campaign
-
-
-made = make_campaign  # the name by which the tests of the report import it
