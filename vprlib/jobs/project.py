@@ -64,7 +64,10 @@ def new_project(folder: str | Path) -> list[Path]:
         (target / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
         for name in COPIED:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if (source / name).is_dir() else shutil.copyfile)(source / name, target / name)
+            if (source / name).is_dir():
+                shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source / name, target / name)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
     return [target / "Snakefile", *(target / name for name in COPIED)]
