@@ -260,12 +260,12 @@ def check_exportable(
 
 
 def rounded(values: Sequence[float]) -> str:
-    """Format numbers with four significant digits.
+    """Format numbers with eight significant digits, so that they can be written into a configuration.
 
     >>> rounded((0.485, 1 / 3))
-    '[0.485, 0.3333]'
+    '[0.485, 0.33333333]'
     """
-    return "[" + ", ".join(f"{value:.4g}" for value in values) + "]"
+    return "[" + ", ".join(f"{value:.8g}" for value in values) + "]"
 
 
 def is_vprlib_checkpoint(path: str | os.PathLike[str]) -> bool:
