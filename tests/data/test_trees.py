@@ -209,5 +209,5 @@ def test_gardens_point_is_judged_by_frames(real_data, tmp_path, refused):
     truth = [found.tolist() for found in dataset.positives(table, "test")]
     assert truth == [[n for n in range(200) if abs(n - frame) <= 2] for frame in range(200)]
     touch(tmp_path, "day_right/Image000.jpg", "night_right/Image.jpg")
-    with refused("night_right/Image.jpg", "no number"):
+    with refused("night_right/Image.jpg", "no frame number"):
         replace(GARDENS_POINT, root=tmp_path).table()

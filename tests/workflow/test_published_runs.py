@@ -69,7 +69,7 @@ def test_offline_a_checkpoint_that_is_not_here_is_named_with_its_address(offered
     assert status
     lines = [line for line in text.splitlines() if line.startswith("error: import_checkpoint")]
     assert len(lines) == 1
-    assert re.search(r"data/checkpoints/\w+/hub.pth: is not here", lines[0])
+    assert re.search(r"data/checkpoints/\w+/hub.pth: is missing", lines[0])
     assert config["runs"]["hub"]["checkpoint"]["url"] in lines[0]
     assert "offline" in lines[0]
     assert not site.asked
