@@ -21,7 +21,7 @@ from test_unpack import KINDS, make
 
 from tests.helpers.local_site import Page, Site
 from vprlib.exceptions import InputError
-from vprlib.io.download import http
+from vprlib.io.download import http, progress
 from vprlib.io.download.download import RemoteFile, download_dataset, fetch_file
 from vprlib.io.download.http import DownloadFailed, RetryPolicy, SafeRedirectSession, transfer_file
 from vprlib.io.files import file_lock
@@ -505,7 +505,7 @@ def test_files_come_at_the_same_time_but_no_more_than_asked(site, tmp_path, monk
 
 def test_where_there_is_no_terminal_the_log_tells_progress(site, get, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(http, "LOG_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0)
     get()
     assert "1.0 MB" in caplog.text
     assert "/s" in caplog.text

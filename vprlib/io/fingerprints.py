@@ -1,12 +1,15 @@
 """Hashes that identify files and configurations, and the version of the code that wrote an artefact."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vprlib._version import __version__
 
@@ -15,6 +18,23 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_stream(stream: IO[bytes], algorithms: Iterable[str]) -> dict[str, hashlib._Hash]:
+    """Hash the bytes of a stream from its position to its end by several algorithms, in one pass.
+
+    Returns:
+        algorithm -> hashlib object, which further bytes may be added to.
+
+    >>> import io
+    >>> hash_stream(io.BytesIO(b"photo"), ["md5"])["md5"].hexdigest()
+    '5ae0c1c8a5260bc7b6648f6fbd115c35'
+    """
+    hashes = {name: hashlib.new(name) for name in algorithms}
+    while chunk := stream.read(1 << 20):
+        for hashed in hashes.values():
+            hashed.update(chunk)
+    return hashes
 
 
 def short_hash(value: Any) -> str:

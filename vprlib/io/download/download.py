@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vprlib.exceptions import InputError
+from vprlib.io.download.partial_file import partial_bytes
 from vprlib.io.files import file_lock, format_bytes, write_json
+from vprlib.io.fingerprints import hash_stream
 
 if TYPE_CHECKING:
-    from vprlib.io.download.http import DownloadProgress, RetryPolicy
+    from vprlib.io.download.http import RetryPolicy
+    from vprlib.io.download.progress import DownloadProgress
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ def fetch_file(
         InputError: the file cannot be downloaded, or is not the published one (it is then kept as
             `name.wrong-<8 digits>`).
     """
-    from vprlib.io.download.http import DownloadProgress
+    from vprlib.io.download.progress import DownloadProgress
 
     target = Path(folder) / remote.name
     with DownloadProgress(desc or remote.name) as meter:
@@ -159,7 +161,7 @@ def download_dataset(
     Raises:
         InputError: some files cannot be downloaded or used; the message names all of them.
     """
-    from vprlib.io.download.http import DownloadProgress
+    from vprlib.io.download.progress import DownloadProgress
 
     root, remotes = Path(root), list(remotes)
     targets = [root / remote.into / remote.name for remote in remotes]
@@ -167,7 +169,7 @@ def download_dataset(
         raise InputError(f"{next(target for target in targets if targets.count(target) > 1)}: is declared twice")
     if not offline:
         needed = [
-            remote.size * (1 if remote.unpack is None else 2) - _partial_bytes(target)
+            remote.size * (1 if remote.unpack is None else 2) - partial_bytes(target)
             for remote, target in zip(remotes, targets, strict=True)
             if remote.size and not target.exists()
         ]
@@ -298,12 +300,9 @@ def _verify(remote: RemoteFile, target: Path, record: Path, known: RecordEntry) 
     if unchanged and set(algorithms) <= set(known) and not _find_mismatch(remote, known, {}):
         return known
     log.info("%s: verifying %s", target, format_bytes(stat.st_size))
-    hashes = {name: hashlib.new(name) for name in algorithms}
     try:
         with target.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                for hashed in hashes.values():
-                    hashed.update(chunk)
+            hashes = hash_stream(file, algorithms)
     except OSError as error:
         raise InputError(f"{target}: cannot be read ({error.strerror})") from error
     entry: RecordEntry = {"bytes": stat.st_size} | {name: hashed.hexdigest() for name, hashed in hashes.items()}
@@ -327,7 +326,8 @@ def _fetch(
     Raises:
         InputError: no address gives the right file, or the disk is too small.
     """
-    from vprlib.io.download.http import DownloadFailed, PartialFile, RetryPolicy, SafeRedirectSession, transfer_file
+    from vprlib.io.download.http import DownloadFailed, RetryPolicy, SafeRedirectSession, Transfer, transfer_file
+    from vprlib.io.download.partial_file import PartialFile
 
     def check_room(coming: int, whole: int) -> None:
         unpacked = 0 if remote.unpack is None else whole  # at least; unpacking checks again
@@ -341,17 +341,18 @@ def _fetch(
             PartialFile(target, ["sha256", *(["md5"] if remote.md5 else [])]) as part,
         ):
             meter.expect(str(target), max(0, (remote.size or 0) - part.bytes))
+            transfer = Transfer(
+                session,
+                url,
+                part,
+                size=remote.size,
+                has_checksum=has_checksum,
+                room=check_room,
+                meter=meter,
+                patience=patience or RetryPolicy(),
+            )
             try:
-                transfer_file(
-                    session,
-                    url,
-                    part,
-                    size=remote.size,
-                    has_checksum=has_checksum,
-                    room=check_room,
-                    meter=meter,
-                    patience=patience or RetryPolicy(),
-                )
+                transfer_file(transfer)
             except DownloadFailed as error:
                 log.warning("%s: %s: %s", remote.name, displayable_url(url, remote.public), error)
                 reasons.append(f"{displayable_url(url, remote.public)}: {error}")
@@ -409,12 +410,6 @@ def _set_aside(target: Path, sha256: str) -> Path:
 def _sources(remote: RemoteFile) -> str:
     """Return the displayable addresses of a file, or its name if it has none."""
     return " or ".join(displayable_url(url, remote.public) for url in remote.urls) or remote.name
-
-
-def _partial_bytes(target: Path) -> int:
-    """Return the bytes that an interrupted download left."""
-    part = target.with_name(f"{target.name}.part")
-    return part.stat().st_size if part.exists() else 0
 
 
 def _check_room(folder: Path, needed: int, what: str) -> None:
