@@ -21,9 +21,11 @@ from test_unpack import KINDS, make
 
 from tests.helpers.local_site import Page, Site
 from vprlib.exceptions import InputError
-from vprlib.io.download import http, progress
-from vprlib.io.download.download import RemoteFile, download_dataset, fetch_file
+from vprlib.io.download import fetch, progress
+from vprlib.io.download.dataset import download_dataset
+from vprlib.io.download.fetch import fetch_file
 from vprlib.io.download.http import DownloadFailed, RetryPolicy, SafeRedirectSession, transfer_file
+from vprlib.io.download.remote_file import RemoteFile
 from vprlib.io.files import file_lock
 
 BODY = random.Random(0).randbytes(1_000_003)
@@ -344,7 +346,8 @@ def test_too_little_room_is_one_line_before_any_byte(site, get, refused, tmp_pat
 
 FETCH = """
 import resource, signal, sys
-from vprlib.io.download.download import RemoteFile, fetch_file
+from vprlib.io.download.fetch import fetch_file
+from vprlib.io.download.remote_file import RemoteFile
 from vprlib.exceptions import InputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 url, folder, size, sha256 = sys.argv[1:]
@@ -496,7 +499,7 @@ def test_files_come_at_the_same_time_but_no_more_than_asked(site, tmp_path, monk
         with lock:
             running.pop()
 
-    monkeypatch.setattr(http, "transfer_file", counted)
+    monkeypatch.setattr(fetch, "transfer_file", counted)
     remotes = [RemoteFile(f"{n}", (site.url("/a"),)) for n in range(6)]
     download_dataset(tmp_path / "m.json", remotes=remotes, root=tmp_path / "data", at_once=3, patience=QUICK)
     assert max(together) == 3
@@ -552,7 +555,7 @@ def test_a_file_declared_twice_is_refused(refused, tmp_path):
 
 def test_declaring_is_cheap(repository):
     heavy = {"requests", "tqdm", "torch", "pandas", "numpy"}
-    code = f"import sys, vprlib.io.download.download; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, vprlib.io.download.remote_file; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, check=False).returncode == 0
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from vprlib.io.download.download import RemoteFile
+    from vprlib.io.download.remote_file import RemoteFile
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from safetensors import SafetensorError, safe_open
 
 from vprlib.config import AggregatorConfig, BackboneConfig, CheckpointConfig, ImageConfig
 from vprlib.exceptions import InputError, did_you_mean
-from vprlib.io.download.download import RemoteFile, fetch_file
+from vprlib.io.download.fetch import fetch_file
+from vprlib.io.download.remote_file import RemoteFile
 from vprlib.io.files import file_lock, write_bytes
 from vprlib.io.fingerprints import code_version, sha256_of_file
 from vprlib.models.checkpoint import check_tensors, load_checkpoint, save_checkpoint

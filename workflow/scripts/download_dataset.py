@@ -1,6 +1,6 @@
 from vprlib.data.catalogue import get_dataset
 from vprlib.exceptions import InputError
-from vprlib.io.download.download import download_dataset
+from vprlib.io.download.dataset import download_dataset
 from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":

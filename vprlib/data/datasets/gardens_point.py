@@ -9,7 +9,7 @@ from pathlib import Path
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.traverse import read_traverse
 from vprlib.data.protocol import Protocol
-from vprlib.io.download.download import RemoteFile
+from vprlib.io.download.remote_file import RemoteFile
 
 GARDENS_POINT = Dataset(
     read_images=partial(read_traverse, database=("day_right",), query=("night_right",), condition="traverse"),

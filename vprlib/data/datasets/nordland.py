@@ -18,7 +18,7 @@ from typing import Any
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.traverse import read_traverse
 from vprlib.data.protocol import Protocol
-from vprlib.io.download.download import RemoteFile
+from vprlib.io.download.remote_file import RemoteFile
 
 LIST = "cleanImageNames.txt"  # names of the frames of the test set
 SEASONS = {"spring": ("spring",), "summer": ("summer",), "fall": ("fall", "autumn"), "winter": ("winter",)}
