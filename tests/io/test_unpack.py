@@ -16,7 +16,7 @@ import zipfile
 import pytest
 
 from vprlib.exceptions import InputError
-from vprlib.io.download import unpack
+from vprlib.io.download import archive_members
 from vprlib.io.download.unpack import unpack_archive
 
 KINDS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
@@ -164,7 +164,7 @@ def test_links_count_as_what_they_become(tmp_path, rejected):
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_the_number_of_members_is_bounded(tmp_path, rejected, monkeypatch, kind):
-    monkeypatch.setattr(unpack, "MEMBERS", 3)
+    monkeypatch.setattr(archive_members, "MEMBERS", 3)
     rejected(make(tmp_path / "x", kind, *((str(n), b"") for n in range(4))), "more than 3")
 
 

@@ -4,43 +4,24 @@ import filecmp
 import io
 import logging
 import os
-import re
 import shutil
 import stat
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NoReturn, cast
+from typing import IO, cast
 
 from vprlib.exceptions import InputError
+from vprlib.io.download.archive_members import ArchiveContents, ArchiveMember, safe_member_path
 from vprlib.io.download.archives import CHUNK, DAMAGED, ZIP, StrictTarInfo, decompressor_for, unpack_limit
 from vprlib.io.files import file_lock, format_bytes
 
 log = logging.getLogger(__name__)
 
 
-MEMBERS = 5_000_000  # members of an archive, at most
 HEADER = 1 << 25  # bytes between two members of a tar, at most: GNU and PAX headers are held in memory
-
-
-@dataclass(frozen=True)
-class ArchiveMember:
-    """A file of an archive, or a link to one.
-
-    Attributes:
-        path: path relative to the folder.
-        size: bytes; 0 for a link.
-        source: what the archive's reader opens; None for a link or a tar's member.
-        target: path, relative to the folder, that a link points to; None for a file.
-    """
-
-    path: PurePosixPath
-    size: int
-    source: Any
-    target: PurePosixPath | None = None
 
 
 def unpack_archive(
@@ -69,7 +50,7 @@ def unpack_archive(
     """
     archive, folder = Path(archive), Path(folder)
     temporary = folder / f".{archive.name}.unpacking"
-    with file_lock(folder / f"{archive.name}.unpacking"):
+    with file_lock(folder / f"{archive.name}.unpacking"), _plain_errors(archive, folder):
         try:
             limit = unpack_limit(archive) if limit is None else limit
             if temporary.exists():
@@ -78,151 +59,33 @@ def unpack_archive(
             with archive.open("rb") as file:
                 extract = _unpack_zip if file.peek(2).startswith(ZIP) else _unpack_tar
                 log.info("%s: unpacking into %s", archive, folder)
-                sizes = extract(_ArchiveContents(archive, temporary, limit), file)
+                sizes = extract(ArchiveContents(archive, temporary, limit), file)
             if not sizes:
                 raise InputError(f"{archive}: holds no file")
             with file_lock(folder / "unpacked", wait=True):  # several archives may share a folder
                 _move(archive, temporary, folder, sizes)
             return {str(path): sizes[path] for path in sorted(sizes)}
-        except InputError:
-            raise
-        except OSError as error:
-            if error.errno is None:  # raised by gzip and bz2 for a file that is no archive of theirs
-                raise InputError(f"{archive}: is damaged ({error})") from error
-            place = error.filename or folder
-            raise InputError(f"{place}: cannot be read or written ({error.strerror}), unpacking {archive}") from error
-        except DAMAGED as error:
-            raise InputError(f"{archive}: is damaged, or neither a zip nor a tar (.gz, .bz2, .xz) ({error})") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def safe_member_path(archive: str | os.PathLike[str], name: str) -> PurePosixPath:
-    """Return the path inside the folder of a member's name; backslashes, as in some zips, separate folders.
-
-    Args:
-        archive: path of the archive, for messages.
-        name: the member's name.
-
-    Raises:
-        InputError: the name is absolute, or has `..`, a drive letter or control characters.
-
-    >>> safe_member_path("x.zip", "a\\\\b.jpg")
-    PurePosixPath('a/b.jpg')
-    """
-    text = name.replace("\\", "/")
-    path = PurePosixPath(text)
-    drive = re.match(r"[A-Za-z]:", text)
-    if path.is_absolute() or ".." in path.parts or drive or any(ord(letter) < 32 for letter in text):
-        raise InputError(
-            f"{archive}: its member {name!r} has no path inside the folder (it is absolute, or has '..', a drive or "
-            f"control characters); nothing is unpacked"
-        )
-    return path
+@contextmanager
+def _plain_errors(archive: Path, folder: Path) -> Iterator[None]:
+    """Turn the errors of reading a damaged archive, and of reading and writing files, into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # raised by gzip and bz2 for a file that is no archive of theirs
+            raise InputError(f"{archive}: is damaged ({error})") from error
+        place = error.filename or folder
+        raise InputError(f"{place}: cannot be read or written ({error.strerror}), unpacking {archive}") from error
+    except DAMAGED as error:
+        raise InputError(f"{archive}: is damaged, or neither a zip nor a tar (.gz, .bz2, .xz) ({error})") from error
 
 
-class _ArchiveContents:
-    """Members of an archive, collected as they are read; members that may not be unpacked into `folder` are refused."""
-
-    def __init__(self, archive: Path, folder: Path, limit: int) -> None:
-        """Set the archive, the folder to unpack it into, and the number of bytes it may unpack to."""
-        self.archive, self.folder, self.limit = archive, folder, limit
-        self.free = shutil.disk_usage(folder).free
-        self.members: dict[PurePosixPath, ArchiveMember] = {}
-        self.folders: set[PurePosixPath] = set()
-        self.bytes = 0
-
-    def add(self, member: ArchiveMember) -> None:
-        """Add a member.
-
-        Raises:
-            InputError: its path is taken, or there are too many members or bytes.
-        """
-        if member.path in self.members or member.path in self.folders or not member.path.parts:
-            raise InputError(f"{self.archive}: holds {str(member.path)!r} twice")
-        for parent in member.path.parents:
-            if parent in self.members:
-                raise InputError(f"{self.archive}: holds {str(parent)!r} as a file and as a folder")
-            if parent in self.folders:
-                break
-            self.folders.add(parent)
-        self.members[member.path] = member
-        if len(self.members) > MEMBERS:
-            raise InputError(f"{self.archive}: has more than {MEMBERS} members")
-        self.count(member.size)
-
-    def count(self, size: int) -> None:
-        """Add a file's bytes to those of the archive.
-
-        Raises:
-            InputError: they exceed the limit, or the free room.
-        """
-        self.bytes += size
-        if self.bytes > self.limit:
-            raise InputError(
-                f"{self.archive}: would unpack to more than {format_bytes(self.limit)}; nothing is unpacked"
-            )
-        self.check_room(self.bytes)
-
-    def check_room(self, size: int) -> None:
-        """Check that the disk had this many bytes free at the start.
-
-        Raises:
-            InputError: it had less.
-        """
-        if size > self.free:
-            raise InputError(
-                f"{self.folder.parent}: has {format_bytes(self.free)} free, and {self.archive} needs at least "
-                f"{format_bytes(size)} to be unpacked; make room and run it again"
-            )
-
-    def refuse(self, name: str, what: str) -> NoReturn:
-        """Raise InputError about a member."""
-        raise InputError(f"{self.archive}: its member {name!r} is {what}; nothing is unpacked")
-
-    def link(self, name: str, target: str, base: PurePosixPath) -> ArchiveMember:
-        """Return the member of a link.
-
-        Args:
-            name: the link's name.
-            target: the link's target, relative to `base`.
-            base: the folder of a symbolic link; the archive's root for a hard link.
-
-        Raises:
-            InputError: the target is outside the archive.
-        """
-        parts: list[str] = []
-        text = target.replace("\\", "/")
-        for part in (*base.parts, *text.split("/")):
-            if part == ".." and parts:
-                parts.pop()
-            elif part == ".." or text.startswith("/") or re.match(r"[A-Za-z]:", text):
-                self.refuse(name, f"a link out of the folder, to {target!r}")
-            elif part not in ("", "."):
-                parts.append(part)
-        return ArchiveMember(safe_member_path(self.archive, name), 0, None, PurePosixPath(*parts))
-
-    def copies(self) -> Iterator[tuple[PurePosixPath, ArchiveMember]]:
-        """Yield each link's path and the file that it points to, directly or through other links; count its bytes.
-
-        Raises:
-            InputError: a link points to no file of the archive, or the copies need too many bytes.
-        """
-        for member in self.members.values():
-            if member.target is None:
-                continue
-            visited: set[PurePosixPath] = set()
-            file: ArchiveMember | None = member
-            while file is not None and file.target is not None and file.path not in visited:
-                visited.add(file.path)
-                file = self.members.get(file.target)
-            if file is None or file.target is not None:
-                self.refuse(str(member.path), f"a link to {str(member.target)!r}, which is no file of the archive")
-            self.count(file.size)
-            yield member.path, file
-
-
-def _unpack_zip(contents: _ArchiveContents, file: IO[bytes]) -> dict[PurePosixPath, int]:
+def _unpack_zip(contents: ArchiveContents, file: IO[bytes]) -> dict[PurePosixPath, int]:
     """Unpack a zip; its whole list of contents is checked before anything is written. Return path -> bytes."""
     archive = contents.archive
     with zipfile.ZipFile(file) as source:
@@ -250,7 +113,7 @@ def _unpack_zip(contents: _ArchiveContents, file: IO[bytes]) -> dict[PurePosixPa
     return _finish(contents, copies)
 
 
-def _unpack_tar(contents: _ArchiveContents, file: io.BufferedReader) -> dict[PurePosixPath, int]:
+def _unpack_tar(contents: ArchiveContents, file: io.BufferedReader) -> dict[PurePosixPath, int]:
     """Unpack a tar in one pass: members are checked as they are read, links at the end. Return path -> bytes."""
     archive = contents.archive
     contents.check_room(archive.stat().st_size)  # the unpacked files take about as much, or more
@@ -333,7 +196,7 @@ def _write(content: IO[bytes], path: Path, size: int | None = None, stream: _Bou
 
 
 def _finish(
-    contents: _ArchiveContents, copies: Iterable[tuple[PurePosixPath, ArchiveMember]]
+    contents: ArchiveContents, copies: Iterable[tuple[PurePosixPath, ArchiveMember]]
 ) -> dict[PurePosixPath, int]:
     """Copy the files that links point to; return path -> bytes of all files."""
     folder = contents.folder
