@@ -130,7 +130,8 @@ def index_rows(
         database_ND: float16 descriptors in a file.
         kinds: some of `flat`, `ivf-pq` and `hnsw`.
     """
-    from vprlib.retrieval.ann_index import load_index, open_or_build, search_index
+    from vprlib.retrieval.ann_files import load_index
+    from vprlib.retrieval.ann_index import open_or_build, search_index
 
     size = "x".join(map(str, database_ND.shape)) + f", {len(query_QD)} queries, k={TOP_K}"
     limit = time_once(products(query_QD, database_ND[:].astype(np.float32)))

@@ -13,7 +13,8 @@ from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.checkpoint import save_checkpoint
 from vprlib.models.network import build_network
-from vprlib.models.published_formats import export_checkpoint, read_published
+from vprlib.models.published_export import export_checkpoint
+from vprlib.models.published_import import read_published
 from vprlib.models.whitening import Whitening
 
 

@@ -76,7 +76,7 @@ def run_describe(options: argparse.Namespace) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Run `export`: write a checkpoint in another project's format."""
-    from vprlib.models.published_formats import export_checkpoint
+    from vprlib.models.published_export import export_checkpoint
 
     export_checkpoint(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
     print(f"{options.out}: {options.format}")

@@ -17,7 +17,7 @@ from vprlib.data.photos import list_photos
 from vprlib.images.loader import PhotoDataset
 from vprlib.io.files import atomic, write_h5
 from vprlib.io.fingerprints import sha256_of_file
-from vprlib.models.published_formats import read_published
+from vprlib.models.published_import import read_published
 from vprlib.retrieval.extract import extract_descriptors
 
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from vprlib.data.layouts.dbstruct import read_mat_struct
 from vprlib.data.synthetic import renderer, traffic
+from vprlib.data.synthetic.camera import HORIZON, Shot, jitter_shot
 from vprlib.data.synthetic.city_layout import CityLayout, build_city, street_points
-from vprlib.data.synthetic.renderer import HORIZON, Shot, jitter_shot, render_photo
+from vprlib.data.synthetic.renderer import render_photo
 from vprlib.data.synthetic.writer import HIT_RADIUS, ORIGIN_STEP, SPLITS, VIEWS, write_city, write_city_night
 
 HEIGHT, WIDTH = 96, 128

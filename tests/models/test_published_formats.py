@@ -14,13 +14,9 @@ from vprlib.io.files import read_h5, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.checkpoint import load_checkpoint, save_checkpoint
 from vprlib.models.network import build_network
-from vprlib.models.published_formats import (
-    MATCONVNET,
-    export_checkpoint,
-    import_checkpoint,
-    import_whitening,
-    read_published,
-)
+from vprlib.models.published_export import export_checkpoint
+from vprlib.models.published_formats import MATCONVNET
+from vprlib.models.published_import import import_checkpoint, import_whitening, read_published
 from vprlib.models.weights import fetch_weights, read_state_dict
 from vprlib.models.whitening import Whitening, load_whitening
 from vprlib.training.train import TrainingSources, initial_network

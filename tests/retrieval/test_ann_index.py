@@ -6,19 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from vprlib.retrieval import ann_index
-from vprlib.retrieval.ann_index import (
-    build_index,
-    choose_parameters,
-    extend_index,
-    load_index,
-    make_searcher,
-    metadata_path,
-    open_or_build,
-    search_index,
-    training_sample,
-    training_size,
-)
+from vprlib.retrieval import ann_build
+from vprlib.retrieval.ann_build import build_index, extend_index, training_sample, training_size
+from vprlib.retrieval.ann_files import load_index, metadata_path
+from vprlib.retrieval.ann_index import choose_parameters, make_searcher, open_or_build, search_index
 from vprlib.retrieval.descriptor_reader import DescriptorView
 from vprlib.retrieval.exact_search import nearest
 
@@ -120,7 +111,7 @@ def test_lists_that_never_fit_are_sorted_in_parts_and_joined_on_disk(tmp_path, r
     moved = path.parent.rename(tmp_path / "c") / "i"
     longer = open_or_build(moved, stored(1200), kind="ivf-pq", memory=memory)
     assert_same(search_index(longer, query, stored(1200), 9), search_index(whole, query, stored(1200), 9))
-    monkeypatch.setattr(ann_index.shutil, "disk_usage", lambda _: SimpleNamespace(free=15_000))
+    monkeypatch.setattr(ann_build.shutil, "disk_usage", lambda _: SimpleNamespace(free=15_000))
     with refused(moved, "18.0 kB", "15.0 kB are free"):
         build_index(moved, stored(1000), plan, memory=memory)
 

@@ -5,20 +5,8 @@ is parsed, so it imports neither torch nor pandas.
 """
 
 from vprlib.config.base import join_faults
-from vprlib.config.experiment import (
-    CityConfig,
-    Config,
-    DescriptorSizesConfig,
-    EvaluateConfig,
-    ExecutionConfig,
-    OwnDatasetConfig,
-    PretrainConfig,
-    ReportConfig,
-    RerankConfig,
-    SearchConfig,
-    ShardsConfig,
-    VerifyConfig,
-)
+from vprlib.config.datasets import CityConfig, OwnDatasetConfig, VerifyConfig
+from vprlib.config.experiment import Config
 from vprlib.config.methods import (
     AggregatorConfig,
     BackboneConfig,
@@ -39,6 +27,16 @@ from vprlib.config.recipe import (
     SoftLabelsConfig,
     TrainConfig,
     WhitenConfig,
+)
+from vprlib.config.stages import (
+    DescriptorSizesConfig,
+    EvaluateConfig,
+    ExecutionConfig,
+    PretrainConfig,
+    ReportConfig,
+    RerankConfig,
+    SearchConfig,
+    ShardsConfig,
 )
 
 __all__ = [

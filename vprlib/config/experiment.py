@@ -1,184 +1,25 @@
 """The configuration as a whole: which runs are evaluated on which datasets, how, and by which jobs."""
 
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, NonNegativeInt, model_validator
 
-from vprlib.config.base import Name, Section, distinct_values, matching
-from vprlib.config.methods import MethodConfig
+from vprlib.config.base import Name, Section, distinct_values
+from vprlib.config.datasets import CityConfig, OwnDatasetConfig, VerifyConfig
 from vprlib.config.recipe import RunConfig
+from vprlib.config.stages import (
+    DescriptorSizesConfig,
+    EvaluateConfig,
+    ExecutionConfig,
+    PretrainConfig,
+    ReportConfig,
+    RerankConfig,
+    SearchConfig,
+    ShardsConfig,
+)
 from vprlib.exceptions import did_you_mean
 from vprlib.registry import FAMILIES, find_entry
-
-
-class PretrainConfig(Section):
-    """Contrastive pretraining of a backbone on pairs of rendered photos.
-
-    It stands in for ImageNet weights in the demonstration on the rendered city, which downloads nothing.
-    """
-
-    cities: PositiveInt = Field(30, description="number of rendered cities")
-    pairs: PositiveInt = Field(3000, description="number of photo pairs, each of one place seen twice")
-    epochs: PositiveInt = Field(4, description="passes over all pairs")
-    batch: PositiveInt = Field(64, description="pairs per step")
-    learning_rate: PositiveFloat = Field(3e-3, description="largest learning rate of the one-cycle schedule")
-    temperature: PositiveFloat = Field(0.1, description="temperature of the InfoNCE loss")
-    night: float = Field(0.15, ge=0, le=1, description="darkest light of the photos: 0 is day, 1 is night")
-    seed: NonNegativeInt = Field(0, description="seed of the cities, the initial weights and the order of the pairs")
-
-    @model_validator(mode="after")
-    def check_batch(self) -> Self:
-        """At least one batch of pairs is needed."""
-        if self.pairs < self.batch:
-            raise ValueError(f"{self.pairs} pairs are too few for a batch of {self.batch}")
-        return self
-
-
-class CityConfig(Section):
-    """The size of the rendered city."""
-
-    seed: NonNegativeInt = Field(0, description="seed of the city: its streets, facades, photos and cars")
-    height: PositiveInt = Field(96, description="height of a photo, pixels")
-    width: PositiveInt = Field(128, description="width of a photo, pixels")
-    blocks: PositiveInt = Field(6, description="blocks along each side of the city")
-    spacing: PositiveFloat = Field(10, description="distance between two neighbouring places, metres")
-    train_places: PositiveInt = Field(120, description="places of the training split, 12 database photos each")
-    train_queries: PositiveInt = Field(1500, description="query photos of the training split")
-    val_places: PositiveInt = Field(40, description="places of the validation split")
-    val_queries: PositiveInt = Field(300, description="query photos of the validation split")
-    test_places: PositiveInt = Field(40, description="places of the test split")
-    test_queries: PositiveInt = Field(500, description="query photos of the test split")
-
-
-class OwnDatasetConfig(Section):
-    """A dataset of your own: a CSV with one row per image, or a folder of photos that carry their positions."""
-
-    csv: str | None = Field(None, description="CSV file with one row per image; give this or `folder`")
-    folder: str | None = Field(
-        None, description="folder of photos with GPS in EXIF, with UTM in their names, or with one sub-folder per place"
-    )
-    radius: PositiveFloat = Field(25, description="largest distance of a hit from its query, in `unit`")
-    unit: Literal["m", "frames"] = Field("m", description="unit of the positions: metres (UTM), or frame numbers")
-    views_per_place: PositiveInt | None = Field(
-        None, description="number of views per place; if given, only the first candidate of each place counts"
-    )
-    framing: Literal["fixed", "shorter", "crop", "five_mean", "five_nearest"] = Field(
-        "fixed", description="how query photos of another shape are fitted to the input size of the network"
-    )
-    protocol: str = Field("own", description="name of the protocol in tables and figures")
-
-    @model_validator(mode="after")
-    def check_source(self) -> Self:
-        """A dataset has one source."""
-        if (self.csv is None) == (self.folder is None):
-            raise ValueError("give either `csv` or `folder`")
-        return self
-
-
-class SearchConfig(Section):
-    """The nearest-neighbour search that ranks the database for every query."""
-
-    top_k: PositiveInt = Field(100, description="places kept per query")
-    index: Literal["flat", "ivf-pq", "hnsw"] = Field(
-        "flat", description="`flat` is exact; the approximate indexes are for millions of images"
-    )
-    memory_gb: PositiveFloat = Field(8, description="memory that an index may use, GB; its parameters follow from it")
-
-
-class RerankConfig(MethodConfig):
-    """A re-ranker: its recalls stand beside those of the first ranking."""
-
-    family: ClassVar[str] = "rerank"
-
-
-class ShardsConfig(Section):
-    """The number of jobs that share one stage."""
-
-    extract: PositiveInt = Field(1, description="jobs that share one extraction of descriptors")
-    search: PositiveInt = Field(1, description="jobs that share one search; each ranks a part of the database")
-
-
-Compression = Literal["float32", "float16", "int8", "pq", "binary"]
-
-
-class DescriptorSizesConfig(Section):
-    """Recall as a function of descriptor size: every dimension is measured with every compression."""
-
-    dims: Annotated[
-        tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...],
-        AfterValidator(distinct_values),
-        Field(description="dimensions to measure; if empty, nothing is measured"),
-    ] = ()
-    compression: Annotated[
-        tuple[Compression, ...],
-        Field(min_length=1, description="compressions to measure"),
-        AfterValidator(distinct_values),
-    ] = get_args(Compression)
-    runs: Annotated[tuple[str, ...], AfterValidator(distinct_values)] = Field(
-        (), description="runs to measure; by default all that have whitened descriptors"
-    )
-
-
-class VerifyConfig(Section):
-    """The check of a dataset's photos, positions and splits."""
-
-    max_hash_distance: int = Field(
-        4,
-        ge=0,
-        le=31,
-        description="largest number of bits, of 64, that differ in the perceptual hashes of near-duplicates",
-    )
-
-
-class EvaluateConfig(Section):
-    """The evaluation of the rankings."""
-
-    recall_at: Annotated[
-        tuple[PositiveInt, ...],
-        Field(min_length=1, description="numbers of candidates k at which recall@k is computed"),
-        AfterValidator(distinct_values),
-    ] = (1, 5, 10, 20)
-    group_by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct_values)]] = Field(
-        {}, description="dataset: columns of its image table; queries that share a value get rows of their own"
-    )
-
-
-class ReportConfig(Section):
-    """The page `results/report.html`."""
-
-    images: Literal["inline", "folder"] = Field(
-        "inline", description="thumbnails inside the page as far as they fit, or all of them in a folder beside it"
-    )
-    megabytes: float = Field(30, ge=5, description="largest size of the page, MB; photos get what tables leave")
-
-
-class ExecutionConfig(Section):
-    """How jobs compute. Nothing here changes more than the last digits of a result, so nothing reruns a job."""
-
-    device: Annotated[
-        str,
-        matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>"),
-        Field(description="where networks run: `auto` (the first GPU if there is one), `cpu`, `cuda` or `cuda:1`"),
-    ] = "auto"
-    search_device: Literal["cpu", "gpu"] = Field("cpu", description="where exact search runs; `gpu`: if there is one")
-    processes: PositiveInt = Field(
-        1, description="processes that train one network on one machine; on GPUs, each has a GPU of its own"
-    )
-    nodes: PositiveInt = Field(1, description="nodes of a SLURM job that train one network, with `processes` on each")
-    checkpoint_minutes: PositiveFloat = Field(10, description="minutes between two saves of the resume state")
-    inference_batch_size: PositiveInt = Field(16, description="images per forward pass without gradients")
-    training_batch_size: PositiveInt = Field(
-        64, description="images per pass with gradients; a step adds up as many passes as it needs"
-    )
-    compile: bool = Field(False, description="compile the trained layers with torch.compile")
 
 
 class Config(Section):

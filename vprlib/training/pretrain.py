@@ -22,8 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm, trange
 
 from vprlib.config import BackboneConfig, ImageConfig, PretrainConfig
+from vprlib.data.synthetic.camera import Shot, jitter_shot
 from vprlib.data.synthetic.city_layout import build_city, street_points
-from vprlib.data.synthetic.renderer import Shot, jitter_shot, render_photo
+from vprlib.data.synthetic.renderer import render_photo
 from vprlib.images.augment import normalize_photos
 from vprlib.io.fingerprints import code_version
 from vprlib.models.checkpoint import check_module_state, write_weights

@@ -1,7 +1,7 @@
 """The training loop of one generation: mine tuples, update the network, validate it.
 
-Axes: B images, C channels, H x W positions, D dimensions, Q queries, N database images or negatives of a tuple,
-T tuples, S statistics of a tuple (hard loss, soft loss, distance to the positive, distances to the negatives).
+Axes: B images, C channels, H x W positions, T tuples, S statistics of a tuple (hard loss, soft loss, distance to the
+positive, distances to the negatives).
 """
 
 import logging
@@ -19,26 +19,24 @@ from tqdm import tqdm
 from vprlib.compute.execution import ComputeSettings
 from vprlib.config import TrainConfig
 from vprlib.data.geometry import within
-from vprlib.data.image_table import row_numbers, select_rows
+from vprlib.data.image_table import row_numbers
 from vprlib.data.protocol import Protocol
-from vprlib.evaluation.recall import random_recall, recall_at
 from vprlib.exceptions import InputError
 from vprlib.images.augment import jitter_colours
 from vprlib.images.loader import PhotoDataset, load_batches
 from vprlib.models.feature_cache import CachedFeatures
 from vprlib.models.network import DescriptorNetwork, frozen_features
 from vprlib.registry import load_object
-from vprlib.retrieval.exact_search import nearest
 from vprlib.retrieval.extract import extract_descriptors
-from vprlib.training.history import COLUMNS, QUANTILES, tensorboard_writer
+from vprlib.training.history import COLUMNS, summarize_statistics, tensorboard_writer
 from vprlib.training.miners.tuple_mining import mine_tuples
 from vprlib.training.objective import Objective, TrainingTuple, split_into_passes, unique_images, uses_bfloat16
 from vprlib.training.resume_state import ResumeState
+from vprlib.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
 
-KS = (1, 5, 10)
 # the purpose of a random stream, which comes first in its seed: seeds that differ only in trailing zeros would give
 # the same stream
 ORDERED, MINED, JITTERED = 1, 2, 3
@@ -75,15 +73,7 @@ class GenerationTrainer:
         self.progress = self.resume_state.progress
         self.query, self.database = row_numbers(table, "train", "query"), row_numbers(table, "train", "database")
         self.protocol = protocol.for_training
-        val_query, val_database = (select_rows(table, "val", role) for role in ("query", "database"))
-        has_val = (table.split == "val").any()
-        self.val_positives = self.protocol.positives(val_query, val_database) if has_val else []
-        self.val_database = len(row_numbers(table, "val", "database"))
-        if self.val_positives and settings.monitor_recall_at > self.val_database:
-            raise InputError(
-                f"train.monitor_recall_at: recall@{settings.monitor_recall_at} needs as many database images, the val "
-                f"split has {self.val_database}; lower it"
-            )
+        self.validation = Validation(table, self.protocol, settings)
         if settings.epochs:
             self._find_positives_and_negatives()
 
@@ -130,33 +120,15 @@ class GenerationTrainer:
         ):
             if not self.progress.history:
                 self._finish_epoch({})
-            self._check_initial_recall()
+            if self.settings.epochs and not self.progress.epoch:
+                self.validation.check_initial_recall(self.progress.history[0])
             while self.progress.epoch < self.settings.epochs and not self._early_stop():
                 self._epoch()
 
     def _early_stop(self) -> bool:
         """Whether `patience` epochs have passed since the best one."""
         best = self.progress.best["epoch"]
-        return bool(self.val_positives) and self.progress.epoch - max(best, 1) >= self.settings.patience
-
-    def _check_initial_recall(self) -> None:
-        """Stop before the first epoch if the initial network is hardly better than chance.
-
-        Raises:
-            InputError: with the recall before training, the required one and chance level.
-        """
-        k, fraction = self.settings.monitor_recall_at, self.settings.min_initial_recall
-        if not (self.val_positives and self.settings.epochs and fraction) or self.progress.epoch:
-            return
-        chance = random_recall([k], self.val_positives, self.val_database)[k]
-        recall = self.progress.history[0][f"val_recall@{k}"] or 0.0
-        required = chance + fraction * (1 - chance)
-        if recall < required:
-            raise InputError(
-                f"train.min_initial_recall: before training, val recall@{k} is {recall:.3f}, below {required:.3f} "
-                f"(chance is {chance:.3f}): weights or centroids were likely not loaded; check them, or lower "
-                f"train.min_initial_recall from {fraction:g}"
-            )
+        return bool(self.validation.positives) and self.progress.epoch - max(best, 1) >= self.settings.patience
 
     def _epoch(self) -> None:
         """Train one epoch, or the rest of one that was interrupted: mine and train part after part, then validate."""
@@ -173,22 +145,9 @@ class GenerationTrainer:
                 self.progress.refresh, self.progress.step, self.progress.tuples = refresh + 1, 0, []
             self.board.add_scalar("images_per_second", speed, epoch * len(parts) + refresh + 1)
         self.board.add_scalar("seconds", time.monotonic() - start, epoch + 1)
-        self._finish_epoch(self._summary())
-
-    def _summary(self) -> dict[str, float | None]:
-        """Return the history row of an epoch: mean losses, and quantiles of the distances in its tuples."""
         statistics_TS = np.array(self.progress.statistics)
-        hard_T, soft_T, positive_T = statistics_TS[:, 0], statistics_TS[:, 1], statistics_TS[:, 2]
-        negative_TN = statistics_TS[:, 3:]
-        weight = self.settings.soft.weight
-        row: dict[str, float | None] = {"learning_rate": self.optimiser.param_groups[0]["lr"]}
-        row |= {"loss": float((hard_T + weight * soft_T).mean()), "loss_hard": float(hard_T.mean())}
-        row |= {"loss_soft": float(soft_T.mean()) if weight else None}
-        row |= {"violating_share": float((negative_TN < positive_T[:, None]).mean())}
-        for name, distances in (("positive", positive_T), ("negative", negative_TN)):
-            values = np.percentile(distances, QUANTILES)
-            row |= {f"{name}_distance_p{q}": float(value) for q, value in zip(QUANTILES, values, strict=True)}
-        return row
+        row = {"learning_rate": self.optimiser.param_groups[0]["lr"]}
+        self._finish_epoch(row | summarize_statistics(statistics_TS, self.settings.soft.weight))
 
     def _mine(self, queries: NDArray[np.int64], desc: str) -> None:
         """Mine the tuples of `queries` with the current network and store them in the progress."""
@@ -324,7 +283,7 @@ class GenerationTrainer:
             row: the epoch's losses and distances; empty for the initial network.
         """
         epoch = self.progress.epoch + bool(row)  # the first row describes the network before training
-        recalls = self._validate(epoch)
+        recalls = self.validation.recalls(self._describe, epoch)
         row = dict.fromkeys(COLUMNS) | {"epoch": epoch} | row
         row |= {f"val_recall@{k}": recall for k, recall in recalls.items()}
         score = recalls.get(self.settings.monitor_recall_at, epoch)
@@ -342,16 +301,3 @@ class GenerationTrainer:
             if value is not None and name != "epoch":
                 self.board.add_scalar(name, value, epoch)
         log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items() if value is not None))
-
-    def _validate(self, epoch: int) -> dict[int, float]:
-        """Return val recall@k by k; empty without a val split."""
-        if not self.val_positives:
-            return {}
-        try:
-            query_QD = self._describe(row_numbers(self.table, "val", "query"), "val: queries")
-            database_ND = self._describe(row_numbers(self.table, "val", "database"), "val: database")
-        except InputError as error:
-            raise InputError(f"after epoch {epoch}, {error}") from error
-        ks = sorted({*KS, self.settings.monitor_recall_at})
-        ranking_QK, _ = nearest(query_QD, database_ND, max(ks))
-        return recall_at([k for k in ks if k <= ranking_QK.shape[1]], ranking_QK, self.val_positives)

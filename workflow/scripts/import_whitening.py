@@ -1,6 +1,6 @@
 from vprlib.config import CheckpointConfig
 from vprlib.jobs.job import snakemake_job
-from vprlib.models.published_formats import download_if_needed, import_whitening
+from vprlib.models.published_import import download_if_needed, import_whitening
 
 if __name__ == "__main__":
     with snakemake_job(snakemake) as config:

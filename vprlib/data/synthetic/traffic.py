@@ -1,19 +1,15 @@
 """Draw objects on the synthetic city's streets: cars and pedestrians, which differ from shot to shot, lamps and trees.
 
-Axes: R rows and C columns of the renderer's `View`.
+Axes: R rows and C columns of the camera's `View`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vprlib.data.synthetic.camera import View
 from vprlib.data.synthetic.city_layout import PAVEMENT, SIGN_PAINT
-
-if TYPE_CHECKING:
-    from vprlib.data.synthetic.renderer import View
 
 CATEGORIES = ("car", "person")
 LEAST_BOX = 2.0  # pixels: narrower or lower objects get no box

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
+from vprlib.data.synthetic.camera import Shot, jitter_shot
 from vprlib.data.synthetic.city_layout import CityLayout, build_city, street_points
-from vprlib.data.synthetic.renderer import Shot, jitter_shot, render_photo
+from vprlib.data.synthetic.renderer import render_photo
 from vprlib.data.synthetic.traffic import CATEGORIES
 from vprlib.exceptions import InputError
 from vprlib.io.files import write_bytes

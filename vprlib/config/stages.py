@@ -1,0 +1,118 @@
+"""The sections of the stages that all runs share: pretraining, search, evaluation, report, and how jobs compute."""
+
+from typing import Annotated, ClassVar, Literal, Self, get_args
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from vprlib.config.base import Section, distinct_values, matching
+from vprlib.config.methods import MethodConfig
+
+
+class PretrainConfig(Section):
+    """Contrastive pretraining of a backbone on pairs of rendered photos.
+
+    It stands in for ImageNet weights in the demonstration on the rendered city, which downloads nothing.
+    """
+
+    cities: PositiveInt = Field(30, description="number of rendered cities")
+    pairs: PositiveInt = Field(3000, description="number of photo pairs, each of one place seen twice")
+    epochs: PositiveInt = Field(4, description="passes over all pairs")
+    batch: PositiveInt = Field(64, description="pairs per step")
+    learning_rate: PositiveFloat = Field(3e-3, description="largest learning rate of the one-cycle schedule")
+    temperature: PositiveFloat = Field(0.1, description="temperature of the InfoNCE loss")
+    night: float = Field(0.15, ge=0, le=1, description="darkest light of the photos: 0 is day, 1 is night")
+    seed: NonNegativeInt = Field(0, description="seed of the cities, the initial weights and the order of the pairs")
+
+    @model_validator(mode="after")
+    def check_batch(self) -> Self:
+        """At least one batch of pairs is needed."""
+        if self.pairs < self.batch:
+            raise ValueError(f"{self.pairs} pairs are too few for a batch of {self.batch}")
+        return self
+
+
+class SearchConfig(Section):
+    """The nearest-neighbour search that ranks the database for every query."""
+
+    top_k: PositiveInt = Field(100, description="places kept per query")
+    index: Literal["flat", "ivf-pq", "hnsw"] = Field(
+        "flat", description="`flat` is exact; the approximate indexes are for millions of images"
+    )
+    memory_gb: PositiveFloat = Field(8, description="memory that an index may use, GB; its parameters follow from it")
+
+
+class RerankConfig(MethodConfig):
+    """A re-ranker: its recalls stand beside those of the first ranking."""
+
+    family: ClassVar[str] = "rerank"
+
+
+class ShardsConfig(Section):
+    """The number of jobs that share one stage."""
+
+    extract: PositiveInt = Field(1, description="jobs that share one extraction of descriptors")
+    search: PositiveInt = Field(1, description="jobs that share one search; each ranks a part of the database")
+
+
+Compression = Literal["float32", "float16", "int8", "pq", "binary"]
+
+
+class DescriptorSizesConfig(Section):
+    """Recall as a function of descriptor size: every dimension is measured with every compression."""
+
+    dims: Annotated[
+        tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...],
+        AfterValidator(distinct_values),
+        Field(description="dimensions to measure; if empty, nothing is measured"),
+    ] = ()
+    compression: Annotated[
+        tuple[Compression, ...],
+        Field(min_length=1, description="compressions to measure"),
+        AfterValidator(distinct_values),
+    ] = get_args(Compression)
+    runs: Annotated[tuple[str, ...], AfterValidator(distinct_values)] = Field(
+        (), description="runs to measure; by default all that have whitened descriptors"
+    )
+
+
+class EvaluateConfig(Section):
+    """The evaluation of the rankings."""
+
+    recall_at: Annotated[
+        tuple[PositiveInt, ...],
+        Field(min_length=1, description="numbers of candidates k at which recall@k is computed"),
+        AfterValidator(distinct_values),
+    ] = (1, 5, 10, 20)
+    group_by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct_values)]] = Field(
+        {}, description="dataset: columns of its image table; queries that share a value get rows of their own"
+    )
+
+
+class ReportConfig(Section):
+    """The page `results/report.html`."""
+
+    images: Literal["inline", "folder"] = Field(
+        "inline", description="thumbnails inside the page as far as they fit, or all of them in a folder beside it"
+    )
+    megabytes: float = Field(30, ge=5, description="largest size of the page, MB; photos get what tables leave")
+
+
+class ExecutionConfig(Section):
+    """How jobs compute. Nothing here changes more than the last digits of a result, so nothing reruns a job."""
+
+    device: Annotated[
+        str,
+        matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>"),
+        Field(description="where networks run: `auto` (the first GPU if there is one), `cpu`, `cuda` or `cuda:1`"),
+    ] = "auto"
+    search_device: Literal["cpu", "gpu"] = Field("cpu", description="where exact search runs; `gpu`: if there is one")
+    processes: PositiveInt = Field(
+        1, description="processes that train one network on one machine; on GPUs, each has a GPU of its own"
+    )
+    nodes: PositiveInt = Field(1, description="nodes of a SLURM job that train one network, with `processes` on each")
+    checkpoint_minutes: PositiveFloat = Field(10, description="minutes between two saves of the resume state")
+    inference_batch_size: PositiveInt = Field(16, description="images per forward pass without gradients")
+    training_batch_size: PositiveInt = Field(
+        64, description="images per pass with gradients; a step adds up as many passes as it needs"
+    )
+    compile: bool = Field(False, description="compile the trained layers with torch.compile")
