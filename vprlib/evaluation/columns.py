@@ -16,7 +16,12 @@ PROTOCOL = {
     "radius": "largest distance of a hit, in `unit`",
     "unit": "unit of the positions: `m`, or `frames` of a traverse",
 }
-INTERVAL = {"low": "lower end of the 95 % interval", "high": "upper end of the 95 % interval"}
+INTERVAL = {
+    "low": "lower end of the 95 % interval",
+    "high": "upper end of the 95 % interval",
+    "design_effect": "how many times as large as with independent queries the variance is, at least 1",
+}
+PLACES = {"places": "number of independent places: distinct positions of queries, or blocks of them along a traverse"}
 CODE = {"version": "version of vprlib", "commit": "git commit of the code; `+` if files were changed since"}
 
 TABLES: dict[str, dict[str, str]] = {
@@ -40,6 +45,7 @@ TABLES: dict[str, dict[str, str]] = {
         **INTERVAL,
         "chance": "expected recall@k of a random ranking",
         "queries": "number of queries",
+        **PLACES,
         "without_positives": "number of queries without a positive",
         "database": "number of database images",
         **PROTOCOL,
@@ -54,6 +60,8 @@ TABLES: dict[str, dict[str, str]] = {
     "results/{dataset}/{run}/seed{seed}/gen{gen}/queries.csv": {
         **NETWORK,
         "query": "photo of the query",
+        "east": "position of the query to the east",
+        "north": "position of the query to the north",
         "positives": "number of database images within the radius",
         "rank": "rank of the first hit, from 1; empty if no candidate is a hit",
         "top1_image": "first candidate",
@@ -70,20 +78,21 @@ TABLES: dict[str, dict[str, str]] = {
         "protocol": PROTOCOL["protocol"],
         "descriptor": DESCRIPTOR["descriptor"],
         "rerank": DESCRIPTOR["rerank"],
-        "seed": NETWORK["seed"],
         "run": "first run",
         "gen": "generation of the first run",
         "other": "second run",
         "other_gen": "generation of the second run",
         "k": "number of candidates: 1",
+        "seeds": "number of seeds that are compared",
         "queries": "number of queries, the same for both runs",
+        **PLACES,
         "recall": "recall@1 of the first run",
         "other_recall": "recall@1 of the second run",
         "difference": "recall minus other_recall",
         **INTERVAL,
-        "run_only_correct": "queries that only the first run got right",
-        "other_only_correct": "queries that only the second run got right",
-        "p": "p-value of McNemar's exact test",
+        "run_only_correct": "queries that only the first run got right, mean over the seeds",
+        "other_only_correct": "queries that only the second run got right, mean over the seeds",
+        "p": "p-value of the exact test that flips the results of whole places",
         "p_holm": "p-value adjusted for all comparisons of the dataset (Holm)",
     },
     "results/{dataset}/thresholds.csv": {
@@ -94,6 +103,8 @@ TABLES: dict[str, dict[str, str]] = {
         "k": "number of candidates: 1",
         "recall": "recall@1 with that radius",
         **INTERVAL,
+        "queries": "number of queries",
+        **PLACES,
     },
     "results/{dataset}/precision.csv": {
         **NETWORK,
@@ -125,6 +136,7 @@ TABLES: dict[str, dict[str, str]] = {
         "recall": "recall@k in [0, 1]",
         **INTERVAL,
         "queries": "number of queries",
+        **PLACES,
         "database": "number of database images",
         "protocol": PROTOCOL["protocol"],
         **CODE,
@@ -142,9 +154,9 @@ TABLES: dict[str, dict[str, str]] = {
         "recall": "recall@k; the mean of several seeds",
         "std": "standard deviation over the seeds (n - 1)",
         **INTERVAL,
-        "interval": "what the interval covers: queries, or seeds",
         "seeds": "number of seeds",
         "queries": "number of queries",
+        **PLACES,
         "epoch_selected_on": "what selected the epoch",
         "source": "publication of a published recall",
     },

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vprlib.evaluation.correlated_queries import correlated_groups
+from vprlib.evaluation.intervals import paired_difference, recall_intervals
 from vprlib.evaluation.statistics import (
     average_precision,
-    bootstrap_difference,
     error_quantiles,
     holm_adjust,
-    mcnemar_test,
     precision_recall,
     recall_at_full_precision,
     recall_by_radius,
-    wilson_interval,
 )
 from vprlib.exceptions import InputError
 
@@ -28,8 +27,8 @@ CONFIDENCES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "score": lambda answers: answers.score,
     "distance_ratio": lambda answers: 1 - answers.distance_ratio,
 }
-DIFFERENCE = ["run", "gen", "other", "other_gen", "k", "queries", "recall", "other_recall", "difference", "low", "high"]
-DIFFERENCE += ["run_only_correct", "other_only_correct", "p", "p_holm"]
+DIFFERENCE = ["run", "gen", "other", "other_gen", "k", "seeds", "queries", "places", "recall", "other_recall"]
+DIFFERENCE += ["difference", "low", "high", "design_effect", "run_only_correct", "other_only_correct", "p", "p_holm"]
 
 
 def last_generations(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,25 +39,28 @@ def last_generations(table: pd.DataFrame) -> pd.DataFrame:
 def paired_differences(answers: pd.DataFrame) -> pd.DataFrame:
     """Compare recall@1 of every two runs on the same queries, and test whether the difference may be chance.
 
-    Runs are compared at their last generation, with the same seed, protocol, kind of descriptor and re-ranking.
+    Runs are compared at their last generation, with the same protocol, kind of descriptor and re-ranking, over the
+    seeds that both have. A run of a single seed, a published network for example, is compared with every seed of the
+    other.
 
     Args:
         answers: the joined tables of `per_query_table`.
 
     Returns:
-        One row per pair: recall@1 of `run` and of `other`, their difference with its 95 % bootstrap interval, the
-        numbers of queries that only `run` and only `other` got right (`run_only_correct`, `other_only_correct`), the
-        p of McNemar's exact test, and Holm's adjusted p. The family of Holm's adjustment is all rows of one protocol.
+        One row per pair: mean recall@1 of `run` and of `other`; their difference, its 95 % interval, design effect and
+        p (`vprlib.evaluation.intervals.paired_difference`); the numbers of queries that only `run` and only `other` got
+        right (`run_only_correct`, `other_only_correct`), means over the seeds; and Holm's adjusted p. The family of
+        Holm's adjustment is all rows of one protocol.
 
     Raises:
-        InputError: if two runs were not evaluated on the same queries.
+        InputError: if two runs were not evaluated on the same queries, or have several seeds and none in common.
     """
     rows: list[dict[str, Any]] = []
-    same = ["dataset", "protocol", "descriptor", "rerank", "seed"]
+    same = ["dataset", "protocol", "descriptor", "rerank"]
     for key, part in last_generations(answers).groupby(same, sort=False):
         runs = dict(tuple(part.groupby("run", sort=False)))
         for run, other_run in combinations(runs, 2):
-            rows.append(dict(zip(same, key, strict=True)) | paired_difference(runs[run], runs[other_run]))
+            rows.append(dict(zip(same, key, strict=True)) | compare_answers(runs[run], runs[other_run]))
     table = pd.DataFrame(rows, columns=[*same, *DIFFERENCE])
     table["p_holm"] = table.groupby("protocol").p.transform(holm_adjust) if rows else table.p
     return table
@@ -69,7 +71,7 @@ def correct_at_1(answers: pd.DataFrame) -> NDArray[np.bool_]:
     return answers["rank"].eq(1).fillna(False).to_numpy(bool)  # no rank: no hit among the candidates
 
 
-def paired_difference(answers: pd.DataFrame, other_answers: pd.DataFrame) -> dict[str, Any]:
+def compare_answers(answers: pd.DataFrame, other_answers: pd.DataFrame) -> dict[str, Any]:
     """Compare the results of two runs on the same queries; returns the columns of DIFFERENCE without `p_holm`."""
     names = {
         "run": answers.run.iloc[0],
@@ -77,36 +79,55 @@ def paired_difference(answers: pd.DataFrame, other_answers: pd.DataFrame) -> dic
         "other": other_answers.run.iloc[0],
         "other_gen": other_answers.gen.iloc[0],
     }
-    if answers["query"].tolist() != other_answers["query"].tolist():
-        raise InputError(
-            f"{names['run']} and {names['other']}: were evaluated on different queries; run `snakemake -R evaluate`"
-        )
-    correct, other_correct = correct_at_1(answers), correct_at_1(other_answers)
-    queries, run_only, other_only = (
-        len(correct),
-        int((correct & ~other_correct).sum()),
-        int((other_correct & ~correct).sum()),
+    correct_SQ, other_correct_SQ = (
+        np.stack([correct_at_1(part) for part in parts]) for parts in _same_queries(answers, other_answers, names)
     )
-    low, high = bootstrap_difference(run_only, other_only, queries)
-    recalls = {
-        "recall": correct.mean(),
-        "other_recall": other_correct.mean(),
-        "difference": (run_only - other_only) / queries,
+    query = answers[answers.seed == answers.seed.iloc[0]]
+    difference_Q = correct_SQ.mean(0) - other_correct_SQ.mean(0)
+    group_Q = correlated_groups(query[["east", "north"]].to_numpy(float), query.radius.iloc[0], difference_Q[:, None])
+    found = paired_difference(group_Q, correct_SQ, other_correct_SQ)
+    counts = {"k": 1, "seeds": len(correct_SQ), "queries": len(query), "places": len(np.unique(group_Q))}
+    recalls = {"recall": correct_SQ.mean(), "other_recall": other_correct_SQ.mean(), "difference": found.value}
+    only = {
+        "run_only_correct": (correct_SQ & ~other_correct_SQ).sum(1).mean(),
+        "other_only_correct": (other_correct_SQ & ~correct_SQ).sum(1).mean(),
     }
-    counts = {"run_only_correct": run_only, "other_only_correct": other_only, "p": mcnemar_test(run_only, other_only)}
-    return names | {"k": 1, "queries": queries} | recalls | {"low": low, "high": high} | counts
+    interval = {"low": found.low, "high": found.high, "design_effect": found.design_effect}
+    return names | counts | recalls | interval | only | {"p": found.p}
+
+
+def _same_queries(
+    answers: pd.DataFrame, other_answers: pd.DataFrame, names: dict[str, Any]
+) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """Split the results of two runs by seed, in pairs."""
+    seeds, other_seeds = (dict(tuple(table.groupby("seed"))) for table in (answers, other_answers))
+    shared = [seed for seed in seeds if seed in other_seeds]
+    if len(seeds) == 1 or len(other_seeds) == 1:
+        count = max(len(seeds), len(other_seeds))
+        pair = [[*part.values()] * (count if len(part) == 1 else 1) for part in (seeds, other_seeds)]
+    else:
+        pair = [[part[seed] for seed in shared] for part in (seeds, other_seeds)]
+    runs = f"{names['run']} and {names['other']}"
+    if not pair[0]:
+        raise InputError(f"{runs}: have no seed in common; evaluate both with the same `seeds`")
+    if any(part["query"].tolist() != pair[0][0]["query"].tolist() for part in pair[0] + pair[1]):
+        raise InputError(f"{runs}: were evaluated on different queries; run `snakemake -R evaluate`")
+    return pair[0], pair[1]
 
 
 def recall_by_threshold(answers: pd.DataFrame) -> pd.DataFrame:
-    """Compute recall@1 of every curve as a function of the hit radius, with 95 % Wilson intervals.
+    """Compute recall@1 of every curve as a function of the hit radius, with 95 % intervals.
 
     This is the cumulative distribution of the first candidate's localisation error.
     """
     tables = []
     for key, part in answers.groupby(CURVE, sort=False):
-        share = recall_by_radius(THRESHOLDS, part["error@1"].to_numpy())
-        low, high = wilson_interval(share * len(part), len(part))
+        error_Q = part["error@1"].to_numpy()
+        share, hit_QC = recall_by_radius(THRESHOLDS, error_Q), error_Q[:, None] <= THRESHOLDS
+        group_Q = correlated_groups(part[["east", "north"]].to_numpy(float), part.radius.iloc[0], hit_QC)
+        low, high, effect = recall_intervals(group_Q, hit_QC)
         table = pd.DataFrame({"threshold": THRESHOLDS, "k": 1, "recall": share, "low": low, "high": high})
+        table = table.assign(design_effect=effect, queries=len(part), places=len(np.unique(group_Q)))
         tables.append(pd.concat([_key_columns(key, len(table)), table], axis=1))
     return pd.concat(tables, ignore_index=True)
 

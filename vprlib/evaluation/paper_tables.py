@@ -18,7 +18,7 @@ NOTE = (
     "which may be chance; differences.csv lists the differences that a paired test confirms. Published numbers were "
     "measured by others."
 )
-INTERVALS = "95 % intervals: Wilson's over the queries or, with several seeds, Student's of the mean."
+INTERVALS = "95 % intervals over queries and seeds; queries of one place count as dependent."
 ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 ESCAPED |= {character: "\\" + character for character in "&%$#_{}"}
 ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}

@@ -7,11 +7,22 @@ from typing import Any
 import pandas as pd
 
 from vprlib.evaluation.recall_table import ALL
-from vprlib.evaluation.statistics import mean_over_seeds
+from vprlib.evaluation.series import summarize_seeds
 
 PUBLISHED = Path(__file__).parent / "published_recalls.csv"
 COLUMNS = ["origin", "dataset", "protocol", "run", "gen", "train_set", "descriptor", "dim", "rerank", "index", "k"]
-COLUMNS += ["recall", "std", "low", "high", "interval", "seeds", "queries", "epoch_selected_on", "source"]
+COLUMNS += [
+    "recall",
+    "std",
+    "low",
+    "high",
+    "design_effect",
+    "seeds",
+    "queries",
+    "places",
+    "epoch_selected_on",
+    "source",
+]
 
 
 def published_recalls(datasets: Sequence[str]) -> pd.DataFrame:
@@ -38,22 +49,18 @@ def compare_with_published(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         tables: our tables of recalls (`recall_table`).
 
     Returns:
-        The columns COLUMNS; `origin` is `ours` or `published`. With several seeds `recall` is their mean, `std` their
-        standard deviation (n - 1), and `low` to `high` Student's 95 % interval of the mean; with one seed `low` to
-        `high` is Wilson's interval over the queries. `interval` names the kind of interval.
+        The columns COLUMNS; `origin` is `ours` or `published`. `recall` to `seeds` are those of `summarize_seeds`.
     """
     recalls = pd.concat(tables, ignore_index=True)
     recalls = recalls[recalls.condition == ALL]
-    keys = [name for name in COLUMNS if name in recalls and name not in ("recall", "low", "high")]
+    summarized = ("recall", "low", "high", "design_effect", "places")
+    keys = [name for name in COLUMNS if name in recalls and name not in summarized]
     rows: list[dict[Hashable, Any]] = []
     for key, part in recalls.groupby(keys, sort=False, dropna=False):
-        statistics = mean_over_seeds(part.recall)
-        summary: dict[Hashable, Any] = {"recall": statistics.pop("mean")}
-        summary.update(statistics, interval=f"t, {len(part)} seeds")
-        if len(part) == 1:
-            summary |= {"low": part.low.iloc[0], "high": part.high.iloc[0], "interval": "Wilson, queries"}
-        rows.append(dict(zip(keys, key, strict=True)) | summary | {"seeds": len(part), "origin": "ours"})
+        row: dict[Hashable, Any] = dict(zip(keys, key, strict=True))
+        row.update(summarize_seeds(part), places=part.places.min(), origin="ours")
+        rows.append(row)
     published = published_recalls(list(recalls.dataset.unique()))
     table = pd.DataFrame(rows + published.to_dict("records"), columns=COLUMNS)
-    integers = ["gen", "dim", "seeds", "queries"]  # nullable: published results mostly lack them
+    integers = ["gen", "dim", "seeds", "queries", "places"]  # nullable: published results mostly lack them
     return table.astype(dict.fromkeys(integers, "Int64"))

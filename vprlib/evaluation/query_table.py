@@ -35,6 +35,7 @@ def per_query_table(
         Besides the columns that identify the evaluation:
 
         - `query`: the path of the query photo.
+        - `east`, `north`: its position.
         - `positives`: the number of database images that are hits.
         - `rank`: the rank of the first hit, from 1; empty if no candidate is a hit.
         - `top1_image`: the path of the first candidate.
@@ -61,7 +62,7 @@ def per_query_table(
         hit_QK = hits(ranking_QK, predictions.positives)
         has_candidate_Q = ranking_QK[:, 0] >= 0
         distance_QK = candidate_distances(predictions, ranking_QK[:, : max(ks)])
-        table = predictions.query[["path"]].rename(columns={"path": "query"}).reset_index(drop=True)
+        table = predictions.query[["path", "east", "north"]].rename(columns={"path": "query"}).reset_index(drop=True)
         table["positives"] = [len(right) for right in predictions.positives]
         table["rank"] = pd.Series(1 + hit_QK.argmax(1)).where(pd.Series(hit_QK.any(1))).astype("Int64")
         table["top1_image"] = pd.Series(predictions.database.path.to_numpy()[ranking_QK[:, 0]]).where(has_candidate_Q)

@@ -53,6 +53,11 @@ def recall_at(ks: Sequence[int], ranking_QK: ArrayLike, positives: Sequence[NDAr
         >>> recall_at([1, 2], [[2, 0], [1, 3]], [np.array([0]), np.array([1])])
         {1: 0.5, 2: 1.0}
     """
+    return dict(zip(ks, hits_at(ks, ranking_QK, positives).mean(0).tolist(), strict=True))
+
+
+def hits_at(ks: Sequence[int], ranking_QK: ArrayLike, positives: Sequence[NDArray]) -> NDArray[np.bool_]:
+    """Mark the queries with a hit among their first k candidates, (Q, one column for each k); see `recall_at`."""
     depth = np.shape(ranking_QK)[1]
     out_of_range = [k for k in ks if not 1 <= k <= depth]
     if out_of_range:
@@ -60,7 +65,7 @@ def recall_at(ks: Sequence[int], ranking_QK: ArrayLike, positives: Sequence[NDAr
             f"recall@{out_of_range[0]} needs {out_of_range[0]} candidates a query, the ranking has {depth}"
         )
     hit_QK = hits(np.asarray(ranking_QK)[:, : max(ks)], positives)
-    return {k: float(hit_QK[:, :k].any(1).mean()) for k in ks}
+    return np.stack([hit_QK[:, :k].any(1) for k in ks], axis=1)
 
 
 def suppress_views(ranking_QK: ArrayLike, place_N: ArrayLike, depth: int) -> NDArray[np.int64]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from vprlib.data.image_table import read_image_table, select_rows
 from vprlib.data.protocol import Protocol
+from vprlib.evaluation.correlated_queries import correlated_groups
+from vprlib.evaluation.intervals import recall_intervals
 from vprlib.evaluation.predictions import Predictions
-from vprlib.evaluation.recall import random_recall, recall_at
-from vprlib.evaluation.statistics import wilson_interval
+from vprlib.evaluation.recall import hits_at, random_recall
 from vprlib.exceptions import InputError, did_you_mean
 from vprlib.io.fingerprints import code_version
 
@@ -136,7 +137,7 @@ def recall_table(
         row | setting
         for kind in predictions.rankings
         for name, part in parts.items()
-        for row in recalls_of(ks, part, kind, name, chances[name])
+        for row in recalls_of(ks, part, kind, name, chances[name], protocol.radius)
     )
 
 
@@ -163,24 +164,40 @@ def check_ranking_depth(
 
 
 def recalls_of(
-    ks: Sequence[int], predictions: Predictions, kind: str, condition: str, chances: dict[int, float]
+    ks: Sequence[int], predictions: Predictions, kind: str, condition: str, chances: dict[int, float], radius: float
 ) -> Iterator[dict[str, Any]]:
     """Yield the recalls of the queries of one condition by one kind of descriptor, a dict for each k.
 
     Args:
         chances: {k: recall of a random ranking}.
+        radius: the hit radius, in the unit of the positions.
     """
-    queries = len(predictions.query)
     kind_columns = {
         "descriptor": kind,
         "dim": predictions.dimensions[kind],
         "rerank": predictions.reranker,
         "condition": condition,
     }
-    counts = {"queries": queries, "without_positives": sum(not len(right) for right in predictions.positives)}
-    for k, recall in recall_at(ks, predictions.rankings[kind], predictions.positives).items():
-        low, high = wilson_interval(recall * queries, queries)
-        yield kind_columns | {"k": k, "recall": recall, "low": low, "high": high, "chance": chances[k]} | counts
+    without = sum(not len(right) for right in predictions.positives)
+    intervals, places = intervals_of(ks, predictions, kind, radius)
+    for row in intervals:
+        counts = {"queries": len(predictions.query), "places": places, "without_positives": without}
+        yield kind_columns | row | {"chance": chances[row["k"]]} | counts
+
+
+def intervals_of(
+    ks: Sequence[int], predictions: Predictions, kind: str, radius: float
+) -> tuple[list[dict[str, Any]], int]:
+    """Compute the recall at each k with its interval and design effect.
+
+    Returns:
+        A dict with `k`, `recall`, `low`, `high` and `design_effect` for each k, and the number of independent places.
+    """
+    hit_QC = hits_at(ks, predictions.rankings[kind], predictions.positives)
+    group_Q = correlated_groups(predictions.query[["east", "north"]].to_numpy(float), radius, hit_QC)
+    columns = ("recall", "low", "high", "design_effect")
+    values = zip(ks, *(part.tolist() for part in (hit_QC.mean(0), *recall_intervals(group_Q, hit_QC))), strict=True)
+    return [dict(zip(("k", *columns), row, strict=True)) for row in values], len(np.unique(group_Q))
 
 
 def chance_recall(ks: Sequence[int], predictions: Predictions, protocol: Protocol) -> dict[int, float]:

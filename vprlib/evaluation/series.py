@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from vprlib.evaluation.intervals import mean_recall_interval
+
 SERIES_KEY = ["run", "gen", "descriptor", "dim", "rerank"]  # one line of a plot, one bar, one row of a table
 CONFIDENCE = {"score": "similarity of the first candidate", "distance_ratio": "how much farther the second place is"}
 TRAINING = {  # columns of a training history -> axis titles
@@ -27,30 +29,36 @@ def add_series_labels(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(label=label)
 
 
+def summarize_seeds(rows: pd.DataFrame) -> dict[str, float]:
+    """Summarize a recall over the seeds.
+
+    Args:
+        rows: one row per seed, with the columns of recalls.csv.
+
+    Returns:
+        `recall`, the mean; `std`, the standard deviation (n - 1), NaN for one seed; `low` and `high`, the 95 % interval
+        over queries and seeds; `design_effect`, the mean; `seeds`, their number.
+    """
+    first, seeds = rows.iloc[0], len(rows)
+    summary = {"recall": float(rows.recall.mean()), "std": float(rows.recall.std()), "seeds": seeds}
+    low, high = first.low, first.high
+    if seeds > 1:
+        low, high = mean_recall_interval(rows.recall, first.queries, rows.design_effect, rows.places)
+    return summary | {"low": low, "high": high, "design_effect": float(rows.design_effect.mean())}
+
+
 def summarize_recalls(table: pd.DataFrame, along: str = "k") -> pd.DataFrame:
     """Summarize recalls over the seeds, in percent, by series (SERIES_KEY) and `along`, with labels.
 
-    `low` to `high` is the range of several seeds, or the interval of a single one.
+    `low` to `high` is the 95 % interval over queries and seeds.
     """
-    groups = table.groupby([*SERIES_KEY, along], sort=False, dropna=False)
-    seeds = groups.seed.nunique()
-    rows = groups[[name for name in ("recall", "chance") if name in table]].mean() * 100
-    rows["low"] = groups.low.min().where(seeds == 1, groups.recall.min()) * 100
-    rows["high"] = groups.high.max().where(seeds == 1, groups.recall.max()) * 100
-    return add_series_labels(rows.assign(seeds=seeds).reset_index())
-
-
-def interval_name(seeds: Iterable[int]) -> str:
-    """Name the interval `low` to `high` of `summarize_recalls`.
-
-    Args:
-        seeds: the number of seeds of each row.
-
-    Examples:
-        >>> interval_name([1, 3])
-        '95 % interval or range of 3 seeds'
-    """
-    return " or ".join("95 % interval" if n == 1 else f"range of {n} seeds" for n in sorted(set(seeds)))
+    rows = []
+    for key, part in table.groupby([*SERIES_KEY, along], sort=False, dropna=False):
+        summary = summarize_seeds(part)
+        percents = {name: 100 * summary[name] for name in ("recall", "low", "high")}
+        percents |= {"chance": 100 * part.chance.mean()} if "chance" in part else {}
+        rows.append(dict(zip([*SERIES_KEY, along], key, strict=True)) | percents | {"seeds": summary["seeds"]})
+    return add_series_labels(pd.DataFrame(rows).astype({name: table[name].dtype for name in SERIES_KEY}))
 
 
 def published_labels(rows: pd.DataFrame) -> list[str]:

@@ -1,73 +1,9 @@
-"""Confidence intervals, tests and curves over the queries of an evaluation. Shares are in [0, 1]; Q queries."""
+"""Adjust p-values, and compute curves over the queries of an evaluation. Shares are in [0, 1]; Q queries."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-Z95 = 1.959964  # the 97.5 % quantile of the normal distribution
-DRAWS = 10_000  # bootstrap resamples
-
-
-def wilson_interval(successes: ArrayLike, trials: int, z: float = Z95) -> tuple[NDArray, NDArray]:
-    """Compute the Wilson score interval of a share (Wilson 1927, eq. 3); 95 % by default.
-
-    Args:
-        successes: a number, or an array of numbers, of successes.
-        trials: the number of trials.
-        z: the quantile of the normal distribution that sets the level.
-
-    Returns:
-        (low, high), of the shape of `successes`.
-    """
-    share = np.asarray(successes) / trials
-    centre = share + z**2 / (2 * trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    low, high = (centre - half) / (1 + z**2 / trials), (centre + half) / (1 + z**2 / trials)
-    return np.maximum(low, 0), np.minimum(high, 1)  # rounding can exceed [0, 1]
-
-
-def bootstrap_difference(
-    run_only: int, other_only: int, queries: int, *, seed: int = 0, draws: int = DRAWS
-) -> tuple[float, float]:
-    """Compute the 95 % bootstrap interval (percentiles) of the difference of two runs' recalls on the same queries.
-
-    A resampled query is one that only the first run got right, only the other, or one on which they agree. The counts
-    of a resample are thus multinomial, and no query needs to be drawn (Efron and Tibshirani 1993, chapter 13).
-
-    Args:
-        run_only: number of queries that only the first run got right.
-        other_only: number of queries that only the other run got right.
-        queries: number of all queries.
-        seed: of the resampling.
-        draws: number of resamples.
-
-    Returns:
-        (low, high) of the first recall minus the other.
-    """
-    shares = np.array([run_only, other_only, queries - run_only - other_only]) / queries
-    counts = np.random.default_rng(seed).multinomial(queries, shares, draws)
-    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / queries, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def mcnemar_test(run_only: int, other_only: int) -> float:
-    """Compute the two-sided p-value of McNemar's exact test (1947).
-
-    Under the null hypothesis each discordant query is equally likely to be one that only the first run got right.
-
-    Args:
-        run_only: number of queries that only the first run got right.
-        other_only: number of queries that only the other run got right.
-
-    Examples:
-        >>> mcnemar_test(0, 3)
-        0.25
-    """
-    from scipy.special import bdtr
-
-    discordant = run_only + other_only
-    return float(min(1.0, 2 * bdtr(min(run_only, other_only), discordant, 0.5))) if discordant else 1.0
 
 
 def holm_adjust(p: ArrayLike) -> NDArray[np.float64]:
@@ -83,23 +19,6 @@ def holm_adjust(p: ArrayLike) -> NDArray[np.float64]:
     result = np.empty(len(p))
     result[order] = np.minimum(adjusted, 1)
     return result
-
-
-def mean_over_seeds(values: ArrayLike) -> dict[str, float]:
-    """Compute mean, standard deviation (n - 1) and Student's 95 % interval of the mean.
-
-    Returns:
-        `mean`, `std`, `low` and `high`; the last three are NaN for a single value.
-    """
-    from scipy.special import stdtrit
-
-    values = np.asarray(values, float)
-    count, mean = len(values), float(np.mean(values))
-    if count == 1:
-        return {"mean": mean, "std": np.nan, "low": np.nan, "high": np.nan}
-    std = float(np.std(values, ddof=1))
-    half = float(stdtrit(count - 1, 0.975)) * std / np.sqrt(count)
-    return {"mean": mean, "std": std, "low": mean - half, "high": mean + half}
 
 
 def recall_by_radius(thresholds: ArrayLike, error_Q: NDArray[np.floating]) -> NDArray[np.float64]:

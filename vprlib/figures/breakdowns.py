@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.recall_table import ALL
-from vprlib.evaluation.series import SERIES_KEY, add_series_labels, interval_name, summarize_recalls
-from vprlib.evaluation.statistics import mean_over_seeds
+from vprlib.evaluation.series import SERIES_KEY, add_series_labels, summarize_recalls, summarize_seeds
 from vprlib.figures.run_comparison import NAME
 from vprlib.figures.style import (
     COLUMN,
@@ -55,7 +54,7 @@ def plot_generations(out: OutputPaths, table: pd.DataFrame) -> Figure:
                     empty_panel(ax, "no run has several generations")
             axes[-1].set_xlabel("generation")
             if len(lines):
-                title = f"bands: {interval_name(lines.seeds)}"
+                title = "bands: 95 % intervals"
                 panel.legend(
                     *axes[0].get_legend_handles_labels(), title=title, alignment="left", loc="outside lower left"
                 )
@@ -74,7 +73,7 @@ def draw_generation_lines(ax: Axes, rows: pd.DataFrame, styles: dict[str, dict[s
 
 
 def plot_seeds(out: OutputPaths, table: pd.DataFrame) -> Figure:
-    """Draw recall@1 (or at the smallest k) of every seed, their mean, and Student's 95 % interval of the mean."""
+    """Draw recall@1 (or at the smallest k) of every seed, their mean, and its 95 % interval over queries and seeds."""
     parts = [part[part.k == part.k.min()] for part in split_by_protocol(table)]
     rows = [last_generations(add_series_labels(part)) for part in parts]
     names = [[wrap(label, NAME) for label in part.label.unique()] for part in rows]
@@ -88,16 +87,16 @@ def plot_seeds(out: OutputPaths, table: pd.DataFrame) -> Figure:
             panel.suptitle(head)
             ax = panel.subplots()
             for y, (_, seeds) in enumerate(part.groupby("label", sort=False)):
-                mean = mean_over_seeds(seeds.recall * 100)
-                ax.hlines(y, mean["low"], mean["high"], color=GREY)
-                ax.plot(mean["mean"], y, "|", color="black", markersize=9)
+                mean = summarize_seeds(seeds)
+                ax.hlines(y, 100 * mean["low"], 100 * mean["high"], color=GREY)
+                ax.plot(100 * mean["recall"], y, "|", color="black", markersize=9)
                 ax.plot(seeds.recall * 100, [y] * len(seeds), "o", color=DARK, markerfacecolor="none", linestyle="")
             ax.set_yticks(range(len(labels)), labels)
             ax.tick_params(axis="y", length=0)
             ax.set(ylim=(len(labels) - 0.4, -0.6), xlabel=f"recall@{part.k.iloc[0]} (%)")
             ax.margins(x=0.08)
             ax.set_xlim(max(0, ax.get_xlim()[0]), min(100, ax.get_xlim()[1]))
-        text = "circles: seeds; black: their mean; grey: its 95 % interval (Student's t)"
+        text = "circles: seeds; black: their mean; grey: its 95 % interval over queries and seeds"
         note.text(0.01, 0.5, wrap(text, width), va="center")
     return fig
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vprlib.evaluation.comparison import last_generations
-from vprlib.evaluation.series import interval_name, summarize_recalls
+from vprlib.evaluation.series import summarize_recalls
 from vprlib.figures.style import (
     COLUMN,
     GREY,
@@ -41,9 +41,7 @@ def plot_recalls(out: OutputPaths, table: pd.DataFrame) -> Figure:
             panel.suptitle(title)
             draw_recall_lines(panel.subplots(), rows, lines_by_name)
             k = rows.k.min()
-            panel.legend(
-                title=f"recall@{k} (%); bands: {interval_name(rows.seeds)}", alignment="left", loc="outside lower left"
-            )
+            panel.legend(title=f"recall@{k} (%); bands: 95 % intervals", alignment="left", loc="outside lower left")
     return fig
 
 
@@ -102,7 +100,7 @@ def plot_thresholds(out: OutputPaths, table: pd.DataFrame, summary: pd.DataFrame
             ax.minorticks_off()
             setting = f"{queries[first.protocol]:,} queries; {first.protocol}"
             panel.suptitle(f"{first.dataset}\n{wrap(setting, COLUMN)}")
-            title = f"recall@1 (%) at {radius:g} {first.unit}; bands: {interval_name(rows.seeds)}"
+            title = f"recall@1 (%) at {radius:g} {first.unit}; bands: 95 % intervals"
             panel.legend(title=title, alignment="left", loc="outside lower left")
     return fig
 

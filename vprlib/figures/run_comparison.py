@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vprlib.evaluation.comparison import last_generations
-from vprlib.evaluation.series import interval_name, published_labels, summarize_recalls
+from vprlib.evaluation.series import published_labels, summarize_recalls
 from vprlib.figures.style import (
     COLUMN,
     DARK,
@@ -71,7 +71,7 @@ def plot_comparison(out: OutputPaths, tables: Sequence[pd.DataFrame], published:
                 draw_bars(ax, rows, marks, place, len(ours))
                 ax.set(title=head, xlabel=f"recall@{k} (%)")
             axes[0].set_yticklabels([wrap(name, NAME) for name in place])
-        text = f"black lines: {interval_name(n for _, rows, _ in panels for n in rows.seeds)}; dotted: chance"
+        text = "black lines: 95 % intervals; dotted: chance"
         text += "; diamonds: published, measured by others" * bool(theirs)
         note.text(0.01, 0.5, wrap(text, width), va="center")
     return fig

@@ -13,7 +13,7 @@ import pandas as pd
 
 from vprlib.config import RunConfig
 from vprlib.evaluation.recall_table import ALL
-from vprlib.evaluation.series import CONFIDENCE, add_series_labels, interval_name, summarize_recalls, training_columns
+from vprlib.evaluation.series import CONFIDENCE, add_series_labels, summarize_recalls, training_columns
 from vprlib.figures.marks import series_numbers, series_style
 from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 from vprlib.report.encoding import json_value
@@ -55,7 +55,7 @@ def recall_chart(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
         "log": True,
         "ticks": sorted(set(table.k)),
         "chance": {"x": list(chance.index), "y": list(chance)},
-        "note": f"bands: {interval_name(rows.seeds)}; dotted: chance",
+        "note": "bands: 95 % intervals; dotted: chance",
         "lines": chart_lines(campaign, rows, "k"),
     }
 
@@ -70,7 +70,7 @@ def threshold_chart(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
         "log": True,
         "ticks": [1, 2, 5, 10, 20, 50, 100],
         "at": {"x": table.radius.iloc[0], "label": f"protocol's radius: {table.radius.iloc[0]:g} {unit}"},
-        "note": f"bands: {interval_name(rows.seeds)}",
+        "note": "bands: 95 % intervals",
         "lines": chart_lines(campaign, rows, "threshold"),
     }
 

@@ -36,7 +36,7 @@ def comparison_table(campaign: Artifacts) -> tuple[list[int], list[dict[str, Any
         row: dict[str, Any] = dict(zip([*keys, "source"], key, strict=True))
         recalls = {int(recall["k"]): recall_percent(recall) for recall in part.to_dict("records")}
         ours = row["origin"] == "ours"
-        about = {"seeds": json_value(part.seeds.iloc[0]), "interval": part.interval.iloc[0], "recalls": recalls}
+        about = {"seeds": json_value(part.seeds.iloc[0]), "recalls": recalls}
         about |= {"epoch_selected_on": part.epoch_selected_on.iloc[0] if ours else "", "best": [], "tied": []}
         about |= {"close": False, "compared": False}
         about["sources"] = evaluations_of_row(campaign, row) if ours else []
@@ -88,13 +88,13 @@ def mark_tied(group: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
     Args:
         group: our rows of one dataset and protocol.
         pairs: the rows of `difference_rows`. They compare the last generations of two runs with the same kind of
-            descriptor and re-ranking, for each seed.
+            descriptor and re-ranking.
     """
     close: dict[tuple, set[tuple]] = {}
     for pair in pairs:
         first, second = ((pair[name], pair[gen], pair["descriptor"], pair["rerank"]) for name, gen in SIDES)
         for key, other in ((first, second), (second, first)):
-            close.setdefault(key, set()).update({other} if pair["p_holm"] >= ALPHA else ())  # one seed is enough
+            close.setdefault(key, set()).update({other} if pair["p_holm"] >= ALPHA else ())
     rows = {(row["run"], row["gen"], row["descriptor"], row["rerank"]): row for row in group}
     for key, row in rows.items():
         row["compared"] = key in close
@@ -139,7 +139,7 @@ def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list[di
     if table is None:
         return []
     table = table[(table.protocol == protocol) & table.other.isin(campaign.config.runs)]
-    table = table.sort_values("p_holm", kind="stable").assign(seeds=table.seed.nunique())
+    table = table.sort_values("p_holm", kind="stable")
     for name in ("recall", "other_recall", "difference", "low", "high"):
         table[name] *= 100
     return json_value(table.to_dict("records"))

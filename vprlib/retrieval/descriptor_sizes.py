@@ -17,8 +17,7 @@ import pandas as pd
 from vprlib.config import DescriptorSizesConfig
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import load_predictions
-from vprlib.evaluation.recall import recall_at
-from vprlib.evaluation.statistics import wilson_interval
+from vprlib.evaluation.recall_table import intervals_of
 from vprlib.exceptions import InputError
 from vprlib.io.fingerprints import code_version
 from vprlib.retrieval.compression import STORAGES, leading_dimensions
@@ -86,10 +85,9 @@ def measure_sizes(
             shared: dict[str, Any] = {"dim": dim, "compression": storage, "bytes": max(size for *_, size in spent)}
             shared["search_ms"] = 1000 * sum(seconds for seconds, *_ in spent) / searched
             ks = [k for k in KS if k <= len(predictions.database)]
-            for k, recall in recall_at(ks, predictions.rankings[KIND], predictions.positives).items():
-                low, high = wilson_interval(recall * count, count)
-                rows.append(shared | {"k": k, "recall": recall, "low": low, "high": high, "queries": count})
-                rows[-1] |= {"database": len(predictions.database), "protocol": protocol.name} | code_version()
+            intervals, places = intervals_of(ks, predictions, KIND, protocol.radius)
+            shared |= {"queries": count, "places": places, "database": len(predictions.database)}
+            rows += [shared | row | {"protocol": protocol.name} | code_version() for row in intervals]
     return pd.DataFrame(rows)
 
 
