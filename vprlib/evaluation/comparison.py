@@ -79,7 +79,7 @@ def paired_difference(answers: pd.DataFrame, other_answers: pd.DataFrame) -> dic
     }
     if answers["query"].tolist() != other_answers["query"].tolist():
         raise InputError(
-            f"{names['run']} and {names['other']}: were evaluated on different queries; run `snakemake -R evaluate`"
+            f"{names['run']} and {names['other']}: were evaluated on different queries; run again with `-R evaluate`"
         )
     correct, other_correct = correct_at_1(answers), correct_at_1(other_answers)
     queries, run_only, other_only = (
