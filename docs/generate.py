@@ -18,6 +18,7 @@ from vprlib.config import Config
 from vprlib.config.base import Section
 from vprlib.config.methods import MethodConfig
 from vprlib.config.options import REQUIRED, Option, options_of, traits_of
+from vprlib.config.signatures import find_definition
 from vprlib.evaluation.columns import TABLES
 
 FAMILIES = {
@@ -164,7 +165,7 @@ def methods() -> str:
         (
             "Every method stands in the configuration as `{name: ..., options: {...}}`, or as its name alone. The "
             "options are the keyword arguments of the function or class that the registry names. A name with a colon, "
-            "`mylab.nets:MyAggregator`, is a method of your own package, with the same treatment."
+            "`mylab.nets:MyAggregator`, is a method of your own package; its options are checked in the same way."
         ),
     ]
     for family in registry.FAMILIES.keys() - FAMILIES.keys() - {"dataset"}:
@@ -174,7 +175,8 @@ def methods() -> str:
         if family in SHOWN:
             text += [
                 "",
-                f"Every class of `{registry.FAMILIES[family]['*'].target.split(':')[0]}` by its name; for example:",
+                f"The classes of `{registry.FAMILIES[family]['*'].target.split(':')[0]}` that training can use. "
+                "Three of them:",
             ]
         for name in SHOWN.get(family) or registry.FAMILIES[family]:
             text += ["", f"### {escaped(name)}", "", *method(family, EXAMPLES.get(name, name))]
@@ -183,10 +185,12 @@ def methods() -> str:
 
 def method(family: str, name: str) -> list[str]:
     """The lines on one method: what it is, its traits, its options."""
-    options = options_of(family, name)
-    lines = [f"`{registry.find_entry(family, name).target}`"]
+    options, target = options_of(family, name), registry.find_entry(family, name).target
+    lines = [f"`{target}`"]
     if traits := traits_of(family, name):
         lines[0] += "; traits: " + ", ".join(f"`{trait}`" for trait in sorted(traits))
+    if summary := ast.get_docstring(find_definition(target).node):
+        lines = [escaped(summary.splitlines()[0]), "", *lines]
     if not options:
         return [*lines, "", "No options."]
     rows = [

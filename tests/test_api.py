@@ -85,7 +85,7 @@ def test_what_cannot_be_described_is_one_line(place, refused):
         ("best.safetensors", "broken.jpg", "auto", "broken.jpg", "decoded"),
         ("best.safetensors", "none.jpg", "auto", "none.jpg", "no such file"),
         ("none.pth", "photos/b.png", "auto", "none.pth", "no such file"),
-        ("photos/b.png", "photos/b.png", "auto", "b.png", "file of weights"),
+        ("photos/b.png", "photos/b.png", "auto", "b.png", "torch file that holds only tensors"),
         ("best.safetensors", "photos/b.png", "gpu", "'gpu'", "'auto'"),
     ):
         with refused(*fragments):

@@ -45,7 +45,7 @@ NOT_RUN = {
     "tensorboard": "it does not end",
     "ssh": "it needs another machine",
 }
-REAL = ("cp", "mkdir", "touch", "head", "cd", "python -m vprlib")  # cheap commands, run as they are
+REAL = ("cp", "mkdir", "touch", "head", "cd", "export", "python -m vprlib")  # cheap commands, run as they are
 EXPERIMENT = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"example": {}}}
 PARSE = """
 import json, sys
@@ -145,8 +145,9 @@ def test_the_commands_of_a_page_run(page, folder):
     lines = [command for command in map(as_run, commands(page)) if command]
     write_files(page, folder)
     script = "\n".join(["set -eux", *lines]).replace("/photos/walk", str(folder / "photos"))
-    environment = ENVIRONMENT | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    environment.pop("VPRLIB_REAL_DATA", None)
+    environment = ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
+    for name in ("VPRLIB_REAL_DATA", "PYTHONPATH"):
+        environment.pop(name, None)
     ran = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""`python -m vprlib`: describe photos, and write checkpoints in other projects' formats."""
+"""`python -m vprlib`: describe photos, export checkpoints, and start a project of your own."""
 
 import argparse
 import sys
@@ -29,25 +29,25 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("describe", help="write the descriptors of photos")
-    command.add_argument("checkpoint", help="a trained network: ours, or one of OpenIBL, pytorch-NetVlad or others")
-    command.add_argument("images", nargs="+", metavar="image", help="photos, and folders of photos")
-    command.add_argument("--out", required=True, help=".h5 (with the photos' paths) or .npy")
-    command.add_argument("--whitening", help="the PCA file to whiten with")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<number>")
-    command.add_argument("--batch", type=int, default=16, help="photos per forward pass")
+    command.add_argument("checkpoint", help="trained network: of vprlib, OpenIBL, pytorch-NetVlad or Patch-NetVLAD")
+    command.add_argument("images", nargs="+", metavar="image", help="photo, or folder of photos")
+    command.add_argument("--out", required=True, help="file to write: .h5 (with the paths of the photos) or .npy")
+    command.add_argument("--whitening", help="PCA file; whitens the descriptors")
+    command.add_argument("--device", default="auto", help="auto (the first GPU, if any), cpu, cuda or cuda:<number>")
+    command.add_argument("--batch", type=int, default=16, help="photos per forward pass (default: 16)")
     command.set_defaults(run=run_describe)
 
     command = commands.add_parser("export", help="write a checkpoint in another project's format")
-    command.add_argument("checkpoint", help="a checkpoint of ours")
-    command.add_argument("out", help="the file to write, such as model.pth.tar")
+    command.add_argument("checkpoint", help="checkpoint of vprlib, such as best.safetensors")
+    command.add_argument("out", help="file to write, such as model.pth.tar")
     command.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
-    command.add_argument("--whitening", help="its pca.h5, for the formats with a PCA layer")
+    command.add_argument("--whitening", help="pca.h5 of the checkpoint, for openibl_hub and patch_netvlad")
     command.set_defaults(run=run_export)
 
     command = commands.add_parser(
-        "new", help="lay down a project: a Snakefile that uses the workflow, and its settings"
+        "new", help="write a new project: a Snakefile that uses the workflow, a configuration and profiles"
     )
-    command.add_argument("folder", help="a new or empty folder")
+    command.add_argument("folder", help="new or empty folder")
     command.set_defaults(run=run_new)
     return parser
 
@@ -83,7 +83,7 @@ def run_export(options: argparse.Namespace) -> None:
 
 
 def run_new(options: argparse.Namespace) -> None:
-    """Run `new`: lay down a project.
+    """Run `new`: write a new project.
 
     Raises:
         InputError: as `vprlib.jobs.project.new_project`.

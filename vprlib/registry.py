@@ -14,7 +14,7 @@ from vprlib.exceptions import InputError, did_you_mean
 
 
 class Entry(NamedTuple):
-    """Where a method is defined, and what the pipeline must know of it."""
+    """The place where a method is defined, and its traits, which the pipeline needs to know."""
 
     target: str  # "package.module:attribute"; `*` in it stands for the rest of the name
     traits: frozenset[str] = frozenset()

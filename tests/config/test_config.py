@@ -238,8 +238,8 @@ def test_several_faults_are_told_once_each_in_one_line(refused):
         "config: base.train.epochs: Input should be greater than or equal to 0, not -1",
         "base.train.minning: unknown key; did you mean 'mining'?",
         "base.trian: unknown key; did you mean 'train'?",
-        "datasets: missing",
-        "runs.a.train_set: missing",
+        "datasets: missing; this key has no default",
+        "runs.a.train_set: missing; this key has no default",
     ]
     with refused("; also: ".join(faults) + " (and 3 more)"):  # `imge`, run b's training set, `dataset`
         parse_config(raw | {"runs": {"a": {}, "b": {"imge": {}}}})

@@ -94,7 +94,7 @@ def test_a_folder_that_says_too_little_is_refused_in_one_line(tmp_path, shoot, p
         dataset.table()
     photo(tmp_path / "a.jpg", seed=1)
     photo(tmp_path / "bridge/b.jpg", seed=2)
-    with refused(f"{tmp_path}: none of its 2 photos has GPS", "1 of them, the first is a.jpg", *ways):
+    with refused(f"{tmp_path}: none of its 2 photos has GPS", "1 of them (the first is a.jpg)", *ways):
         dataset.table()
     (tmp_path / "bridge/b.jpg").unlink()
     shoot("b.jpg", 10, 10)

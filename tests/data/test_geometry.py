@@ -75,6 +75,6 @@ def test_positions_that_utm_cannot_hold_together_are_refused(refused):
     with refused("longitude 30", "20 degrees", "one UTM zone"):
         to_utm([50, 50, 50], [10, 10, 30])
     for latitude, longitude in ((np.nan, 0), (89, 0), (0, 181)):
-        with refused("no position"):
+        with refused("not a position that UTM covers"):
             to_utm([0, latitude], [0, longitude])
     assert [len(part) for part in to_utm([], [])] == [0, 0, 0]

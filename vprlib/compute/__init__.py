@@ -1,1 +1,1 @@
-"""Where jobs compute: devices, threads, process groups, the nodes of a SLURM job."""
+"""Devices, threads, process groups and SLURM nodes that jobs compute on."""

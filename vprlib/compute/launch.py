@@ -51,7 +51,7 @@ def run_distributed(config: Config, log: str, function: Callable[..., Any], **ar
     if processes == 1 and not several_nodes:
         return function(**arguments, job=local_settings(config))
     if ":" in config.execution.device:
-        raise InputError(f"execution.device: {config.execution.device} is one GPU, for {processes} processes; use cuda")
+        raise InputError(f"execution.device: {config.execution.device} is one GPU, not {processes}; use cuda")
     gpus = torch.cuda.device_count() if config.execution.device != "cpu" else 0
     if 0 < gpus < processes:
         raise InputError(f"execution.processes: {processes}, but torch finds {gpus} GPUs; set it to {gpus} at most")

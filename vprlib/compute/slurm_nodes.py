@@ -31,7 +31,7 @@ def node_rank() -> tuple[int, int]:
 
 
 def run_on_all_nodes(nodes: int, threads: int) -> None:
-    """Run this very program once on each node of the current SLURM job.
+    """Run this program once on each node of the current SLURM job.
 
     Args:
         nodes: number of nodes.

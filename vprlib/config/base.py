@@ -58,7 +58,7 @@ def explain_error(section: type[Section], error: ErrorDetails, prefix: str, brie
         fields = _section_at(section, error["loc"][:-1]).model_fields
         return f"{key}: unknown key; {did_you_mean(str(error['loc'][-1]), fields, briefly)}"
     if error["type"] == "missing":
-        return f"{key}: missing"
+        return f"{key}: missing; this key has no default"
     message = error["msg"].removeprefix("Value error, ")
     given = "" if error["type"] == "value_error" else f", not {error['input']!r}"
     return f"{key}: {message}{given}" if key else message

@@ -40,8 +40,8 @@ def overlay(base: dict, changes: dict) -> dict:
 class MethodConfig(Section):
     """A method by its name, with the options of its own: `{name: ..., options: {...}}`, or the name alone.
 
-    The options are the keyword arguments of the function or class that the registry names. Those that say what is the
-    default anyway are left out, so that writing a default down changes no identity.
+    The options are the keyword arguments of the function or class that the registry names. Options equal to their
+    default are left out, so that writing a default down does not change the hash of the recipe.
     """
 
     family: ClassVar[str]
@@ -51,7 +51,7 @@ class MethodConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def complete(cls, raw: Any) -> Any:
-        """Accept a name alone, and add the name that is meant when only options are given."""
+        """Accept a name alone; if only options are given, add the name of the default method."""
         if not isinstance(raw, (str, dict)):
             return raw
         named = {"name": DEFAULTS[cls.family]["name"]} if cls.family in DEFAULTS else {}
@@ -99,19 +99,22 @@ class BackboneConfig(MethodConfig):
         "imagenet",
         description="initial weights: `imagenet` (torchvision's or timm's), `pretrain`, or a name of your own",
     )
-    file: str | None = Field(None, description="state dict that `weights` names, if it is your own")
+    file: str | None = Field(None, description="file with a state dict of your own; `weights` is then its name")
     cache_name: Name | None = Field(
-        None, description="name of the backbone in the paths of shared files; needed by runs that must not share them"
+        None,
+        description="name of the backbone in the paths of shared files; set it where runs must not share them",
     )
 
     @model_validator(mode="after")
     def check_file(self) -> Self:
-        """Weights of one's own need a file, and no others may have one."""
+        """Check that the user's own weights, and no others, have a file."""
         published = self.weights in ("imagenet", "pretrain")
         if not published and self.file is None:
-            raise ValueError(f"weights {self.weights!r} are your own (not imagenet, pretrain): name their `file`")
+            raise ValueError(f"weights {self.weights!r} are your own (not imagenet, pretrain), so they need a `file`")
         if published and self.file is not None:
-            raise ValueError(f"the weights in `file` are your own: name them, not {self.weights!r}")
+            raise ValueError(
+                f"`file` holds your own weights, so `weights` must be a name of your choice, not {self.weights!r}"
+            )
         return self
 
     @property
@@ -150,7 +153,7 @@ class RecipeMethodConfig(MethodConfig):
 
     @classmethod
     def canonical(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the options in the order of their names: the recipe's, and of the others those not the default."""
+        """Return the options in the order of their names: the recipe's, and others that are not the default."""
         recipe = DEFAULTS[cls.family]["options"] if name == DEFAULTS[cls.family]["name"] else {}
         others = super().canonical(name, options)
         return {key: value for key, value in sorted(options.items()) if key in recipe or key in others}
@@ -163,6 +166,6 @@ class OptimiserConfig(RecipeMethodConfig):
 
 
 class ScheduleConfig(RecipeMethodConfig):
-    """A learning rate schedule of `torch.optim.lr_scheduler` by its name; it steps once an epoch."""
+    """A learning rate schedule of `torch.optim.lr_scheduler` by its name; it steps once per epoch."""
 
     family: ClassVar[str] = "schedule"

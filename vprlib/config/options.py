@@ -88,7 +88,7 @@ def check_options(family: str, name: str, given: dict[str, Any]) -> dict[str, An
             raise ValueError(f"{name} has the trait {trait!r}, which needs an option {option!r}")
     for option, value in given.items():
         if option not in known:
-            hint = did_you_mean(option, known) if known else "it has none"
+            hint = did_you_mean(option, known) if known else "it has no options"
             raise ValueError(f"{name} has no option {option!r}; {hint}")
         try:
             checked[option] = known[option].check(value)

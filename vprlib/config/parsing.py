@@ -27,7 +27,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
     named = runs.items() if isinstance(runs, dict) else ()
     for key, value in (("base", base), ("runs", runs), *((f"runs.{name}", run or {}) for name, run in named)):
         if not isinstance(value, dict):
-            raise InputError(f"config: {key} must hold keys, not {value!r}")
+            raise InputError(f"config: {key}: must be a mapping of keys, not {value!r}")
     raw["runs"] = {name: overlay(base, changes or {}) for name, changes in runs.items()}
     _, wrong = _validate(RunConfig, overlay({"train_set": "city"}, base))
     config, others = _validate(Config, raw)

@@ -38,7 +38,7 @@ class ImageConfig(Section):
         (0.485, 0.456, 0.406), description="mean of red, green and blue, subtracted from values in [0, 1]"
     )
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
-        (0.229, 0.224, 0.225), description="standard deviation of red, green and blue, which values are divided by"
+        (0.229, 0.224, 0.225), description="standard deviation of red, green and blue, by which they are then divided"
     )
 
     @property
@@ -74,10 +74,14 @@ class JitterConfig(Section):
 class SoftLabelsConfig(Section):
     """SFRS's soft labels: the teacher's similarities between a query and the regions of its difficult positives."""
 
-    weight: NonNegativeFloat = Field(0, description="weight of the soft loss beside the hard one; 0 disables it")
-    temperature: PositiveFloat = Field(0.07, description="temperature of the teacher; the student uses the loss's")
+    weight: NonNegativeFloat = Field(
+        0, description="weight of the soft loss, which is added to the hard loss; 0 disables it"
+    )
+    temperature: PositiveFloat = Field(
+        0.07, description="temperature of the teacher; that of the student is an option of the loss"
+    )
     positives: PositiveInt = Field(10, description="largest number of difficult positives per query")
-    pool: PositiveInt = Field(20, description="number of nearest positives that they are chosen from")
+    pool: PositiveInt = Field(20, description="number of nearest positives that the difficult ones are chosen from")
     k1: PositiveInt = Field(20, description="neighbours of an image in the k-reciprocal Jaccard distance")
     k2: PositiveInt = Field(1, description="neighbours that the neighbourhood of an image is averaged over")
     euclidean_weight: float = Field(
@@ -93,7 +97,7 @@ class SoftLabelsConfig(Section):
 
 
 class TrainConfig(Section):
-    """One generation of training. Any change here trains the generation again."""
+    """One generation of training. Any change in this section trains the generation again."""
 
     loss: LossConfig = Field(
         default_factory=lambda: LossConfig.model_validate({}), description="loss of a training tuple"
@@ -103,16 +107,16 @@ class TrainConfig(Section):
     )
     soft: SoftLabelsConfig = SoftLabelsConfig()
     teacher: Literal["last", "best"] = Field(
-        "last", description="checkpoint of the generation before that becomes the teacher"
+        "last", description="checkpoint of the previous generation that becomes the teacher"
     )
     initialize_from: Literal["weights", "previous"] = Field(
-        "weights", description="start of a later generation: the initial weights, or the generation before"
+        "weights", description="start of a later generation: the initial weights, or the previous generation"
     )
     min_initial_recall: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="minimum val recall@k before training, as a fraction of the way from chance to 1; 0 disables it",
+        description="minimum val recall@k before training, as a fraction of the way from chance to 1; 0: no check",
     )
     epochs: NonNegativeInt = Field(5, description="largest number of epochs; 0 keeps the initial network")
     optimiser: OptimiserConfig = Field(
@@ -126,23 +130,30 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16", "auto"] = Field(
         "fp32", description="precision of the convolutions; `auto`: bf16 on a GPU, fp32 on a CPU"
     )
-    batch_size: PositiveInt = Field(4, description="tuples per optimiser step")
-    negatives_per_query: PositiveInt = Field(10, description="negatives in a tuple")
+    batch_size: PositiveInt = Field(4, description="number of tuples per optimiser step")
+    negatives_per_query: PositiveInt = Field(10, description="number of negatives per tuple")
     mining: Literal["full", "partial", "random"] = Field(
         "full",
-        description="images that are described anew before tuples are mined: the whole database, a random part of it, "
-        "or positives only, with random negatives",
+        description="database images that are described before tuples are mined: all; the positives, a random pool and "
+        "the previous negatives; or the positives only, with negatives drawn at random",
     )
     negative_pool_size: PositiveInt = Field(
-        1000, description="random candidates for a query's negatives, joined with its previous negatives"
+        1000,
+        description="number of random candidates for a query's negatives, to which its previous negatives are added",
     )
     cache_refresh_queries: PositiveInt = Field(
-        1000, description="queries that are mined and trained on between two refreshes of the descriptors"
+        1000, description="number of queries that are mined and trained on between two refreshes of the descriptors"
     )
-    positive_radius_m: PositiveFloat = Field(10, description="largest distance of a positive from its query, metres")
-    negative_radius_m: PositiveFloat = Field(25, description="smallest distance of a negative from its query, metres")
+    positive_radius_m: PositiveFloat = Field(
+        10, description="largest distance of a positive from its query, metres (or frames)"
+    )
+    negative_radius_m: PositiveFloat = Field(
+        25, description="images up to this far from a query are never its negatives, metres (or frames)"
+    )
     monitor_recall_at: PositiveInt = Field(5, description="k of the val recall@k that selects the best epoch")
-    patience: PositiveInt = Field(10, description="epochs without a better val recall before training stops")
+    patience: PositiveInt = Field(
+        10, description="number of epochs without a better val recall after which training stops"
+    )
 
     @model_validator(mode="after")
     def check_radii(self) -> Self:
@@ -173,7 +184,7 @@ class WhitenConfig(Section):
     """The PCA whitening that is fitted to descriptors of the training set."""
 
     dim: PositiveInt = Field(4096, description="dimension of the whitened descriptors")
-    images: PositiveInt = Field(10_000, description="largest number of random training images it is fitted to")
+    images: PositiveInt = Field(10_000, description="largest number of random training images that it is fitted to")
 
 
 class ExtractConfig(Section):
@@ -188,13 +199,13 @@ class ExtractConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """A network that was trained elsewhere. It is evaluated like one trained here."""
+    """A network that was trained elsewhere. It is evaluated like one that is trained here."""
 
     file: str | None = Field(None, description="the checkpoint file; give this or `url`")
     url: str | None = Field(None, description="address to download the checkpoint from, into data/checkpoints/")
     sha256: Annotated[
         str | None,
-        Field(description="SHA-256 of the file, which it must have"),
+        Field(description="expected SHA-256 of the file; another file is refused"),
     ] = None
     format: Literal["auto", "vprlib", "openibl", "openibl_hub", "pytorch_netvlad", "patch_netvlad"] = Field(
         "auto", description="project that wrote the file; `auto` recognises it by its tensors"
@@ -248,7 +259,7 @@ class RunConfig(Section):
     generations: tuple[dict[str, Any], ...] = Field(
         ({},),
         min_length=1,
-        description="changes of `train` in each generation; the teacher of a later one is the generation before",
+        description="changes of `train`, one entry per generation; each generation is the teacher of the next",
     )
     whiten: WhitenConfig = WhitenConfig()
     extract: ExtractConfig = ExtractConfig()

@@ -49,7 +49,7 @@ def get_dataset(name: str, config: Config) -> Dataset:
     if name not in config.dataset_roots:
         return dataset
     if dataset.render:
-        raise InputError(f"config: dataset_roots.{name}: it is rendered into {dataset.root}; link that folder")
+        raise InputError(f"config: dataset_roots.{name}: it is rendered into {dataset.root}; remove this key")
     return replace(dataset, root=Path(config.dataset_roots[name]))
 
 

@@ -72,7 +72,7 @@ def to_utm(latitude_N: ArrayLike, longitude_N: ArrayLike) -> tuple[NDArray[np.fl
     if wrong.any():
         first = int(wrong.argmax())
         raise InputError(
-            f"latitude {latitudes_N[first]:g}, longitude {longitudes_N[first]:g}: no position that UTM has"
+            f"latitude {latitudes_N[first]:g}, longitude {longitudes_N[first]:g}: is not a position that UTM covers"
         )
     if not len(latitudes_N):
         return np.empty(0), np.empty(0), ""

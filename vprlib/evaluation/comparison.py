@@ -111,7 +111,7 @@ def _same_queries(
     if not pair[0]:
         raise InputError(f"{runs}: have no seed in common; evaluate both with the same `seeds`")
     if any(part["query"].tolist() != pair[0][0]["query"].tolist() for part in pair[0] + pair[1]):
-        raise InputError(f"{runs}: were evaluated on different queries; run `snakemake -R evaluate`")
+        raise InputError(f"{runs}: were evaluated on different queries; run again with `-R evaluate`")
     return pair[0], pair[1]
 
 

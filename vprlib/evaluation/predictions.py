@@ -56,7 +56,7 @@ class Predictions(NamedTuple):
 def check_protocol_columns(
     images: str | os.PathLike[str], table: pd.DataFrame, database: pd.DataFrame, protocol: Protocol
 ) -> None:
-    """Check that an image table has the columns that a protocol needs; it lacks them if it was indexed for another one.
+    """Check that an image table has the columns that a protocol needs; it lacks them if it was written for another one.
 
     Raises:
         InputError: naming the missing column.
@@ -66,8 +66,8 @@ def check_protocol_columns(
         missing.append("place")
     if missing:
         raise InputError(
-            f"{images}: has no {missing[0]!r} of every photo, and protocol {protocol.name!r} needs it; "
-            "run `snakemake -R image_table`"
+            f"{images}: column {missing[0]!r} is missing or incomplete, and protocol {protocol.name!r} needs it; "
+            "run again with `-R image_table`"
         )
 
 
@@ -133,7 +133,7 @@ def read_predictions(
     for ranking_QK in rankings.values():
         if len(ranking_QK) != test_count or ranking_QK.max(initial=0) >= len(database):
             raise InputError(
-                f"{ranking}: was made from other images than {images}; run `snakemake -R extract_descriptors`"
+                f"{ranking}: was made from other images than {images}; run again with `-R extract_descriptors`"
             )
     if protocol.queries:
         rankings, scores = ({kind: x[rows] for kind, x in part.items()} for part in (rankings, scores))

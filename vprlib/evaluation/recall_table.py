@@ -114,7 +114,7 @@ def recall_table(
     if different:
         raise InputError(
             f"{ranking}: its network was made with another `{different[0]}` than the configuration's; "
-            "run `snakemake -R train`"
+            "run again with `-R train`"
         )
     check_ranking_depth(ks, predictions, protocol, ranking)
     setting = {
@@ -240,7 +240,7 @@ def join_results(paths: Sequence[str | os.PathLike[str]], identities: Sequence[s
     tables = [read_results(path) for path in paths]
     for path, table, identity in zip(paths, tables, identities, strict=True):
         if set(table.config_hash) != {identity}:
-            raise InputError(f"{path}: was made with another configuration; run `snakemake -R evaluate`")
+            raise InputError(f"{path}: was made with another configuration; run again with `-R evaluate`")
     return pd.concat(tables, ignore_index=True)
 
 

@@ -1,4 +1,4 @@
-"""The seam to Snakemake: paths, params, input files, targets, and the record of what a job used.
+"""The interface to Snakemake: paths, params, input files, targets, and the record of what a job used.
 
 Nothing here imports Snakemake; its objects are handed in.
 """

@@ -1,6 +1,6 @@
 """The input files of every rule, as functions of a job's wildcards.
 
-What lies on disk is asked of `Disk`, which is handed in; the functions themselves walk no folder and end no program.
+The functions read the disk through `Disk` only, and end no program.
 """
 
 import os
@@ -15,7 +15,7 @@ from vprlib.jobs.targets import Targets
 
 
 class Disk:
-    """What lies on disk. In tests, another class stands in for it."""
+    """Access to the disk. Tests replace it by another class."""
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
@@ -36,8 +36,8 @@ class Disk:
 class Inputs:
     """The input functions of every rule.
 
-    A file that only the user has, and that is gone (a disk that is not mounted), makes nothing again: it is an input
-    only while it is there or while what is made from it is missing.
+    A user's own file that has disappeared (a disk that is not mounted) makes no job run again: it is an input only
+    while it exists, or while the artefact made from it is missing.
     """
 
     def __init__(self, config: Config, catalogue: Mapping[str, Dataset], targets: Targets, disk: Disk | None = None):
@@ -47,12 +47,12 @@ class Inputs:
     # of a dataset
 
     def image_table(self, w: Wildcards) -> list[str]:
-        """What a dataset's image table is read from: what is rendered or downloaded, or the raw files that are there.
+        """The files that an image table is read from: rendered or downloaded files, or the raw files that exist.
 
         A missing raw file is no missing input: the job itself says where to get it, so a dry run needs no data.
 
         Raises:
-            InputError: a dataset of the user's own is not where the configuration says.
+            InputError: the user's own dataset is not where the configuration says.
         """
         return [path for path in self._raw_files(w.dataset) if not WILDCARD.search(path)]
 
@@ -145,7 +145,7 @@ class Inputs:
         return path if gen else []
 
     def published_file(self, key: str, made: str) -> Callable[[Wildcards], list[str]]:
-        """An input function: a file that a key of a run's `checkpoint` names, for the artefact `made`.
+        """An input function: the file that a key of a run's `checkpoint` names, for the artefact `made`.
 
         Raises:
             InputError: it is not there.
@@ -170,7 +170,7 @@ class Inputs:
     # of an evaluation
 
     def validation_images(self, w: Wildcards) -> str | list:
-        """The image table that the evaluated epoch was selected on; a published network says its own source."""
+        """The image table that the evaluated epoch was selected on; none for a published network."""
         return [] if self.config.runs[w.run].checkpoint else self.training_images(w)
 
     def rankings(self, w: Wildcards) -> list[str]:

@@ -1,4 +1,4 @@
-"""What each job depends on beside its files, as plain data, which is the only kind of param that Snakemake compares.
+"""The params of every rule: what a job depends on besides its files, as plain data, the only kind Snakemake compares.
 
 Each method takes a job's wildcards. A value that changes no result (`execution`) is not here.
 """
@@ -27,7 +27,7 @@ class Params:
 
     def __init__(self, config: Config, catalogue: Mapping[str, Dataset], targets: Targets):
         self.config, self.catalogue, self.targets = config, catalogue, targets
-        # asked for again for each of thousands of jobs; so many values are different
+        # cached: thousands of jobs need them, and few values are different
         self._sections = cache(self._run_sections)
         self._generation = cache(lambda run, gen: plain(config.runs[run].generation(gen)))
         self._identity = cache(lambda run, gen: config.runs[run].identity(gen))
@@ -44,15 +44,15 @@ class Params:
         return self._protocols(w.dataset)
 
     def search_scopes(self, w: Wildcards) -> list[str]:
-        """What bounds a dataset's searches."""
+        """The search scopes of a dataset's protocols."""
         return sorted({one.search_scope for one in self.catalogue[w.dataset].protocols})
 
     def framings(self, w: Wildcards) -> list[str]:
-        """How a dataset's query photos are fitted to the network's size."""
+        """The framings of a dataset's query photos."""
         return sorted({one.framing for one in self.catalogue[w.dataset].protocols})
 
     def candidates(self, w: Wildcards) -> int:
-        """How many candidates a search keeps, so that `search.top_k` places are among them."""
+        """The number of candidates that a search keeps, so that `search.top_k` places are among them."""
         views = max(one.views_per_place or 1 for one in self.catalogue[w.dataset].protocols)
         return self.config.search.top_k * views
 
@@ -93,7 +93,7 @@ class Params:
         return self._generation(w.run, int(w.gen))
 
     def validation(self, w: Wildcards) -> Plain:
-        """What a hit is on the training set, whose val split selects the best epoch."""
+        """The definition of a hit on the training set, whose val split selects the best epoch."""
         protocol = self.catalogue[self.config.runs[w.run].train_set].protocols[0]
         named = {"radius": protocol.radius, "unit": protocol.unit, "different_column": protocol.different_column}
         return {key: value for key, value in named.items() if value is not None}
@@ -103,7 +103,7 @@ class Params:
         return list(self.config.runs[w.run].extract.descriptors)
 
     def recipe(self, w: Wildcards) -> Plain:
-        """What a checkpoint says of itself and must agree with; a published one says what it needs."""
+        """The sections that a checkpoint must agree with; empty for a published one."""
         return {} if self.config.runs[w.run].checkpoint else self.network(w) | {"train": self.train(w)}
 
     def identity(self, w: Wildcards) -> str:
@@ -135,11 +135,11 @@ class Params:
         return {key: value for key, value in plain(self.config.descriptor_sizes).items() if key != "runs"}
 
     def group_by(self, w: Wildcards) -> list[str]:
-        """The columns of a dataset's image table by which recalls are told apart."""
+        """The columns of a dataset's image table by which recalls are grouped."""
         return list(self.config.evaluate.group_by.get(w.dataset, ()))
 
     def experiment(self) -> Plain:
-        """What the report must know of the configuration beside its files."""
+        """The settings that the report needs besides its files."""
         networks = zip(self.targets.networks(), self.targets.identities(), strict=True)
         return {
             "networks": [[*network, identity] for network, identity in networks],

@@ -1,4 +1,4 @@
-"""Where every artefact lies: the one place where the paths of `results/` are spelled.
+"""The paths of all artefacts: the one place where paths below `results/` are spelled.
 
 A pattern holds exactly the wildcards, in braces, that define its artefact. `fill` puts values in.
 """

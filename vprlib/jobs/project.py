@@ -1,4 +1,4 @@
-"""Lay down a project of one's own, which uses the workflow of the installed library."""
+"""Write a new project, which uses the workflow of the library that it imports."""
 
 import shutil
 from pathlib import Path
@@ -58,7 +58,7 @@ def new_project(folder: str | Path) -> list[Path]:
     """
     target, source = Path(folder), workflow_folder()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: is not an empty folder; name a new one")
+        raise InputError(f"{target}: is not an empty folder; name a new or empty one")
     try:
         target.mkdir(parents=True, exist_ok=True)
         (target / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")

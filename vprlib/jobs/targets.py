@@ -1,4 +1,4 @@
-"""Which artefacts a configuration asks for, and the jobs that make them."""
+"""The artefacts that a configuration requests, and the jobs that make them."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -66,7 +66,7 @@ class Targets:
         return self.each(self.paths.run_sizes, last, dataset=dataset)
 
     def breakdowns(self) -> list[str]:
-        """The figures of what varies in this configuration."""
+        """The figures by generation, seed and condition, as far as these vary in this configuration."""
         several = {
             "generations": any(len(run.generations) > 1 for run in self.config.runs.values()),
             "seeds": len(self.config.seeds) > 1,
@@ -75,7 +75,7 @@ class Targets:
         return [name for name, varies in several.items() if varies]
 
     def page(self) -> list[str]:
-        """Everything that the report is made from, except the records of what each job took."""
+        """The input files of the report, except the resource records of the jobs."""
         paths, config = self.paths, self.config
         tables = [paths.images, paths.verification, paths.differences, paths.thresholds, paths.precision]
         tables += [paths.dataset_sizes] if config.sized else []
@@ -108,7 +108,7 @@ class Targets:
         every = self.last_networks()
         finals += self.each(paths.gallery, every, dataset=dataset)
         finals += self.each(f"{paths.error_map}.svg", every, dataset=dataset)
-        # of the last run only, which take longer; those of the others are made when their file is asked for
+        # of the last run only, because they take longer; those of other runs are made when their file is requested
         finals += self.each(f"{paths.projection}.svg", every[-1:], dataset=dataset)
         with_words = [name for name, run in config.trained.items() if run.aggregator.has_trait("words")]
         return finals + self.each(paths.visual_words, self.last_networks(with_words[-1:]), dataset=dataset)

@@ -82,7 +82,9 @@ def cache_frozen_features(
         for photos_BCHW in load_batches(photos, batched(rows, batch), workers=workers, desc="frozen features"):
             x_BCHW = network.trunk(normalize_photos(photos_BCHW, image, device)).to(torch.float16).cpu().numpy()
             if not np.isfinite(x_BCHW).all():
-                raise InputError("frozen features: a value is beyond float16; set cache_frozen_features: never")
+                raise InputError(
+                    "frozen features: a value exceeds the range of float16; set cache_frozen_features: never"
+                )
             activations[start : start + len(x_BCHW)] = x_BCHW
             start += len(x_BCHW)
 
@@ -112,7 +114,7 @@ class CachedFeatures(torch.utils.data.Dataset):
         x_CHW = torch.empty(self.shape, dtype=torch.float16)
         view = x_CHW.numpy().data.cast("B")
         if os.preadv(self.file, [view], self.offset + self.position[row] * self.size) != self.size:
-            raise InputError(f"{self.path}: is cut short; run `snakemake -R cache_features`")
+            raise InputError(f"{self.path}: is cut short; run again with `-R cache_features`")
         return x_CHW
 
 

@@ -130,8 +130,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
                 f"{path}: holds {code[1]}, which only a full unpickling would load; that would run any code in the "
                 f"file, so it is never done. If you trust the file, save its state dict alone"
             ) from error
-        reason = f"{type(error).__name__} {error}".splitlines()[0]
-        raise InputError(f"{path}: cannot be read as a file of weights alone ({reason})") from error
+        reason = f"{type(error).__name__} {error}".splitlines()[0].split(". ")[0]  # torch adds long advice
+        raise InputError(
+            f"{path}: cannot be read as safetensors, or as a torch file that holds only tensors ({reason})"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     if not isinstance(state, dict) or not state:
         raise InputError(f"{path}: holds no state dict")
@@ -156,7 +158,7 @@ def download_torchvision_weights(name: str, offline: bool = False) -> dict[str, 
     cached = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/")[-1])
     if offline and not cached.exists():
         raise InputError(
-            f"{cached}: is not here, and the network is forbidden (offline); fetch {weights.url} elsewhere and put it "
+            f"{cached}: is missing, and downloads are disabled (offline); fetch {weights.url} elsewhere and put it "
             f"there"
         )
     try:

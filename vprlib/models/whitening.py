@@ -193,6 +193,6 @@ def load_whitening(checkpoint: str | os.PathLike[str], path: str | os.PathLike[s
     with h5py.File(path, "r") as file:
         if file.attrs.get("checkpoint") != sha256_of_file(checkpoint):
             raise InputError(
-                f"{path}: was fitted for another checkpoint than {checkpoint}; run `snakemake -R fit_whitening`"
+                f"{path}: was fitted for another checkpoint than {checkpoint}; run again with `-R fit_whitening`"
             )
     return whitening

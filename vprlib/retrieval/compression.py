@@ -21,7 +21,7 @@ PIECE = 8  # values per code of PQ
 
 
 class Storage(Protocol):
-    """What every storage has."""
+    """Interface of every storage."""
 
     name: str
     bytes: int

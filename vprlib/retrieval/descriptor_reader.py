@@ -157,6 +157,6 @@ def as_finite_float32(x_ND: NDArray, name: str, first: int = 0) -> NDArray[np.fl
         numbers = ", ".join(map(str, bad[:5])) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
         raise InputError(
             f"search: descriptors of {name} are not finite: numbers {numbers} (from 0); "
-            f"run `snakemake -R extract_descriptors`"
+            f"run again with `-R extract_descriptors`"
         )
     return x_ND

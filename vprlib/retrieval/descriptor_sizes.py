@@ -62,7 +62,7 @@ def measure_sizes(
                 raise InputError(f"{path}: has no whitened descriptors; add them to extract.descriptors")
             if file[KIND].shape[1] < max(sizes.dims):
                 raise InputError(
-                    f"descriptor_sizes.dims: {max(sizes.dims)} dimensions of {path}, which has {file[KIND].shape[1]}"
+                    f"descriptor_sizes.dims: {max(sizes.dims)} exceeds the {file[KIND].shape[1]} dimensions of {path}"
                 )
     for dim in sizes.dims:
         for storage in sizes.compression:

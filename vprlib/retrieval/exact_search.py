@@ -208,7 +208,7 @@ def score_buffer(rows_ND: Descriptors) -> NDArray[np.float64]:
 
 
 def full_sort(query_QD: NDArray, database_ND: Descriptors, k: int, block: int) -> Ranking:
-    """Return what `nearest` does by sorting all scores.
+    """Return the same ranking as `nearest`, by sorting all scores.
 
     It serves queries for which too many rows are nearly equal for products to choose candidates.
     """

@@ -29,7 +29,7 @@ def merge_shards(folder: Path, shards: Sequence[str | os.PathLike[str]]) -> None
     for path, file in zip(shards, opened, strict=True):
         if dict(file.attrs) != attributes:
             raise InputError(
-                f"{path}: made from another checkpoint than {shards[0]}; run `snakemake -R extract_descriptors`"
+                f"{path}: made from another checkpoint than {shards[0]}; run again with `-R extract_descriptors`"
             )
     for role, name in FILES.items():
         with h5_writer(folder / name) as out:

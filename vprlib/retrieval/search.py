@@ -97,7 +97,7 @@ def merge_ranking_files(out: str | os.PathLike[str], shards: Sequence[str | os.P
         for path, file in zip(shards, opened, strict=True):
             if dict(file.attrs) != attributes:
                 raise InputError(
-                    f"{path}: was made from other descriptors than {shards[0]}; run `snakemake -R search_shard`"
+                    f"{path}: was made from other descriptors than {shards[0]}; run again with `-R search_shard`"
                 )
         arrays: dict[str, Any] = {}
         for kind, scope in itertools.product(next(iter(opened[0].values())), opened[0]):

@@ -203,7 +203,7 @@ def load_teacher(student: DescriptorNetwork, path: str | os.PathLike[str]) -> De
     if student_state.keys() != teacher_state.keys() or not all(
         torch.equal(student_state[name], teacher_state[name]) for name in frozen
     ):
-        raise InputError(f"{path}: its frozen layers are not the student's; run `snakemake -R train`")
+        raise InputError(f"{path}: its frozen layers are not the student's; run again with `-R train`")
     return teacher
 
 

@@ -1,4 +1,4 @@
-"""From published files to one table of images a dataset."""
+"""From published files to one image table per dataset."""
 
 
 rule render_city:

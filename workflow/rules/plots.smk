@@ -1,4 +1,4 @@
-"""What people look at; every figure is drawn from tidy tables, photos and descriptors only."""
+"""The figures, drawn from tidy tables, photos and descriptors only."""
 
 OF_NETWORK = "{run}, seed {seed}, generation {gen}"
 
@@ -32,7 +32,7 @@ rule plot_tradeoffs:
             fill(paths.dataset_figure, figure="precision"),
             "precision",
             "{dataset}",
-            "precision and recall of confident answers",
+            "precision and recall of confident predictions",
         ),
     log:
         "logs/plot_tradeoffs/{dataset}.log",
@@ -68,7 +68,7 @@ rule plot_comparison:
             f"{paths.wide_recalls}.csv",
             caption="../report/wide_table.rst",
             category="overview",
-            labels={"what": "recalls, a row a run"},
+            labels={"what": "recalls, one row per run"},
         ),
         markdown=f"{paths.wide_recalls}.md",
         latex=f"{paths.wide_recalls}.tex",

@@ -1,4 +1,4 @@
-"""The page that a person reads: one file, of all tables and of what each query was answered."""
+"""The report: one page with all tables and the predictions for each query."""
 
 
 rule build_report:
@@ -15,7 +15,7 @@ rule build_report:
 
 
 rule preview_report:
-    # has neither inputs nor outputs: asked for, it runs at once, on what is there
+    # it has neither inputs nor outputs, so it always runs, on the files that exist
     log:
         "logs/preview_report.log",
     localrule: True

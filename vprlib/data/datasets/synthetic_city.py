@@ -15,7 +15,7 @@ from vprlib.data.protocol import Protocol
 
 MARKER = "annotations.json"  # cars and people in COCO format; written last, so the dataset is complete if it exists
 RADIUS = 10.0  # metres
-ACCESS = "It is rendered: run `snakemake -R render_city --until render_city`"
+ACCESS = "It is rendered by the workflow: run again with `-R render_city`"
 
 
 def render_dataset(root: Path, size: Mapping[str, Any], workers: int, *, writer: str) -> None:

@@ -72,7 +72,7 @@ def read_photo_folder(root: Path) -> pd.DataFrame:
         outside = [name for name, (_, _, place) in zip(names, parts, strict=True) if not place]
         raise InputError(
             f"{root}: none of its {len(names)} photos has GPS in its EXIF or @east@north@ in its name, and "
-            f"{len(outside)} of them, the first is {outside[0]}, are in no sub-folder that could be their place; {WAYS}"
+            f"{len(outside)} of them (the first is {outside[0]}) are in no sub-folder that could be their place; {WAYS}"
         )
     return table.assign(path=names, split=[split for split, _, _ in parts], role=[role for _, role, _ in parts])
 
@@ -111,8 +111,8 @@ def _table_of_positions(root: Path, names: Sequence[str], rows: Sequence[dict[st
         by_exif = any("latitude" in row for row in rows if row)
         kind = "GPS in their EXIF" if by_exif else "@east@north@ in their names"
         raise InputError(
-            f"{root}: {len(lacking)} of {len(names)} photos have no {kind}, as the others have, the first is "
-            f"{lacking[0]}; {WAYS}"
+            f"{root}: {len(lacking)} of {len(names)} photos have no {kind}, which the others have (the first is "
+            f"{lacking[0]}); {WAYS}"
         )
     table = pd.DataFrame(rows)
     if "latitude" in table:

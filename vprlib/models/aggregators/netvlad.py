@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 class NetVLAD(nn.Module):
-    """(B, C, H, W) local features -> (B, K*C) descriptors, cluster-major, L2-normalised.
+    """Aggregate (B, C, H, W) local features to (B, K*C) descriptors, cluster-major, L2-normalised.
 
     The sum of residuals over positions, sum_p a_kp (x_p - c_k), is computed as A X^T - (sum_p a_kp) c_k. Published
     implementations build a (B, K, C, H*W) tensor of residuals; this one does not.

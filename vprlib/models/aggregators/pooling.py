@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class GeM(nn.Module):
-    """Generalised mean of each channel: (mean_p x_p^q)^(1/q) with a learned q (Radenovic et al. 2019, eq. 3)."""
+    """Pool each channel by its generalised mean (mean_p x_p^q)^(1/q), q learned (Radenovic et al. 2019, eq. 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class GeM(nn.Module):
 
 
 class Max(nn.Module):
-    """The largest value of each channel (MAC)."""
+    """Pool each channel by its largest value (MAC)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Max(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean of each channel (SPoC without its centre prior)."""
+    """Pool each channel by its mean (SPoC without its centre prior)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
