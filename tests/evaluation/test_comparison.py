@@ -7,29 +7,29 @@ import pytest
 from vprlib.data.geometry import within
 from vprlib.evaluation import comparison
 from vprlib.evaluation.comparison import THRESHOLDS, paired_differences, precision_recall_tables, recall_by_threshold
+from vprlib.evaluation.correlated_queries import position_groups
+from vprlib.evaluation.intervals import mean_recall_interval, paired_difference, recall_intervals
 from vprlib.evaluation.published_recalls import PUBLISHED, compare_with_published
 from vprlib.evaluation.recall import recall_at
 from vprlib.evaluation.recall_table import read_results
 from vprlib.evaluation.statistics import (
     average_precision,
     holm_adjust,
-    mcnemar_test,
-    mean_over_seeds,
     precision_recall,
     recall_at_full_precision,
     recall_by_radius,
-    wilson_interval,
 )
 from vprlib.registry import load_object
 
-COUNT = 60
+COUNT, VIEWS = 60, 3  # queries, of each place
 
 
 def answers(runs=("a", "b", "c"), seeds=(0, 1), gens=(0,), protocols=("10 m",)):
-    """The answers of some runs to 60 queries: the first 3 have no positive, the next no candidate."""
+    """The answers of some runs to 60 queries, 3 a place: the first 3 have no positive, the next no candidate."""
     rng, parts = np.random.default_rng(0), []
     for protocol, run, seed, gen in [(p, r, s, g) for p in protocols for r in runs for s in seeds for g in gens]:
         part = pd.DataFrame({"query": [f"{number}.jpg" for number in range(COUNT)]})
+        part["east"], part["north"] = 100.0 * (np.arange(COUNT) // VIEWS), 0.0
         error = np.where(rng.random(COUNT) < 0.6, rng.integers(1, 11, COUNT), rng.integers(11, 80, COUNT)).astype(float)
         error[:3] += 20
         part["positives"] = np.where(np.arange(COUNT) < 3, 0, 5)
@@ -45,23 +45,29 @@ def answers(runs=("a", "b", "c"), seeds=(0, 1), gens=(0,), protocols=("10 m",)):
 def test_every_two_runs_are_compared_on_the_same_queries():
     table = answers(gens=(0, 1), protocols=("10 m", "all views"))
     found = paired_differences(table)
-    assert len(found) == 2 * 2 * 3  # protocols, seeds, pairs
+    assert len(found) == 2 * 3  # protocols, pairs
+    place = np.arange(COUNT) // VIEWS
     assert set(found.gen) == set(found.other_gen) == {1}
     for row in found.itertuples():
         parts = []
         for run in (row.run, row.other):
-            same = (table.protocol == row.protocol) & (table.seed == row.seed) & (table.gen == 1) & (table.run == run)
-            parts.append([rank == 1 if not pd.isna(rank) else False for rank in table[same]["rank"]])
-        only = sum(one and not other for one, other in zip(*parts, strict=True))
-        only_other = sum(other and not one for one, other in zip(*parts, strict=True))
+            same = (table.protocol == row.protocol) & (table.gen == 1) & (table.run == run)
+            ranks = [table[same & (table.seed == seed)]["rank"] for seed in (0, 1)]
+            parts.append(np.array([[not pd.isna(rank) and rank == 1 for rank in some] for some in ranks]))
+        only, only_other = (parts[0] & ~parts[1]).sum() / 2, (parts[1] & ~parts[0]).sum() / 2
         assert (row.run_only_correct, row.other_only_correct, row.queries, row.k) == (only, only_other, COUNT, 1)
-        assert (row.recall, row.other_recall) == pytest.approx([np.mean(part) for part in parts])
+        assert (row.seeds, row.places) == (2, COUNT // VIEWS)
+        assert (row.recall, row.other_recall) == pytest.approx([part.mean() for part in parts])
         assert row.difference == pytest.approx(row.recall - row.other_recall)
         assert row.low <= row.difference <= row.high
-        assert row.p == mcnemar_test(only, only_other)
+        assert (row.low <= 0 <= row.high) == (row.p > 0.05)
+        expected = paired_difference(place, *parts)
+        assert (row.low, row.high, row.p, row.design_effect) == (
+            expected.low, expected.high, expected.p, expected.design_effect
+        )  # fmt: skip
     for _, family in found.groupby("protocol"):
         np.testing.assert_array_equal(family.p_holm, holm_adjust(family.p))
-    pairs = found[(found.protocol == "10 m") & (found.seed == 0)]
+    pairs = found[found.protocol == "10 m"]
     assert list(zip(pairs.run, pairs.other, strict=True)) == list(combinations("abc", 2))
 
 
@@ -72,6 +78,19 @@ def test_a_run_alone_is_compared_with_none_and_other_queries_are_refused(refused
     table = answers(runs=("a", "b"))
     with refused("a and b", "different queries"):
         paired_differences(table.drop(index=table[table.run == "b"].index[0]))
+    with refused("a and b", "no seed in common"):
+        paired_differences(pd.concat([table[table.run == "a"], table[table.run == "b"].assign(seed=table.seed + 5)]))
+
+
+def test_a_network_of_one_seed_is_compared_with_every_seed_of_the_other():
+    table = answers(runs=("a", "b"), seeds=(0, 1, 2))
+    [alone] = paired_differences(table[(table.run == "a") | (table.seed == 1)]).to_dict("records")
+    one = table[(table.run == "b") & (table.seed == 1)]
+    [repeated] = paired_differences(
+        pd.concat([table[table.run == "a"], *(one.assign(seed=seed) for seed in (0, 1, 2))])
+    ).to_dict("records")
+    assert alone == repeated
+    assert alone["seeds"] == 3
 
 
 def test_recall_at_the_protocols_radius_is_recall_at_1():
@@ -83,7 +102,11 @@ def test_recall_at_the_protocols_radius_is_recall_at_1():
         rows = rows.set_index("threshold")
         assert rows.recall[10] == pytest.approx(some["rank"].eq(1).fillna(False).mean())
         assert rows.recall[100] == pytest.approx((COUNT - 1) / COUNT)  # the query without a candidate stays a miss
-        assert (rows.low[10], rows.high[10]) == pytest.approx(wilson_interval(rows.recall[10] * COUNT, COUNT))
+        error_Q = some["error@1"].to_numpy(float)
+        groups = position_groups(some[["east", "north"]].to_numpy())
+        low, high, effect = recall_intervals(groups, error_Q[:, None] <= THRESHOLDS)
+        assert (rows.low[10], rows.high[10], rows.design_effect[10]) == (low[9], high[9], effect[9])
+        assert (rows.places[10], rows.queries[10]) == (COUNT // VIEWS, COUNT)
         assert rows.recall.is_monotonic_increasing
 
 
@@ -126,7 +149,8 @@ def recalls(dataset, seeds):
     rows = [
         {"dataset": dataset, "protocol": "25 m", "run": run, "seed": seed, "gen": 0, "train_set": "city", "dim": 8}
         | {"descriptor": "raw", "rerank": "none", "k": k, "condition": condition, "recall": 0.1 * k + 0.01 * seed}
-        | {"low": 0.1, "high": 0.9, "queries": 100, "epoch_selected_on": "last epoch"}
+        | {"low": 0.1, "high": 0.9, "queries": 100, "places": 20, "design_effect": 1.5}
+        | {"epoch_selected_on": "last epoch"}
         for run in "ab"
         for seed in range(seeds)
         for k in (1, 5)
@@ -141,11 +165,11 @@ def test_ours_and_published_recalls_stay_apart():
     assert len(ours) == 2 * 2 * 2
     assert len(ours) + len(theirs) == len(table)
     several = ours[(ours.dataset == "pitts30k") & (ours.k == 1)].iloc[0]
-    expected = mean_over_seeds([0.1, 0.11, 0.12])
-    assert (several.recall, several["std"], several.low, several.high) == pytest.approx(tuple(expected.values()))
-    assert (several.seeds, several.interval) == (3, "t, 3 seeds")
+    expected = (0.11, 0.01, *mean_recall_interval([0.1, 0.11, 0.12], 100, [1.5] * 3, 20))
+    assert (several.recall, several["std"], several.low, several.high) == pytest.approx(expected)
+    assert (several.seeds, several.places, several.design_effect) == (3, 20, 1.5)
     single = ours[(ours.dataset == "city") & (ours.k == 5)].iloc[0]
-    assert (single.recall, single.low, single.high, single.interval) == (0.5, 0.1, 0.9, "Wilson, queries")
+    assert (single.recall, single.low, single.high, single.seeds) == (0.5, 0.1, 0.9, 1)
     assert ours.source.isna().all()
     assert set(theirs.dataset) == {"pitts30k"}
     assert theirs.source.notna().all()

@@ -4,11 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import t
 
 from vprlib.data.geometry import within
 from vprlib.data.image_table import read_image_table, select_rows
 from vprlib.data.protocol import Protocol
+from vprlib.evaluation.intervals import wilson_interval
 from vprlib.evaluation.predictions import Predictions, load_predictions
 from vprlib.evaluation.query_table import distance_ratios, per_query_table
 from vprlib.evaluation.recall import random_recall, suppress_views
@@ -83,8 +84,9 @@ def test_judged_rows_agree_with_the_definition(made, views):
         if views:
             ranking = suppress_views(ranking, np.arange(12) // 2, 10)
         assert row.recall == pytest.approx(slow_recall(row.k, ranking, positives), abs=1e-15)
-        interval = binomtest(round(9 * row.recall), 9).proportion_ci(0.95, method="wilson")
-        assert (row.low, row.high) == pytest.approx((interval.low, interval.high), abs=1e-7)
+        quantile = t.ppf(0.975, row.places - 1)
+        assert (row.low, row.high) == pytest.approx(wilson_interval(row.recall, 9 / row.design_effect, quantile))
+        assert 1 <= row.design_effect <= 9 / row.places + 1
         places = [sorted({right // 2 for right in rights}) for rights in positives]
         assert (
             row.chance == (random_recall([row.k], places, 6) if views else random_recall([row.k], positives, 12))[row.k]

@@ -2,83 +2,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
-from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, precision_recall_curve
-from statsmodels.stats import contingency_tables, multitest, proportion
+from statsmodels.stats import multitest
 
 from vprlib.evaluation.statistics import (
     average_precision,
-    bootstrap_difference,
     error_quantiles,
     holm_adjust,
-    mcnemar_test,
-    mean_over_seeds,
     precision_recall,
     recall_at_full_precision,
     recall_by_radius,
-    wilson_interval,
 )
 
 nan = np.nan
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 315), (7, 10), (200, 315), (6816, 6816)])
-def test_wilson_agrees_with_scipy(successes, trials):
-    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-7)
-    assert wilson_interval(successes, trials) == pytest.approx(
-        proportion.proportion_confint(successes, trials, method="wilson"), abs=1e-7
-    )
-    assert 0 <= wilson_interval(successes, trials)[0] <= wilson_interval(successes, trials)[1] <= 1
-
-
-@pytest.mark.parametrize(("only", "other"), [(0, 0), (0, 5), (5, 0), (3, 3), (46, 47), (53, 12), (400, 600)])
-def test_mcnemar_agrees_with_statsmodels(only, other):
-    expected = contingency_tables.mcnemar([[7, only], [other, 9]], exact=True).pvalue if only + other else 1
-    assert mcnemar_test(only, other) == pytest.approx(expected, rel=1e-9)
-    assert mcnemar_test(only, other) == mcnemar_test(other, only)
 
 
 @pytest.mark.parametrize("p", [[0.01], [0.04, 0.01, 0.03], [0.5, 0.5, 1, 0.001], [0.2, 0.01, 0.01, 0.9, 0.0]])
 def test_holm_agrees_with_statsmodels(p):
     np.testing.assert_allclose(holm_adjust(p), multitest.multipletests(p, method="holm")[1], atol=1e-15)
     assert not len(holm_adjust([]))
-
-
-@pytest.mark.parametrize(("only", "other", "queries"), [(30, 12, 200), (0, 40, 315), (5, 5, 40), (0, 0, 10)])
-def test_the_bootstrap_resamples_queries(only, other, queries):
-    """Against drawing queries one by one, and against the variance of a difference of paired shares."""
-    outcome = np.repeat([1, -1, 0], [only, other, queries - only - other])
-    rng = np.random.default_rng(1)
-    slow = [rng.choice(outcome, queries).mean() for _ in range(4000)]
-    low, high = bootstrap_difference(only, other, queries)
-    step = 1 / queries
-    assert np.quantile(slow, [0.025, 0.975]) == pytest.approx((low, high), abs=1.01 * step)
-    deviation = outcome.std() / np.sqrt(queries)
-    assert (high - low) / 2 == pytest.approx(1.96 * deviation, abs=1.01 * step)
-    assert low <= outcome.mean() <= high
-    assert (low, high) == bootstrap_difference(only, other, queries)
-    assert bootstrap_difference(other, only, queries) == pytest.approx((-high, -low), abs=1.01 * step)
-
-
-def test_the_bootstrap_covers_the_truth():
-    rng = np.random.default_rng(2)
-    counts = rng.multinomial(300, [0.15, 0.10, 0.75], 400)
-    intervals = np.array([bootstrap_difference(a, b, 300, draws=1000) for a, b, _ in counts])
-    covered = ((intervals[:, 0] <= 0.05) & (intervals[:, 1] >= 0.05)).mean()
-    assert 0.92 < covered < 0.98
-
-
-def test_seeds_agree_with_scipy():
-    values = [0.41, 0.44, 0.39, 0.47]
-    expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    found = mean_over_seeds(values)
-    assert (found["low"], found["high"]) == pytest.approx(expected, rel=1e-9)
-    assert found["std"] == pytest.approx(stats.tstd(values))
-    single = mean_over_seeds([0.4])
-    assert single["mean"] == 0.4
-    assert np.isnan([single["std"], single["low"], single["high"]]).all()
 
 
 @settings(deadline=None, derandomize=True)

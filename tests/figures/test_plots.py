@@ -9,8 +9,9 @@ from PIL import Image
 from tests.helpers.recall_tables import recalls, written
 from vprlib.data.coco import read_coco_boxes
 from vprlib.data.protocol import Protocol
+from vprlib.evaluation.intervals import mean_recall_interval
 from vprlib.evaluation.predictions import load_predictions
-from vprlib.evaluation.series import interval_name, summarize_recalls
+from vprlib.evaluation.series import summarize_recalls
 from vprlib.figures.centroids import plot_centroids
 from vprlib.figures.contact_sheet import plot_contact_sheet
 from vprlib.figures.marks import series_numbers, series_style
@@ -143,16 +144,13 @@ def test_a_run_of_raw_descriptors_beside_one_of_both_kinds_is_solid():
     assert len(set(numbers.values())) == len(numbers) == 6
 
 
-def test_seeds_become_their_mean_and_range():
+def test_seeds_become_their_mean_with_an_interval():
     table = recalls(runs=("a",), seeds=3, forms=("raw",), ks=(1,))
     row = summarize_recalls(table).iloc[0]
-    np.testing.assert_allclose(
-        [row.recall, row.low, row.high], [100 * f(table.recall) for f in (np.mean, np.min, np.max)]
-    )
+    interval = mean_recall_interval(table.recall, 1300, table.design_effect, 54)
+    np.testing.assert_allclose([row.recall, row.low, row.high], 100 * np.array([table.recall.mean(), *interval]))
     single = summarize_recalls(table[table.seed == 1]).iloc[0]
     np.testing.assert_allclose([single.low, single.high], 100 * table[table.seed == 1][["low", "high"]].to_numpy()[0])
-    assert interval_name([1]) == "95 % interval"
-    assert interval_name([3, 3]) == "range of 3 seeds"
 
 
 @pytest.mark.parametrize(("gens", "shown"), [(1, False), (2, True)])
@@ -181,7 +179,8 @@ def details(runs=("vlad", "netvlad"), seeds=1, gens=1, protocols=("10 m",)):
         key |= {"gen": gen, "descriptor": {8: "raw", 4: "whitened"}[dim], "dim": dim, "rerank": "none"}
         share = np.sort(rng.uniform(0.1, 0.9, 100))
         curve = {"threshold": np.arange(1, 101), "recall": share, "low": share - 0.05, "high": share + 0.05}
-        tables[0].append(pd.DataFrame(curve).assign(**key))
+        sizes = {"queries": 1300, "places": 54, "design_effect": 1.5}
+        tables[0].append(pd.DataFrame(curve).assign(**key, **sizes))
         for by in ("score", "distance_ratio"):
             points = {"precision": np.sort(rng.uniform(0.5, 1, 9))[::-1], "recall": np.sort(rng.uniform(0, 0.6, 9))}
             tables[1].append(pd.DataFrame(points).assign(**key, by=by))
@@ -208,7 +207,7 @@ def test_thresholds_show_the_table(tmp_path):
     assert shown == sorted(shown, reverse=True)
     assert "1,300 queries; 10 m" in fig.subfigs[0].get_suptitle()
     legend = fig.subfigs[0].legends[0].get_title().get_text()
-    assert legend == "recall@1 (%) at 10 m; bands: range of 3 seeds"
+    assert legend == "recall@1 (%) at 10 m; bands: 95 % intervals"
 
 
 def test_precision_shows_the_tables(tmp_path):
@@ -277,7 +276,7 @@ def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(
     assert len(names) == 4 + 24 + 1
     assert [text.get_text() for text in fig.axes[0].texts].count("not evaluated") == 24
     said = fig.subfigs[-1].texts[0].get_text().replace("\n", " ")
-    assert "95 % interval or range of 3 seeds" in said
+    assert "95 % intervals" in said
     assert "published, measured by others" in said
 
 

@@ -18,7 +18,14 @@ def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("r
                 "low": recall - 0.05,
                 "high": recall + 0.05,
             }
-            rows[-1] |= {"chance": 0.01 * k, "queries": 1300, "database": 480, "protocol": "10 m"}
+            rows[-1] |= {
+                "chance": 0.01 * k,
+                "queries": 1300,
+                "places": 54,
+                "design_effect": 1.5,
+                "database": 480,
+                "protocol": "10 m",
+            }
     return pd.DataFrame(rows)
 
 

@@ -20,6 +20,7 @@ from tests.helpers.recall_tables import recalls
 from vprlib.data.image_table import APART, read_image_table, select_rows
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.comparison import last_generations
+from vprlib.evaluation.intervals import mean_recall_interval
 from vprlib.evaluation.series import summarize_recalls
 from vprlib.figures.marks import DASHES, HUES, MARKERS
 from vprlib.figures.style import MATPLOTLIB_MARKERS, line_styles
@@ -166,12 +167,14 @@ def test_charts_hold_the_tables_numbers(whole):
     assert set(training_charts(whole)) == {"loss", "val_recall@1", "val_recall@5", "learning_rate"}
 
 
-def test_bands_are_the_range_of_several_seeds():
+def test_bands_are_the_interval_over_several_seeds():
     table = pd.DataFrame({"run": "plain", "gen": 0, "descriptor": "raw", "dim": 8, "rerank": "none", "k": 1,
-                          "seed": [0, 1], "recall": [0.4, 0.6], "low": [0.1, 0.2], "high": [0.8, 0.9]})  # fmt: skip
+                          "seed": [0, 1], "recall": [0.4, 0.6], "low": [0.1, 0.2], "high": [0.8, 0.9],
+                          "queries": 90, "places": 30, "design_effect": 1.2})  # fmt: skip
     config = type("Config", (), {"runs": {"plain": made_run()}})
     [line] = chart_lines(type("Campaign", (), {"config": config}), summarize_recalls(table), "k")
-    assert (line["y"], line["low"], line["high"]) == ([50], [40], [60])
+    low, high = mean_recall_interval([0.4, 0.6], 90, [1.2, 1.2], 30)
+    assert (line["y"], line["low"], line["high"]) == ([50], [pytest.approx(100 * low)], [pytest.approx(100 * high)])
 
 
 def test_a_line_looks_the_same_on_the_page_and_in_the_figures():
