@@ -26,7 +26,7 @@ from benchmarks.measure import (
     rate_row,
 )
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, SoftLabelsConfig, TrainConfig
-from vprlib.models.feature_cache import CachedFeatures
+from vprlib.models.feature_cache import CachedFeatures, feature_sum
 from vprlib.models.network import DescriptorNetwork
 
 LOSS = {"name": "sare_ind", "options": {"temperature": 0.07}}
@@ -97,9 +97,11 @@ def feature_cache(size: Size, count: int) -> Iterator[CachedFeatures]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trunk.h5"
-        write_h5(path, {"rows": np.arange(count), "activations": frozen_batch(size, count).numpy()})
+        frozen = frozen_batch(size, count).numpy()
+        write_h5(path, {"activations": frozen})
         with h5py.File(path, "r") as file:
-            features = CachedFeatures(map(str, range(count)), file["rows"][:], file["activations"], path)
+            sums = [feature_sum(x_CHW) for x_CHW in frozen]
+            features = CachedFeatures(map(str, range(count)), range(count), sums, file["activations"], path)
         yield features
 
 

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -7,17 +8,20 @@ import pytest
 from scipy.stats import t
 
 from vprlib.data.geometry import within
-from vprlib.data.image_table import read_image_table, select_rows
+from vprlib.data.image_table import hash_test_photos, read_image_table, select_rows
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.intervals import wilson_interval
 from vprlib.evaluation.predictions import Predictions, load_predictions
 from vprlib.evaluation.query_table import distance_ratios, per_query_table
 from vprlib.evaluation.recall import random_recall, suppress_views
-from vprlib.evaluation.recall_table import epoch_selection, join_results, query_conditions, recall_table
-from vprlib.io.files import read_h5, write_csv, write_h5
+from vprlib.evaluation.recall_table import check_recipe, epoch_selection, join_results, query_conditions, recall_table
+from vprlib.exceptions import InputError
+from vprlib.io.files import open_h5, read_h5, write_csv, write_h5
+from vprlib.io.fingerprints import sha256_of_file
 from vprlib.retrieval.search import search_database
 
 MODEL = {"epoch": 3, "train": {"margin": 0.3, "monitor_recall_at": 5}}
+RECIPE = {"train": [{"loss": {"options": {"margin": 0.3}}}], "centroids": {"images": 40}, "whiten": {"dim": 4}}
 FOUR = Protocol("4 m", radius=4)
 
 
@@ -54,7 +58,8 @@ def made(tmp_path):
     write_csv(tmp_path / "images.csv", table)
     for name, count in (("database", 12), ("queries", 9)):
         arrays = {kind: rng.normal(size=(count, dim)).astype(np.float16) for kind, dim in (("raw", 8), ("whitened", 4))}
-        write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "f" * 64, "model": json.dumps(MODEL)})
+        sources = {"checkpoint": "f" * 64, "model": json.dumps(MODEL), "recipe": json.dumps(RECIPE)}
+        write_h5(tmp_path / f"{name}.h5", arrays, sources)
     search_database(
         tmp_path / "ranking.h5",
         database=tmp_path / "database.h5",
@@ -64,13 +69,68 @@ def made(tmp_path):
         scopes=["all", "city"],
     )
     chosen = {"checkpoint": "best", "train_set": "mine", "validation": tmp_path / "images.csv"}
-    said = {"selection": chosen, "recipe": {"train": MODEL["train"]}, "config_hash": "12345678e901"}
+    said = {"selection": chosen, "recipe": RECIPE, "config_hash": "12345678e901"}
     return {"images": tmp_path / "images.csv", "ranking": tmp_path / "ranking.h5"} | said
 
 
-def test_a_network_of_another_recipe_is_refused(made, refused):
-    with refused(made["ranking"], "another `train`"):
-        judge(**made | {"recipe": {"train": {"margin": 0.2}}}, ks=(1,), protocol=FOUR)
+@pytest.mark.parametrize(
+    ("changes", "difference", "rule"),
+    [
+        ({"train": [{"loss": {"options": {"margin": 0.2}}}]}, "train.0.loss.options.margin 0.3, not 0.2", "train"),
+        ({"train": [{}]}, "train.0.loss {'options': {'margin': 0.3}}, not default", "train"),
+        ({"centroids": {"images": 50}}, "centroids.images 40, not 50", "cluster_features"),
+        ({"centroids": {}}, "centroids.images 40, not default", "cluster_features"),
+        ({"whiten": {"dim": 4, "images": 9}}, "whiten.images default, not 9", "fit_whitening"),
+        ({"pretrain": {}}, "pretrain default, not {}", "pretrain_backbone"),
+    ],
+)
+def test_a_network_of_another_recipe_is_refused(made, refused, changes, difference, rule):
+    with refused(made["ranking"], f"was made with {difference}", f"`-R {rule}`"):
+        judge(**made | {"recipe": RECIPE | changes}, ks=(1,), protocol=FOUR)
+
+
+def attributes(path):
+    with open_h5(path) as file:
+        return dict(file.attrs)
+
+
+def test_what_a_ranking_was_made_from_is_compared(made, tmp_path):
+    known = attributes(made["ranking"])
+    chosen = made["selection"] | {"validation": tmp_path / "images.csv"}
+    check = partial(check_recipe, recipe=RECIPE, selection=chosen, ranking="ranking.h5")
+    check(known)
+
+    def trained(**changes):
+        return known | {"model": json.dumps(MODEL | changes)}
+
+    check(trained(saved_as="best", sources={"images": sha256_of_file(tmp_path / "images.csv")}))
+    check(trained(source={"file": "theirs.pth"}) | {"recipe": json.dumps(RECIPE | {"train": []})}, recipe={})
+    for changed, said in (
+        (trained(saved_as="last"), "extract.checkpoint last, not best"),
+        (trained(sources={"images": "0" * 64}), "trained on another"),
+        ({name: value for name, value in known.items() if name != "recipe"}, "does not say"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check(changed)
+
+
+def test_a_ranking_of_other_photos_is_refused(made, refused, tmp_path):
+    table = read_image_table(made["images"])
+    assert hash_test_photos(table) == hash_test_photos(table[table.split == "test"])
+    changed = table.assign(path=table.path.where(table.index != 5, "another.jpg"))
+    assert hash_test_photos(changed) != hash_test_photos(table)
+    for name in ("database", "queries"):
+        arrays = {kind: read_h5(tmp_path / f"{name}.h5", kind)[0] for kind in ("raw", "whitened")}
+        photos = {"photos": hash_test_photos(table)}
+        write_h5(tmp_path / f"{name}.h5", arrays, attributes(tmp_path / f"{name}.h5") | photos)
+    files = {"database": tmp_path / "database.h5", "queries": tmp_path / "queries.h5", "images": made["images"]}
+    search_database(made["ranking"], **files, depth=10, scopes=["all"])
+    judge(**made, ks=(1,), protocol=FOUR)
+    write_csv(made["images"], changed)
+    with refused(made["ranking"], "other photos", made["images"]):
+        judge(**made, ks=(1,), protocol=FOUR)
+    with refused(files["database"], "other photos"):
+        search_database(tmp_path / "again.h5", **files, depth=10, scopes=["all"])
 
 
 @pytest.mark.parametrize("views", [None, 2])

@@ -235,14 +235,15 @@ def described(tmp_path):
         }
         write_h5(tmp_path / f"{name}.h5", arrays, {"checkpoint": "abc", "model": json.dumps({"epoch": 1})})
     rows = {"split": "test", "role": ["query"] * 7 + ["database"] * 50, "city": [*"abcabcd", *"ab" * 25]}
-    pd.DataFrame(rows | {"place": None, "time": None}).to_csv(tmp_path / "images.csv", index=False)
+    rows |= {"path": [f"{number}.jpg" for number in range(57)], "place": None, "time": None}
+    pd.DataFrame(rows).to_csv(tmp_path / "images.csv", index=False)
     return {name: tmp_path / file for name, file in FILES.items()}
 
 
 def test_half_precision_files_are_searched_kind_by_kind(described, tmp_path):
     search_database(tmp_path / "ranking.h5", **described, depth=9, scopes=["all"])
     with opened(tmp_path / "ranking.h5", described) as (results, file, asked):
-        assert dict(results.attrs) == {"checkpoint": "abc", "model": '{"epoch": 1}'}
+        assert (results.attrs["checkpoint"], results.attrs["model"]) == ("abc", '{"epoch": 1}')
         assert set(results) == {"all"}
         found = results["all"]
         assert set(found) == {"raw", "whitened"}

@@ -202,7 +202,7 @@ def test_a_damaged_state_is_not_used(root, undisturbed, tmp_path, refused):
         run(root, tmp_path)
 
 
-@pytest.mark.parametrize(("generation", "seed", "wrong"), [(2, 0, "generation is 0"), (1, 5, "seed is 0")])
+@pytest.mark.parametrize(("generation", "seed", "wrong"), [(2, 0, "generation 0, not 1"), (1, 5, "seed 0, not 5")])
 def test_a_teacher_that_is_not_the_generation_before_is_refused(
     root, undisturbed, tmp_path, refused, generation, seed, wrong
 ):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import ErrorDetails
@@ -43,6 +43,10 @@ class Section(BaseModel):
     """A section of the configuration. It refuses unknown keys and cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
+
+    def without_defaults(self) -> dict[str, Any]:
+        """Return the section as plain data without its defaults: a new key with a default then changes nothing."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def join_faults(faults: list[str]) -> str:

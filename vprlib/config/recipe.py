@@ -317,7 +317,14 @@ class RunConfig(Section):
         return any(self.generation(number).by_region for number in range(len(self.generations)))
 
     def identity(self, generation: int) -> str:
-        """Return a hash of everything in this recipe that the numbers of a generation depend on."""
-        recipe = self.model_dump(mode="json", exclude={"train", "generations"})
-        generations = [self.generation(number).model_dump(mode="json") for number in range(generation + 1)]
-        return short_hash(recipe | {"generations": generations})
+        """Return a hash of everything in this recipe that the numbers of a generation depend on.
+
+        Values that are the default and sections that do not apply are left out, so that a new key with a default
+        changes no hash.
+        """
+        unused = {"train", "generations"}
+        unused |= set() if self.aggregator.has_trait("centroids") and not self.checkpoint else {"centroids"}
+        unused |= set() if "whitened" in self.extract.descriptors else {"whiten"}
+        recipe = self.model_dump(mode="json", exclude=unused, exclude_defaults=True)
+        count = 0 if self.checkpoint else generation + 1
+        return short_hash(recipe | {"generations": [self.generation(gen).without_defaults() for gen in range(count)]})

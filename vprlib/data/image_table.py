@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vprlib.io.fingerprints import short_hash
+
 if TYPE_CHECKING:
     import os
 
@@ -35,6 +37,15 @@ def row_numbers(table: pd.DataFrame, split: str, role: str) -> NDArray[np.int64]
 def select_rows(table: pd.DataFrame, split: str, role: str) -> pd.DataFrame:
     """Return the rows of one split and role, renumbered from 0 in the table's order."""
     return table.iloc[row_numbers(table, split, role)].reset_index(drop=True)
+
+
+def hash_test_photos(table: pd.DataFrame) -> str:
+    """Return a hash of the paths of the database and the queries of the test split, in order.
+
+    Descriptors and rankings carry it, because they name photos by their row.
+    """
+    paths = {role: select_rows(table, "test", role).path.tolist() for role in ROLES}
+    return short_hash(paths)
 
 
 def has_no_coordinates(table: pd.DataFrame, unit: str) -> bool:

@@ -6,15 +6,15 @@ Axes: Q queries, K candidates of a query.
 import os
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vprlib.data.image_table import read_image_table, select_rows
+from vprlib.data.image_table import hash_test_photos, read_image_table, select_rows
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.recall import first_views
 from vprlib.exceptions import InputError
+from vprlib.io.files import open_h5, read_h5_attributes
 
 
 class Predictions(NamedTuple):
@@ -79,6 +79,7 @@ class EvaluatedQueries(NamedTuple):
     positives: list[NDArray[np.int64]]  # for each query the database indices within the hit radius
     rows_Q: NDArray[np.int64]  # row of each evaluated query in the test split, and so in a ranking file
     test_count: int  # number of all queries of the test split
+    photos: str  # hash of all photos of the test split
 
 
 def select_evaluated_queries(images: str | os.PathLike[str], protocol: Protocol) -> EvaluatedQueries:
@@ -98,7 +99,8 @@ def select_evaluated_queries(images: str | os.PathLike[str], protocol: Protocol)
             f"{images}: no test query has a 1 in column {protocol.queries!r} of protocol {protocol.name!r}"
         )
     evaluated = query.iloc[rows]
-    return EvaluatedQueries(evaluated, database, protocol.positives(evaluated, database), rows, len(query))
+    positives = protocol.positives(evaluated, database)
+    return EvaluatedQueries(evaluated, database, positives, rows, len(query), hash_test_photos(table))
 
 
 def load_predictions(
@@ -123,18 +125,18 @@ def read_predictions(
     question: EvaluatedQueries, *, images: str | os.PathLike[str], ranking: str | os.PathLike[str], protocol: Protocol
 ) -> Predictions:
     """Read a ranking file for queries that are already selected; see `load_predictions`."""
-    query, database, positives, rows, test_count = question
-    with h5py.File(ranking, "r") as file:
+    query, database, positives, rows, test_count, photos = question
+    with open_h5(ranking) as file:
         scope = file[protocol.search_scope]
         rankings = {kind: scope[kind]["ranking"][:] for kind in scope}
         scores = {kind: scope[kind]["score"][:] for kind in scope}
         dimensions = {kind: int(scope[kind]["dim"][()]) for kind in scope}
-        attributes = dict(file.attrs)
-    for ranking_QK in rankings.values():
-        if len(ranking_QK) != test_count or ranking_QK.max(initial=0) >= len(database):
-            raise InputError(
-                f"{ranking}: was made from other images than {images}; run again with `-R extract_descriptors`"
-            )
+        attributes = read_h5_attributes(file)
+    fits = all(len(x_QK) == test_count and x_QK.max(initial=0) < len(database) for x_QK in rankings.values())
+    if not fits or attributes.get("photos", photos) != photos:
+        raise InputError(
+            f"{ranking}: was made from other photos than {images}; run again with `-R extract_descriptors`"
+        )
     if protocol.queries:
         rankings, scores = ({kind: x[rows] for kind, x in part.items()} for part in (rankings, scores))
     if protocol.views_per_place:

@@ -16,8 +16,9 @@ from vprlib.evaluation.intervals import recall_intervals
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.recall import hits_at, random_recall
 from vprlib.exceptions import InputError, did_you_mean
-from vprlib.io.fingerprints import code_version
+from vprlib.io.fingerprints import code_version, describe_difference, sha256_of_file
 
+RULES = {"centroids": "cluster_features", "pretrain": "pretrain_backbone", "whiten": "fit_whitening"}  # of a section
 ALL = "all"  # the condition of rows over all queries
 TEXT = ["dataset", "run", "descriptor", "rerank", "condition", "protocol", "unit", "query", "top1_image", "config_hash"]
 TEXT += ["checkpoint", "train_set", "epoch_selected_on", "version", "commit"]  # columns of text, even if all digits
@@ -97,7 +98,7 @@ def recall_table(
         images: the image table; its test split was searched.
         ranking: the ranking file.
         ks: cut-offs.
-        recipe: the sections of the configuration that the checkpoint must have been made with, as plain data.
+        recipe: the sections of the configuration that network and whitening must have been made with (`check_recipe`).
         config_hash: the fingerprint of the whole recipe.
         protocol: selects the queries, and defines a hit.
         group_by: columns of the image table; queries that share a value there also have rows of their own.
@@ -110,12 +111,7 @@ def recall_table(
     if not any(len(right) for right in predictions.positives):
         raise InputError(f"{images}: no query of the test split has a database image within {protocol.radius_text}")
     trained = json.loads(predictions.attributes["model"])
-    different = [name for name, section in recipe.items() if trained[name] != section]
-    if different:
-        raise InputError(
-            f"{ranking}: its network was made with another `{different[0]}` than the configuration's; "
-            "run again with `-R train`"
-        )
+    check_recipe(predictions.attributes, recipe, selection, ranking)
     check_ranking_depth(ks, predictions, protocol, ranking)
     setting = {
         "database": len(predictions.database),
@@ -139,6 +135,40 @@ def recall_table(
         for name, part in parts.items()
         for row in recalls_of(ks, part, kind, name, chances[name], protocol.radius)
     )
+
+
+def check_recipe(
+    attributes: dict[str, Any], recipe: dict[str, Any], selection: dict[str, Any], ranking: str | os.PathLike[str]
+) -> None:
+    """Check that a ranking was made with the recipe of the configuration.
+
+    Args:
+        attributes: of the ranking file.
+        recipe: the sections that its network and whitening must have been made with, as plain data without defaults.
+        selection: see `recall_table`.
+        ranking: the ranking file, for the message.
+
+    Raises:
+        InputError: naming the first key that differs, and the rule to run again.
+    """
+    trained, made = json.loads(attributes["model"]), json.loads(attributes.get("recipe", "{}"))
+    if "source" in trained:  # a published network carries the recipe of others
+        made = {name: made[name] for name in recipe if name in made}
+    if recipe and "recipe" not in attributes:
+        raise InputError(f"{ranking}: does not say what it was made with; run again with `-R train`")
+    if different := describe_difference(made, recipe):
+        rule = RULES.get(different.split(".")[0].split(" ")[0], "train")
+        raise InputError(f"{ranking}: was made with {different}; run again with `-R {rule}`")
+    if "saved_as" in trained and trained["saved_as"] != selection["checkpoint"]:
+        raise InputError(
+            f"{ranking}: was made with extract.checkpoint {trained['saved_as']}, not {selection['checkpoint']}; "
+            "run again with `-R extract_descriptors`"
+        )
+    images = (trained.get("sources") or {}).get("images")
+    if "source" not in trained and images and images != sha256_of_file(selection["validation"]):
+        raise InputError(
+            f"{ranking}: its network was trained on another {selection['validation']}; run again with `-R train`"
+        )
 
 
 def check_ranking_depth(

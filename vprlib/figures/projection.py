@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 
-import h5py
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from vprlib.data.image_table import select_rows
 from vprlib.data.protocol import Protocol
 from vprlib.figures.style import COLUMN, LINE, OutputPaths, count_lines, empty_panel, line_style, save_figure, wrap
+from vprlib.io.files import open_h5
 
 PLACES, PHOTOS, QUERIES = 10, 20, 10  # at most: places of a figure, photos of a place, queries of a place
 METHODS, KIND = ("PCA", "t-SNE"), "whitened"  # KIND: the kind of descriptor that is preferred
@@ -45,7 +45,7 @@ def plot_projection(
     """
     query, photos = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     places = sample_places(query, photos, protocol.positives(query, photos), protocol.radius)
-    with h5py.File(database, "r") as file:
+    with open_h5(database) as file:
         kind = KIND if KIND in file else min(file)
         title += f", {kind} {file[kind].shape[1]}-D"
     query_rows, database_rows = (np.concatenate([np.empty(0, int), *(place[i] for place in places)]) for i in (0, 1))
@@ -112,7 +112,7 @@ def read_descriptor_rows(path: str | os.PathLike[str], kind: str, rows: NDArray[
     A file may have only descriptors of queries that were fitted to the network's size in another way than the database;
     these are then read.
     """
-    with h5py.File(path, "r") as file:
+    with open_h5(path) as file:
         name = kind if kind in file else min(name for name in file if name.startswith(f"{kind}@"))
         order = np.sort(np.unique(rows))
         x = file[name][order].astype(np.float32)[np.searchsorted(order, rows)]

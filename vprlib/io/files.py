@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import math
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from vprlib.exceptions import InputError
+from vprlib.io.fingerprints import short_hash
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 log = logging.getLogger(__name__)
+
+CHECKSUM = "checksum"  # attribute of an HDF5 file, of each of its datasets and of a safetensors file
+SUMMED = 1 << 17  # 64-bit numbers that are summed before they are hashed: 1 MB
 
 
 @contextmanager
@@ -131,8 +136,10 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 
 @contextmanager
-def h5_writer(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Yield a new HDF5 file; it becomes `path` if the block succeeds.
+def h5_writer(path: str | os.PathLike[str], lazy: Collection[str] = ()) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file; it becomes `path` if the block succeeds, with a checksum of every dataset.
+
+    Datasets named in `lazy` have none, because few of their rows are read at a time.
 
     Raises:
         InputError: the file cannot be written.
@@ -140,9 +147,13 @@ def h5_writer(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     import h5py
 
     with atomic(path) as partial:
-        file = h5py.File(partial, "w")
+        file = h5py.File(partial, "w", libver="v110")  # this version has checksums of its own tables
         try:
             yield file
+            file.flush()
+            for dataset in _datasets(file, lazy):
+                dataset.attrs[CHECKSUM] = array_checksum(_map_or_read(dataset))
+            file.attrs[CHECKSUM] = _attributes_checksum(file)
         finally:
             try:
                 file.close()
@@ -171,24 +182,108 @@ def write_h5(
         file.attrs.update(dict(attributes))
 
 
-def read_h5(path: str | os.PathLike[str], *names: str) -> list[Any]:
-    """Read named datasets of an HDF5 file completely; return a list of arrays (of scalars, for scalar datasets).
+def read_h5_attributes(file: h5py.File) -> dict[str, Any]:
+    """Return the attributes of an open HDF5 file, without their checksum."""
+    return {name: file.attrs[name] for name in file.attrs if name != CHECKSUM}
+
+
+@contextmanager
+def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading and compare its datasets with their checksums, if it has any.
 
     Raises:
-        InputError: the file is missing, is no HDF5 file or lacks one of the names.
+        InputError: the file is missing, is no HDF5 file, or differs from what was written.
     """
     import h5py
 
     if not Path(path).exists():
         raise InputError(f"{path}: no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise InputError(f"{path}: has no dataset {missing[0]!r}; it has {', '.join(sorted(file)) or 'none'}")
-            return [file[name][()] for name in names]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(h5py.File(path, "r"))
+            changed = _changed_part(file)
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:  # of a damaged file
+            raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
+        if changed:
+            raise InputError(
+                f"{path}: {changed} changed after they were written (checksum); delete the file, so that it is made "
+                "again, and check the disk"
+            )
+        try:
+            yield file
+        except (OSError, RuntimeError) as error:
+            if getattr(error, "errno", None) is not None or "read" not in str(error):  # not of HDF5
+                raise
+            raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
+
+
+def _attributes_checksum(file: h5py.File) -> str:
+    return short_hash({name: str(value) for name, value in read_h5_attributes(file).items()})
+
+
+def _changed_part(file: h5py.File) -> str:
+    """Name what differs from its checksum; empty if nothing does."""
+    if file.attrs.get(CHECKSUM, unchanged := _attributes_checksum(file)) != unchanged:
+        return "its attributes"
+    for dataset in _datasets(file):
+        if CHECKSUM in dataset.attrs and dataset.attrs[CHECKSUM] != array_checksum(_map_or_read(dataset)):
+            return f"the values of {dataset.name.lstrip('/')}"
+    return ""
+
+
+def _datasets(file: h5py.File, left_out: Collection[str] = ()) -> list[h5py.Dataset]:
+    """List the datasets of a file, in the order of their names."""
+    import h5py
+
+    found: dict[str, Any] = {}
+    file.visititems(found.__setitem__)
+    return [node for name, node in found.items() if isinstance(node, h5py.Dataset) and name not in left_out]
+
+
+def _map_or_read(dataset: h5py.Dataset) -> NDArray:
+    """Memory-map a contiguous dataset; read another one."""
+    import numpy as np
+
+    offset = dataset.id.get_offset()
+    if offset is None or not dataset.size or dataset.dtype.hasobject:
+        return np.asarray(dataset[()])
+    return np.memmap(dataset.file.filename, dataset.dtype, "r", offset, dataset.shape)
+
+
+def array_checksum(array: ArrayLike) -> str:
+    """Return 16 hexadecimal digits that change with any bit of an array, its shape or its type.
+
+    The bytes are summed as 64-bit numbers, megabyte by megabyte, and the sums are hashed: this takes no longer than
+    reading the array from memory, and finds what a failing disk does. It is no protection against forgery.
+
+    >>> array_checksum([1.0, 2.0]) == array_checksum([1.0, 2.5])
+    False
+    """
+    import numpy as np
+
+    array = np.asarray(array)
+    if array.dtype.hasobject:  # texts of any length
+        return short_hash([item.decode() if isinstance(item, bytes) else str(item) for item in array.ravel()])
+    hashed = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    whole = len(data) // 8 * 8
+    words = data[:whole].view(np.uint64)
+    sums = np.add.reduceat(words, np.arange(0, len(words), SUMMED)) if len(words) else words
+    hashed.update(sums.tobytes() + data[whole:].tobytes())
+    return hashed.hexdigest()[:16]
+
+
+def read_h5(path: str | os.PathLike[str], *names: str) -> list[Any]:
+    """Read named datasets of an HDF5 file completely; return a list of arrays (of scalars, for scalar datasets).
+
+    Raises:
+        InputError: the file is missing, is no HDF5 file, differs from what was written or lacks one of the names.
+    """
+    with open_h5(path) as file:
+        missing = [name for name in names if name not in file]
+        if missing:
+            raise InputError(f"{path}: has no dataset {missing[0]!r}; it has {', '.join(sorted(file)) or 'none'}")
+        return [file[name][()] for name in names]
 
 
 def format_bytes(number: float) -> str:

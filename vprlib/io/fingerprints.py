@@ -48,6 +48,23 @@ def short_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def describe_difference(made: Any, wanted: Any, key: str = "") -> str:
+    """Describe the first difference of two pieces of plain data by its key; empty if they are equal.
+
+    >>> describe_difference({"train": {"epochs": 5}}, {"train": {"epochs": 30}})
+    'train.epochs 5, not 30'
+    """
+    if made == wanted:
+        return ""
+    if isinstance(made, dict) and isinstance(wanted, dict):
+        name = next(name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name))
+        return describe_difference(made.get(name, "default"), wanted.get(name, "default"), f"{key}.{name}".strip("."))
+    if isinstance(made, list) and isinstance(wanted, list) and len(made) == len(wanted):
+        number = next(number for number, pair in enumerate(zip(made, wanted, strict=True)) if pair[0] != pair[1])
+        return describe_difference(made[number], wanted[number], f"{key}.{number}")
+    return f"{key} {made}, not {wanted}"
+
+
 @cache
 def code_version() -> dict[str, str]:
     """Return the `version` of the library and the git `commit` of the workflow.

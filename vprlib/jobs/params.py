@@ -17,11 +17,6 @@ from vprlib.jobs.targets import Targets
 Plain = dict[str, Any]
 
 
-def plain(section: Section) -> Plain:
-    """A section of the configuration as plain data."""
-    return section.model_dump(mode="json")
-
-
 class Params:
     """The params of every rule, as functions of a job's wildcards."""
 
@@ -29,7 +24,7 @@ class Params:
         self.config, self.catalogue, self.targets = config, catalogue, targets
         # cached: thousands of jobs need them, and few values are different
         self._sections = cache(self._run_sections)
-        self._generation = cache(lambda run, gen: plain(config.runs[run].generation(gen)))
+        self._generation = cache(lambda run, gen: config.runs[run].generation(gen).without_defaults())
         self._identity = cache(lambda run, gen: config.runs[run].identity(gen))
         self._protocols = cache(lambda dataset: [asdict(protocol) for protocol in catalogue[dataset].protocols])
 
@@ -66,7 +61,7 @@ class Params:
             names |= {"train_set": w.train_set} if hasattr(w, "train_set") else {}
             size = (int(w.height), int(w.width)) if hasattr(w, "height") else None
             run = self.config.sharing(**names, size=size, clustered=clustered)
-            return {name: plain(getattr(run, name)) for name in sections}
+            return {name: getattr(run, name).without_defaults() for name in sections}
 
         return of_wildcards
 
@@ -78,7 +73,7 @@ class Params:
     # of a run
 
     def _run_sections(self, run: str, sections: tuple[str, ...]) -> Plain:
-        return {name: plain(getattr(self.config.runs[run], name)) for name in sections}
+        return {name: getattr(self.config.runs[run], name).without_defaults() for name in sections}
 
     def network(self, w: Wildcards) -> Plain:
         """The sections that define a run's network."""
@@ -103,8 +98,18 @@ class Params:
         return list(self.config.runs[w.run].extract.descriptors)
 
     def recipe(self, w: Wildcards) -> Plain:
-        """The sections that a checkpoint must agree with; empty for a published one."""
-        return {} if self.config.runs[w.run].checkpoint else self.network(w) | {"train": self.train(w)}
+        """The sections that an evaluated network must have been made with; a published one was made by others."""
+        run = self.config.runs[w.run]
+        sections: dict[str, Section] = {}
+        if "whitened" in run.extract.descriptors and w.run not in self.targets.with_published_whitening:
+            sections["whiten"] = run.whiten
+        if run.checkpoint:
+            return {name: section.without_defaults() for name, section in sections.items()}
+        sections |= {name: getattr(run, name) for name in ("image", "backbone", "aggregator")}
+        sections |= {"centroids": run.centroids} if run.aggregator.has_trait("centroids") else {}
+        sections |= {"pretrain": self.config.pretrain} if run.backbone.weights == "pretrain" else {}
+        trains = {"train": [self._generation(w.run, number) for number in range(int(w.gen) + 1)]}
+        return {name: section.without_defaults() for name, section in sections.items()} | trains
 
     def identity(self, w: Wildcards) -> str:
         """The fingerprint of a network's recipe."""
@@ -121,7 +126,7 @@ class Params:
 
     def reranking(self, w: Wildcards) -> Plain:
         """The settings of a re-ranker."""
-        return plain(next(one for one in self.config.rerank if one.name == w.rerank))
+        return next(one for one in self.config.rerank if one.name == w.rerank).without_defaults()
 
     # of the whole experiment
 
@@ -132,7 +137,7 @@ class Params:
 
     def sizes(self) -> Plain:
         """The dimensions and compressions that descriptors are measured in."""
-        return {key: value for key, value in plain(self.config.descriptor_sizes).items() if key != "runs"}
+        return {key: value for key, value in self.config.descriptor_sizes.without_defaults().items() if key != "runs"}
 
     def group_by(self, w: Wildcards) -> list[str]:
         """The columns of a dataset's image table by which recalls are grouped."""
@@ -144,5 +149,5 @@ class Params:
         return {
             "networks": [[*network, identity] for network, identity in networks],
             "protocols": {name: self._protocols(name) for name in self.config.datasets},
-            "report": plain(self.config.report),
+            "report": self.config.report.without_defaults(),
         }

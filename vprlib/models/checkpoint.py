@@ -13,8 +13,8 @@ from torch import nn
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
 from vprlib.config.options import options_of
 from vprlib.exceptions import InputError
-from vprlib.io.files import write_bytes
-from vprlib.io.fingerprints import code_version
+from vprlib.io.files import CHECKSUM, array_checksum, write_bytes
+from vprlib.io.fingerprints import code_version, short_hash
 from vprlib.models.network import DescriptorNetwork, build_network
 
 
@@ -28,6 +28,12 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+    attributes = read_attributes(path)
+    if CHECKSUM in attributes and attributes[CHECKSUM] != state_checksum(state, attributes):
+        raise InputError(
+            f"{path}: its tensors have changed since they were written (checksum); delete the file, so that it is made "
+            "again, and check the disk"
+        )
     check_module_state(module, state, path)
     module.load_state_dict(state)
 
@@ -67,7 +73,16 @@ def write_weights(
 ) -> None:
     """Write tensors and attributes (as JSON) to a safetensors file, atomically. Equal content gives equal bytes."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
-    write_bytes(path, save(state, metadata={"vprlib": json.dumps(attributes, sort_keys=True)}))
+    described = dict(attributes) | {CHECKSUM: state_checksum(state, attributes)}
+    write_bytes(path, save(state, metadata={"vprlib": json.dumps(described, sort_keys=True)}))
+
+
+def state_checksum(state: Mapping[str, torch.Tensor], attributes: Mapping[str, Any]) -> str:
+    """Return hexadecimal digits that change with any bit of any tensor, and with the attributes (`array_checksum`)."""
+    sums = {name: array_checksum(tensor.reshape(-1).view(torch.uint8).numpy()) for name, tensor in state.items()}
+    return short_hash(
+        {"tensors": sums, "attributes": {name: attributes[name] for name in attributes if name != CHECKSUM}}
+    )
 
 
 def save_checkpoint(
@@ -83,6 +98,19 @@ def save_checkpoint(
     write_weights(path, model.state_dict(), described | attributes | code_version())
 
 
+def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the attributes that `write_weights` wrote; empty for a file of others.
+
+    Raises:
+        InputError: if the file is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("vprlib", "{}"))
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+
+
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[DescriptorNetwork, dict[str, Any]]:
     """Read a checkpoint.
 
@@ -92,11 +120,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[DescriptorNetwork, di
     Raises:
         InputError: if the file is no checkpoint, or its tensors do not fit the network that it describes.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            attributes = json.loads((file.metadata() or {}).get("vprlib", "{}"))
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+    attributes = read_attributes(path)
     if "backbone" not in attributes:
         raise InputError(f"{path}: carries no description of its network; it was not written by `train`")
     attributes |= _current_sections(attributes)

@@ -23,7 +23,7 @@ from vprlib.config import BackboneConfig, ImageConfig
 from vprlib.exceptions import InputError
 from vprlib.images.augment import normalize_photos
 from vprlib.images.loader import PhotoDataset, batched, load_batches
-from vprlib.io.files import h5_writer, write_h5
+from vprlib.io.files import h5_writer, open_h5, write_h5
 from vprlib.models.checkpoint import load_weights
 from vprlib.models.network import build_backbone
 
@@ -47,8 +47,8 @@ def cache_frozen_features(
 ) -> None:
     """Write the cached features of the train and val splits.
 
-    The file has `activations` (N, C, H, W) float16 and their `rows` in the image table. If they need more than 90 % of
-    the free disk space, it holds the two sizes as attributes instead, and `open_inputs` reads photos.
+    The file has `activations` (N, C, H, W) float16, their `rows` in the image table and their `sums`. If they need more
+    than 90 % of the free disk space, it holds the two sizes as attributes instead, and `open_inputs` reads photos.
 
     Args:
         out: the HDF5 file to write.
@@ -75,8 +75,8 @@ def cache_frozen_features(
         log.warning("frozen features: not cached; every job passes the photos through the frozen layers")
         write_h5(out, {}, {"needed_bytes": needed, "free_bytes": free})
         return
-    with h5_writer(out) as file:
-        file["rows"] = rows
+    with h5_writer(out, lazy=("activations",)) as file:
+        file["rows"], sums = rows, np.empty(len(rows), np.uint64)
         activations = file.create_dataset("activations", (len(rows), *shape), np.float16)
         start = 0
         for photos_BCHW in load_batches(photos, batched(rows, batch), workers=workers, desc="frozen features"):
@@ -86,7 +86,15 @@ def cache_frozen_features(
                     "frozen features: a value exceeds the range of float16; set cache_frozen_features: never"
                 )
             activations[start : start + len(x_BCHW)] = x_BCHW
+            sums[start : start + len(x_BCHW)] = [feature_sum(x_CHW) for x_CHW in x_BCHW]
             start += len(x_BCHW)
+        file["sums"] = sums
+
+
+def feature_sum(x_CHW: NDArray[np.float16]) -> int:
+    """Sum the bytes of a feature map as 64-bit numbers, if it has so many: any changed bit changes the sum."""
+    flat = np.ascontiguousarray(x_CHW).reshape(-1)
+    return int(flat.view(np.uint16 if flat.size % 4 else np.uint64).sum(dtype=np.uint64))
 
 
 class CachedFeatures(torch.utils.data.Dataset):
@@ -95,12 +103,20 @@ class CachedFeatures(torch.utils.data.Dataset):
     Args:
         paths: the photos' paths, by row number.
         rows: row number of each stored feature map.
+        sums: `feature_sum` of each.
         stored: the HDF5 dataset, which must be contiguous.
         path: its file.
     """
 
-    def __init__(self, paths: Iterable[str], rows: Iterable[int], stored: Any, path: str | os.PathLike[str]) -> None:
-        self.paths, self.path, self.shape = list(paths), str(path), stored.shape[1:]
+    def __init__(
+        self,
+        paths: Iterable[str],
+        rows: Iterable[int],
+        sums: Sequence[int] | NDArray[np.uint64],
+        stored: Any,
+        path: str | os.PathLike[str],
+    ) -> None:
+        self.paths, self.path, self.shape, self.sums = list(paths), str(path), stored.shape[1:], sums
         self.position = {int(row): number for number, row in enumerate(rows)}
         self.offset, self.size = stored.id.get_offset(), int(np.prod(self.shape)) * 2
         self.file: int | None = None  # each process that reads opens its own
@@ -115,6 +131,11 @@ class CachedFeatures(torch.utils.data.Dataset):
         view = x_CHW.numpy().data.cast("B")
         if os.preadv(self.file, [view], self.offset + self.position[row] * self.size) != self.size:
             raise InputError(f"{self.path}: is cut short; run again with `-R cache_features`")
+        if feature_sum(x_CHW.numpy()) != self.sums[self.position[row]]:
+            raise InputError(
+                f"{self.path}: has changed since it was written (checksum); run again with `-R cache_features`, and "
+                "check the disk"
+            )
         return x_CHW
 
 
@@ -122,10 +143,8 @@ def open_inputs(
     table: pd.DataFrame, image: ImageConfig, cached: str | os.PathLike[str] | None = None
 ) -> PhotoDataset | CachedFeatures:
     """Open the inputs of a network, indexed by row number: the cached features if the file has any, else the photos."""
-    import h5py
-
     if cached:
-        with h5py.File(cached, "r") as file:
+        with open_h5(cached) as file:
             if "activations" in file:
-                return CachedFeatures(table.path, file["rows"][:], file["activations"], cached)
+                return CachedFeatures(table.path, file["rows"][:], file["sums"][:], file["activations"], cached)
     return PhotoDataset(table.path, image.height, image.width)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vprlib.exceptions import InputError
-from vprlib.io.files import read_h5, write_h5
+from vprlib.io.files import open_h5, read_h5, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 
 BLOCK = 1024
@@ -187,10 +187,8 @@ def load_whitening(checkpoint: str | os.PathLike[str], path: str | os.PathLike[s
     Raises:
         InputError: if it was fitted for another checkpoint.
     """
-    import h5py
-
     whitening = Whitening.load(path)
-    with h5py.File(path, "r") as file:
+    with open_h5(path) as file:
         if file.attrs.get("checkpoint") != sha256_of_file(checkpoint):
             raise InputError(
                 f"{path}: was fitted for another checkpoint than {checkpoint}; run again with `-R fit_whitening`"

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
 
-from vprlib.io.files import format_bytes
+from vprlib.exceptions import InputError
+from vprlib.io.files import format_bytes, open_h5, read_h5_attributes
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 
@@ -70,10 +70,10 @@ def provenance_chain(ranking: Path) -> tuple[list[list[str]], str]:
     if not ranking.exists():
         return [], ""
     try:
-        with h5py.File(ranking, "r") as file:
-            attributes = {name: file.attrs[name] for name in file.attrs}
+        with open_h5(ranking) as file:
+            attributes = read_h5_attributes(file)
         model = json.loads(attributes.get("model", "{}"))
-    except (OSError, ValueError):  # an incomplete file; the evaluation in the same folder is complete
+    except (InputError, ValueError):  # an incomplete file; the evaluation in the same folder is complete
         return [], ""
     inputs = [(name, attributes[name]) for name in ("checkpoint", "whitening") if name in attributes]
     training_inputs = model.get("sources") or {}

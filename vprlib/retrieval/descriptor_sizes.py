@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
 
 from vprlib.config import DescriptorSizesConfig
@@ -19,6 +18,7 @@ from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import load_predictions
 from vprlib.evaluation.recall_table import intervals_of
 from vprlib.exceptions import InputError
+from vprlib.io.files import open_h5
 from vprlib.io.fingerprints import code_version
 from vprlib.retrieval.compression import STORAGES, leading_dimensions
 from vprlib.retrieval.descriptor_reader import Descriptors
@@ -57,7 +57,7 @@ def measure_sizes(
     """
     rows = []
     for path in (database, queries):
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             if KIND not in file:
                 raise InputError(f"{path}: has no whitened descriptors; add them to extract.descriptors")
             if file[KIND].shape[1] < max(sizes.dims):

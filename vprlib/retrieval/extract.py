@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from vprlib.data.image_table import row_numbers
+from vprlib.data.image_table import hash_test_photos, row_numbers
 from vprlib.data.protocol import FIXED
 from vprlib.exceptions import InputError
 from vprlib.images.framing import CROPS
 from vprlib.images.loader import PhotoDataset, load_batches
-from vprlib.io.files import write_h5
+from vprlib.io.files import open_h5, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.checkpoint import load_checkpoint
 from vprlib.models.feature_cache import CachedFeatures
@@ -127,9 +127,15 @@ def extract_shard(
         for kind in kinds:
             described = raw if kind == "raw" or fitted is None else apply_whitening(fitted, raw)
             arrays[f"{role}/{kind}{suffix}"] = described.astype(np.float16)
+    recipe = dict(attributes.get("recipe", {}))
+    if fitted and whitening:
+        with open_h5(whitening) as file:
+            recipe |= json.loads(file.attrs.get("recipe", "{}"))
     sources = {
         "checkpoint": sha256_of_file(checkpoint),
         "whitening": sha256_of_file(whitening) if fitted and whitening else "",
         "model": json.dumps(attributes, sort_keys=True),
+        "recipe": json.dumps(recipe, sort_keys=True),
+        "photos": hash_test_photos(table),
     }
     write_h5(out, arrays, sources)

@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import h5py
+
 from vprlib.exceptions import InputError
-from vprlib.io.files import h5_writer
+from vprlib.io.files import h5_writer, open_h5, read_h5_attributes
 
 FILES = {"database": "database.h5", "query": "queries.h5"}
 
@@ -22,12 +25,15 @@ def merge_shards(folder: Path, shards: Sequence[str | os.PathLike[str]]) -> None
     Raises:
         InputError: if the shards were not made from the same checkpoint.
     """
-    import h5py
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_h5(path)) for path in shards]
+        _merge_opened(folder, shards, opened)
 
-    opened = [h5py.File(path, "r") for path in shards]
-    attributes = dict(opened[0].attrs)
+
+def _merge_opened(folder: Path, shards: Sequence[str | os.PathLike[str]], opened: list[h5py.File]) -> None:
+    attributes = read_h5_attributes(opened[0])
     for path, file in zip(shards, opened, strict=True):
-        if dict(file.attrs) != attributes:
+        if read_h5_attributes(file) != attributes:
             raise InputError(
                 f"{path}: made from another checkpoint than {shards[0]}; run again with `-R extract_descriptors`"
             )
@@ -41,5 +47,3 @@ def merge_shards(folder: Path, shards: Sequence[str | os.PathLike[str]]) -> None
                     if len(part):
                         merged[number :: len(parts)] = part[:]
             out.attrs.update(attributes)
-    for file in opened:
-        file.close()

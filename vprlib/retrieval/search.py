@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vprlib.data.image_table import read_image_table, select_rows
+from vprlib.data.image_table import hash_test_photos, read_image_table, select_rows
 from vprlib.data.protocol import EVERYWHERE
 from vprlib.exceptions import InputError
-from vprlib.io.files import write_h5
+from vprlib.io.files import open_h5, read_h5_attributes, write_h5
 from vprlib.retrieval.descriptor_reader import Descriptors, DescriptorView
 from vprlib.retrieval.exact_search import Ranking, merge_rankings, nearest
 
@@ -55,15 +55,19 @@ def search_database(
     Raises:
         InputError: if there are more shards than database photos, or as `rank` raises it.
     """
-    import h5py
-
     table = read_image_table(images)
     query_table, database_table = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     count = len(database_table)
     if shards > max(1, count):
         raise InputError(f"shards.search: {shards} shards of a database of {count} photos; use at most that many")
     first, last = (count * number // shards for number in (shard, shard + 1))
-    with h5py.File(database, "r") as file, h5py.File(queries, "r") as query_file:
+    photos = hash_test_photos(table)
+    with open_h5(database) as file, open_h5(queries) as query_file:
+        for path, opened in ((database, file), (queries, query_file)):
+            if opened.attrs.get("photos", photos) != photos:
+                raise InputError(
+                    f"{path}: was made from other photos than {images}; run again with `-R extract_descriptors`"
+                )
         arrays: dict[str, Any] = {}
         for kind, scope in itertools.product(kinds or file, scopes):
             column, at, framing = scope.partition("@")
@@ -75,7 +79,7 @@ def search_database(
             ranking, score = nearest_crop(query_file[kind + at + framing], x_ND, depth, *parts, rank=rank)
             arrays |= {f"{scope}/{kind}/ranking": np.where(ranking < 0, -1, ranking + first)}
             arrays |= {f"{scope}/{kind}/score": score, f"{scope}/{kind}/dim": x_ND.shape[1]}
-        write_h5(out, arrays, dict(sorted((dict(file.attrs) | dict(attributes)).items())))
+        write_h5(out, arrays, dict(sorted((read_h5_attributes(file) | dict(attributes)).items())))
 
 
 def merge_ranking_files(out: str | os.PathLike[str], shards: Sequence[str | os.PathLike[str]], depth: int) -> None:
@@ -89,13 +93,11 @@ def merge_ranking_files(out: str | os.PathLike[str], shards: Sequence[str | os.P
     Raises:
         InputError: if they were made from different descriptors.
     """
-    import h5py
-
     with ExitStack() as stack:
-        opened = [stack.enter_context(h5py.File(path, "r")) for path in shards]
-        attributes = dict(opened[0].attrs)
+        opened = [stack.enter_context(open_h5(path)) for path in shards]
+        attributes = read_h5_attributes(opened[0])
         for path, file in zip(shards, opened, strict=True):
-            if dict(file.attrs) != attributes:
+            if read_h5_attributes(file) != attributes:
                 raise InputError(
                     f"{path}: was made from other descriptors than {shards[0]}; run again with `-R search_shard`"
                 )

@@ -1,5 +1,6 @@
 """Fit a PCA whitening to the descriptors of the training set and bind it to its checkpoint."""
 
+import json
 import os
 
 import numpy as np
@@ -52,4 +53,7 @@ def fit_whitening(
     rows = np.sort(np.random.default_rng(seed).choice(pool, min(settings.images, len(pool)), replace=False))
     photos = open_inputs(table, model.image, features)
     descriptors = extract_descriptors(model, photos, rows, device=device, batch=batch, workers=workers, desc="whiten")
-    fit(descriptors, settings.dim).save(out, {"checkpoint": sha256_of_file(checkpoint)} | code_version())
+    recipe = json.dumps({"whiten": settings.without_defaults()}, sort_keys=True)
+    fit(descriptors, settings.dim).save(
+        out, {"checkpoint": sha256_of_file(checkpoint), "recipe": recipe} | code_version()
+    )

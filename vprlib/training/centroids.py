@@ -3,6 +3,7 @@
 Axes: M local features, C channels, B images, H x W or P positions.
 """
 
+import json
 import os
 from collections.abc import Sequence
 
@@ -16,7 +17,7 @@ from vprlib.config import BackboneConfig, CentroidsConfig, ImageConfig
 from vprlib.exceptions import InputError
 from vprlib.images.loader import PhotoDataset, batched, load_batches
 from vprlib.io.files import write_h5
-from vprlib.io.fingerprints import code_version
+from vprlib.io.fingerprints import code_version, sha256_of_file
 from vprlib.models.backbones.base import Backbone
 from vprlib.models.checkpoint import load_weights
 from vprlib.models.feature_cache import SPLITS, CachedFeatures, open_inputs
@@ -139,4 +140,6 @@ def compute_centroids(
         network, photos, rows, image, per_image=settings.per_image, rng=rng, device=device, batch=batch, workers=workers
     )
     centres = kmeans(descriptors, clusters, iterations=settings.iterations, seed=seed)
-    write_h5(out, {"centroids": centres, "descriptors": descriptors}, code_version())
+    recipe = {"centroids": settings.without_defaults()}
+    made = {"recipe": json.dumps(recipe, sort_keys=True), "weights": sha256_of_file(weights)} | code_version()
+    write_h5(out, {"centroids": centres, "descriptors": descriptors}, made)

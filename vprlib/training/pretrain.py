@@ -85,7 +85,7 @@ def pretrain_backbone(
             schedule.step()
             losses.append(loss.item())
         log.info("epoch %d of %d, loss %.4f", epoch + 1, settings.epochs, np.mean(losses))
-    described = {"backbone": backbone.model_dump(mode="json"), "pretrain": settings.model_dump(mode="json")}
+    described = {"backbone": backbone.model_dump(mode="json"), "recipe": {"pretrain": settings.without_defaults()}}
     state = fold_batch_norm(network.eval()).state_dict()
     check_module_state(build_backbone(backbone), state, out)
     write_weights(out, state, described | code_version())

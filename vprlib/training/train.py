@@ -3,7 +3,9 @@
 GPS tells which photos may show the same place; mining selects the positives and negatives among them.
 """
 
+import json
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,13 @@ import torch
 
 from vprlib.compute.execution import ComputeSettings
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, TrainConfig
+from vprlib.config.base import Section
 from vprlib.data.image_table import read_image_table
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
-from vprlib.io.files import file_lock, read_h5, write_csv
-from vprlib.io.fingerprints import sha256_of_file, short_hash
-from vprlib.models.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from vprlib.io.files import file_lock, open_h5, read_h5, write_csv
+from vprlib.io.fingerprints import describe_difference, sha256_of_file, short_hash
+from vprlib.models.checkpoint import load_checkpoint, load_weights, read_attributes, save_checkpoint
 from vprlib.models.feature_cache import CachedFeatures, open_inputs
 from vprlib.models.network import DescriptorNetwork, build_network
 from vprlib.training.objective import uses_bfloat16
@@ -95,6 +98,8 @@ def train_generation(
     folder.mkdir(parents=True, exist_ok=True)
     recipe = {"train": settings.model_dump(mode="json"), "generation": generation, "seed": seed}
     recipe |= {"sources": sources.input_hashes()}
+    sections = {"image": image, "backbone": backbone, "aggregator": aggregator}
+    recipe["recipe"] = made_with(sources, settings, sections)
     described = {"backbone": backbone.model_dump(mode="json"), "aggregator": aggregator.model_dump(mode="json")}
     described |= {"image": image.model_dump(mode="json")}
     # the first process holds the lock for all
@@ -119,9 +124,31 @@ def train_generation(
         for name, state in states.items():
             epoch = trainer.progress.epoch if name == "last" else trainer.progress.best["epoch"]
             model.load_state_dict(state)
-            save_checkpoint(folder / f"{name}.safetensors", model, backbone, aggregator, **recipe, epoch=epoch)
+            save_checkpoint(
+                folder / f"{name}.safetensors", model, backbone, aggregator, **recipe, epoch=epoch, saved_as=name
+            )
         write_csv(folder / "history.csv", pd.DataFrame(trainer.progress.history))
         (folder / "resume.pt").unlink(missing_ok=True)
+
+
+def made_with(sources: TrainingSources, settings: TrainConfig, sections: Mapping[str, Section]) -> dict[str, Any]:
+    """Collect the sections of the configuration that a generation is made with, its inputs included.
+
+    Args:
+        sources: the input files; they say what they were made with.
+        settings: the recipe of this generation.
+        sections: the other sections of the run, by name.
+
+    Returns:
+        Section -> plain data without defaults; `train` is a list, one entry for each generation up to this one.
+    """
+    recipe = dict(read_attributes(sources.weights).get("recipe", {}))
+    if sources.centroids:
+        with open_h5(sources.centroids) as file:
+            recipe |= json.loads(file.attrs.get("recipe", "{}"))
+    earlier = read_attributes(sources.teacher).get("recipe", {}).get("train", []) if sources.teacher else []
+    recipe |= {name: section.without_defaults() for name, section in sections.items()}
+    return recipe | {"train": [*earlier, settings.without_defaults()]}
 
 
 def initial_network(
@@ -182,11 +209,10 @@ def check_teacher(path: str | os.PathLike[str], generation: int, seed: int, desc
     """
     attributes = load_checkpoint(path)[1]
     expected = described | {"generation": generation - 1, "seed": seed}
-    wrong = [name for name in expected if attributes.get(name) != expected[name]]
+    wrong = describe_difference({name: attributes.get(name) for name in expected}, expected)
     if wrong:
         raise InputError(
-            f"{path}: its {wrong[0]} is {attributes.get(wrong[0])}, the teacher's must be {expected[wrong[0]]}; "
-            f"remove the file, and the previous generation is trained again"
+            f"{path}: the teacher was made with {wrong}; remove the file, and the previous generation is trained again"
         )
 
 

@@ -6,7 +6,7 @@ import sys
 
 from vprlib.exceptions import InputError
 from vprlib.jobs.inputs import Inputs
-from vprlib.jobs.params import Params, plain
+from vprlib.jobs.params import Params
 from vprlib.jobs.paths import Paths, fill
 from vprlib.jobs.targets import Targets
 

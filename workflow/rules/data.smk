@@ -10,7 +10,7 @@ rule render_city:
         dataset=one_of(name for name in cfg.dataset_names if catalogue[name].render),
     threads: 8
     params:
-        size=plain(cfg.city),
+        size=cfg.city.model_dump(),
     script:
         "../scripts/render_city.py"
 

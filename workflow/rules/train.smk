@@ -31,7 +31,7 @@ rule pretrain_backbone:
         gpu=1,
     params:
         made_from=params.shared("backbone", "image"),
-        pretrain=plain(cfg.pretrain),
+        pretrain=cfg.pretrain.without_defaults(),
     script:
         "../scripts/pretrain_backbone.py"
 

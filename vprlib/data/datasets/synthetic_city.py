@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,8 @@ from vprlib.data.dataset import Dataset
 from vprlib.data.datasets.pittsburgh import pittsburgh_dataset
 from vprlib.data.datasets.tokyo247 import tokyo247_dataset
 from vprlib.data.protocol import Protocol
+from vprlib.exceptions import InputError
+from vprlib.io.fingerprints import describe_difference
 
 MARKER = "annotations.json"  # cars and people in COCO format; written last, so the dataset is complete if it exists
 RADIUS = 10.0  # metres
@@ -35,6 +38,25 @@ def render_dataset(root: Path, size: Mapping[str, Any], workers: int, *, writer:
     seed = counts.pop("seed")
     progress = partial(tqdm, disable=None, desc=f"render {root.name}")
     getattr(city_writer, writer)(root, seed=seed, size=counts, workers=workers, progress=progress)
+
+
+def check_rendered(root: Path, size: Mapping[str, Any]) -> None:
+    """Check that the photos in a folder were rendered with the configuration.
+
+    The folder may be shared by projects, or may be left from before Snakemake's own records were deleted.
+
+    Args:
+        root: the dataset's folder.
+        size: the configuration's `city` section as plain data.
+
+    Raises:
+        InputError: naming the first key that differs.
+    """
+    path = root / MARKER
+    made = json.loads(path.read_text()).get("info", {}).get("city", {})
+    wanted = {name: size[name] for name in size if name in made}
+    if different := describe_difference({name: made[name] for name in wanted}, wanted, "city"):
+        raise InputError(f"{path}: the photos were rendered with {different}; delete {root}, and run again")
 
 
 def rendered_dataset(dataset: Dataset, writer: str) -> Dataset:

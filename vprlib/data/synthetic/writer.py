@@ -62,7 +62,7 @@ def write_city(
     root: Path,
     *,
     seed: int,
-    size: Mapping[str, Any],
+    size: dict[str, Any],
     workers: int = 1,
     progress: Callable[..., Iterable[Any]] = lambda items, total: items,
 ) -> None:
@@ -101,14 +101,14 @@ def write_city(
         _write_struct(root / f"datasets/city_{split}.mat", split, ORIGIN + index * ORIGIN_STEP, database, queries)
         first_place += len(places)
         first_query += len(queries)
-    _write_annotations(root, images, size)
+    _write_annotations(root, images, size | {"seed": seed})
 
 
 def write_city_night(
     root: Path,
     *,
     seed: int,
-    size: Mapping[str, Any],
+    size: dict[str, Any],
     workers: int = 1,
     progress: Callable[..., Iterable[Any]] = lambda items, total: items,
 ) -> None:
@@ -131,7 +131,7 @@ def write_city_night(
     images = _write_images(root, "", city, database, size, workers, progress)
     images += _write_images(root, "247query_v2", city, queries, size, workers, progress)
     _write_struct(root / "datasets/city_night.mat", "test", ORIGIN + NIGHT * ORIGIN_STEP, database, queries)
-    _write_annotations(root, images, size)
+    _write_annotations(root, images, size | {"seed": seed})
 
 
 def _panorama_name(number: int, view: int) -> str:
@@ -280,7 +280,7 @@ def _write_annotations(root: Path, images: Sequence[tuple[str, list[dict[str, An
     Args:
         root: folder of the dataset.
         images: (file name, boxes) of each photo.
-        size: the photos' height and width in pixels.
+        size: seed and sizes of the city, which are written, too (`rendered_with`).
     """
     category_ids = {name: number for number, name in enumerate(CATEGORIES, start=1)}
     images = sorted(images)
@@ -292,6 +292,7 @@ def _write_annotations(root: Path, images: Sequence[tuple[str, list[dict[str, An
         for box in boxes
     ]
     coco = {
+        "info": {"city": dict(size)},
         "images": [{"id": image, "file_name": name} | shape for image, (name, _) in enumerate(images, start=1)],
         "annotations": [{"id": number} | annotation for number, annotation in enumerate(annotations, start=1)],
         "categories": [{"id": number, "name": name} for name, number in category_ids.items()],

@@ -1,0 +1,85 @@
+"""What a failing disk does to an artefact is told: flipped bits and cut ends, anywhere in the file."""
+
+import h5py
+import numpy as np
+import pytest
+
+from vprlib.exceptions import InputError
+from vprlib.io.files import array_checksum, h5_writer, open_h5, read_h5, write_h5
+
+
+def flip(path, bit):
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def content(path):
+    with open_h5(path) as file:
+        names = []
+        file.visit(names.append)
+        arrays = {name: file[name][()].tobytes() for name in names if isinstance(file[name], h5py.Dataset)}
+        return arrays, {name: str(value) for name, value in file.attrs.items()}
+
+
+def test_a_flipped_bit_of_an_hdf5_file_changes_nothing_or_is_told(tmp_path):
+    path, rng = tmp_path / "x.h5", np.random.default_rng(0)
+    arrays = {"raw": rng.normal(size=(40, 16)).astype(np.float16), "all/raw/ranking": rng.integers(0, 9, (5, 4))}
+    write_h5(path, arrays, {"checkpoint": "12ab" * 16, "recipe": '{"train": [{"epochs": 5}]}'})
+    whole, told = content(path), []
+    for bit in rng.choice(8 * path.stat().st_size, 400, replace=False):
+        flip(path, bit)
+        try:
+            assert content(path) == whole, f"bit {bit}"
+        except InputError as error:
+            told.append(str(error))
+        flip(path, bit)
+    assert len(told) > 100
+    assert all(message.startswith(f"{path}: ") and "\n" not in message for message in told)
+    assert content(path) == whole
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
+def test_a_cut_hdf5_file_is_named(tmp_path, share, refused):
+    path = tmp_path / "cut.h5"
+    write_h5(path, {"raw": np.ones((50, 8), np.float32)})
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with refused(path):
+        read_h5(path, "raw")
+
+
+def test_a_file_of_others_has_no_checksum_and_is_read(tmp_path):
+    with h5py.File(tmp_path / "pca.h5", "w") as file:
+        file["mu"] = np.arange(3)
+    assert read_h5(tmp_path / "pca.h5", "mu")[0].tolist() == [0, 1, 2]
+
+
+def test_lazy_datasets_are_left_to_their_reader(tmp_path):
+    with h5_writer(tmp_path / "a.h5", lazy=("large",)) as file:
+        file["large"], file["small"] = np.zeros(10), np.ones(3)
+    with open_h5(tmp_path / "a.h5") as file:
+        assert "checksum" not in file["large"].attrs
+        assert file["small"].attrs["checksum"] == array_checksum(np.ones(3))
+
+
+def test_a_checksum_changes_with_every_bit_with_shape_and_with_type():
+    rng = np.random.default_rng(1)
+    array = rng.integers(0, 255, 3 * (1 << 20) + 5).astype(np.uint8)  # more than one sum, and a rest
+    expected = array_checksum(array)
+    for position in [0, 1 << 20, len(array) - 1, *rng.integers(0, len(array), 20)]:
+        changed = array.copy()
+        changed[position] ^= 1 << int(rng.integers(8))
+        assert array_checksum(changed) != expected
+    assert array_checksum(array) == expected
+    assert array_checksum(array.view(np.int8)) != expected
+    assert array_checksum(array.reshape(1, -1)) != expected
+    assert array_checksum(np.zeros((0, 4))) != array_checksum(np.zeros((0, 5)))
+    assert array_checksum(array[::2]) == array_checksum(array[::2].copy())
+
+
+def test_an_error_of_the_work_on_an_open_file_is_not_blamed_on_it(tmp_path):
+    write_h5(tmp_path / "a.h5", {"x": np.ones(2)})
+    with pytest.raises(RuntimeError, match="out of memory"), open_h5(tmp_path / "a.h5"):
+        raise RuntimeError("out of memory")
+    with pytest.raises(FileNotFoundError), open_h5(tmp_path / "a.h5"):
+        (tmp_path / "missing").read_bytes()
