@@ -147,13 +147,13 @@ def h5_writer(path: str | os.PathLike[str], lazy: Collection[str] = ()) -> Itera
     import h5py
 
     with atomic(path) as partial:
-        file = h5py.File(partial, "w", libver="v110")  # this version has checksums of its own tables
+        file = h5py.File(partial, "w")
         try:
             yield file
             file.flush()
             for dataset in _datasets(file, lazy):
                 dataset.attrs[CHECKSUM] = array_checksum(_map_or_read(dataset))
-            file.attrs[CHECKSUM] = _attributes_checksum(file)
+            file.attrs[CHECKSUM] = _description_checksum(file)
         finally:
             try:
                 file.close()
@@ -217,14 +217,15 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
 
 
-def _attributes_checksum(file: h5py.File) -> str:
-    return short_hash({name: str(value) for name, value in read_h5_attributes(file).items()})
+def _description_checksum(file: h5py.File) -> str:
+    attributes = {name: str(value) for name, value in read_h5_attributes(file).items()}
+    return short_hash([attributes, {dataset.name: dataset.attrs.get(CHECKSUM, "") for dataset in _datasets(file)}])
 
 
 def _changed_part(file: h5py.File) -> str:
     """Name what differs from its checksum; empty if nothing does."""
-    if file.attrs.get(CHECKSUM, unchanged := _attributes_checksum(file)) != unchanged:
-        return "its attributes"
+    if file.attrs.get(CHECKSUM, unchanged := _description_checksum(file)) != unchanged:
+        return "its names or attributes"
     for dataset in _datasets(file):
         if CHECKSUM in dataset.attrs and dataset.attrs[CHECKSUM] != array_checksum(_map_or_read(dataset)):
             return f"the values of {dataset.name.lstrip('/')}"

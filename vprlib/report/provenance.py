@@ -75,7 +75,9 @@ def provenance_chain(ranking: Path) -> tuple[list[list[str]], str]:
         model = json.loads(attributes.get("model", "{}"))
     except (InputError, ValueError):  # an incomplete file; the evaluation in the same folder is complete
         return [], ""
-    inputs = [(name, attributes[name]) for name in ("checkpoint", "whitening") if name in attributes]
+    inputs: list[tuple[str, str]] = [
+        (name, attributes[name]) for name in ("checkpoint", "whitening") if name in attributes
+    ]
     training_inputs = model.get("sources") or {}
     inputs += [(f"{name} of the training", digest) for name, digest in sorted(training_inputs.items())]
     if "source" in model:
