@@ -32,8 +32,9 @@ def submitted(slurm, repository, root, folder, processes=1, **settings):
 
 
 def ended(slurm, job) -> str:
-    """A job's state when it has ended."""
+    """A job's state when it and all its processes have ended: a busy machine takes seconds for these."""
     slurm.wait(lambda: slurm.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job", 300)
+    slurm.wait(lambda: not list(slurm.processes(job)), "end of the job's processes", 60)
     return slurm.state(job)
 
 
@@ -73,7 +74,8 @@ def test_a_node_that_ends_early_ends_the_job_and_the_next_goes_on(slurm, reposit
         worker(slurm, job, node="1").kill()
         assert ended(slurm, job) == "FAILED"
     assert not (tmp_path / "a/last.safetensors").exists()
-    assert ended(slurm, submitted(slurm, repository, root, tmp_path / "a", **LONG)) == "COMPLETED"
+    again = ended(slurm, submitted(slurm, repository, root, tmp_path / "a", **LONG))
+    assert again == "COMPLETED", (tmp_path / "a/slurm.log").read_text()[-2000:]
     assert "resumed after epoch" in (tmp_path / "a/log").read_text()
     for name in OUTPUTS:
         assert (tmp_path / "a" / name).read_bytes() == (whole / name).read_bytes()

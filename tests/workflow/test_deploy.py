@@ -119,7 +119,7 @@ def test_a_wheel_brings_the_library_the_command_and_a_project(installed, tmp_pat
     mine = tmp_path / "mine"
     assert sorted(path.name for path in mine.iterdir()) == ["Snakefile", "config", "profiles"]
     status, text = run(tmp_path, installed / "vprlib", "new", "mine", **environment)
-    assert (status, text) == (1, "error: mine: is not an empty folder; name a new one\n")
+    assert (status, text) == (1, "error: mine: is not an empty folder; name a new or empty one\n")
 
     (mine / "config/config.yaml").write_text(yaml.safe_dump(TINY))
     python = installed / "python"
