@@ -232,6 +232,19 @@ def test_of_several_zones_each_photo_says_its_own_and_band(tmp_path, refused):
         folder_dataset(tmp_path, OWN).table()
 
 
+@pytest.mark.parametrize(("header", "zones"), [("zone", ("32U", "33U")), ("utm_zone,utm_band", ("32,U", "33,U"))])
+def test_a_csv_with_zones_becomes_one_grid(tmp_path, header, zones):
+    rows = []
+    for i, (longitude, zone, number) in enumerate([(11.9999, zones[0], 32), (12.0001, zones[1], 33)]):
+        east, north = series(49.5, longitude, number)
+        rows.append(f"{i}.jpg,test,{('database', 'query')[i]},{east:.3f},{north:.3f},{zone}")
+    dataset = own_csv(tmp_path, f"{LISTED},east,north,{header}", *rows)
+    assert counts(dataset) == [1], "14 m apart"
+    rows = [f"{r}{i}.jpg,test,{r},{400_000 + 100 * i},0,{i}" for i in (1, 2) for r in ("database", "query")]
+    table = own_csv(tmp_path, f"{LISTED},east,north,zone", *rows).table()
+    assert table.zone.tolist() == ["1", "1", "2", "2"], "a number alone is a condition"
+
+
 @pytest.mark.parametrize("third", [["DSC_01", "DSC_02"], ["1", "2", "3"], ["61", "99"], ["0001", "0002"], ["5I", "7O"]])
 def test_a_third_field_that_is_no_zone_says_nothing(tmp_path, third):
     for i, text in enumerate(third):
