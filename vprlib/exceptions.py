@@ -10,8 +10,8 @@ class InputError(ValueError):
     """User input cannot be used. The message names the input and says what to do, in one line."""
 
     def __init__(self, message: str) -> None:
-        """Set the message; line breaks in it become spaces."""
-        super().__init__(" ".join(str(message).splitlines()))
+        """Set the message; line breaks in it become spaces, and bytes of file names that are not UTF-8 are escaped."""
+        super().__init__(" ".join(str(message).encode("utf-8", "backslashreplace").decode().splitlines()))
 
 
 def did_you_mean(name: str, known: Collection[str], briefly: bool = False) -> str:

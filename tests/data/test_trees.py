@@ -135,7 +135,7 @@ def test_a_test_set_of_names_is_read_from_either_folder(tmp_path, refused):
     assert table.loc[2, ["heading", "time"]].tolist() == [270, "200909"]
     assert [found.tolist() for found in dataset.positives(table, "test")] == [[0]]
     touch(tmp_path, "images/test/queries/@3@5@55@J@.jpg")
-    with refused("zones 56 and 55"):
+    with refused("zones 56S", "@0@0@56@J", "and 55S", "@3@5@55@J", "@50@0@.jpg does not give its zone"):
         dataset.table()
     touch(tmp_path, "images/test/queries/0001.jpg")
     with refused(tmp_path / "images/test/queries/0001.jpg", "@east@north@"):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vprlib.data.image_table import COLUMNS, OPTIONAL, ROLES, SPLITS, row_numbers, select_rows
-from vprlib.data.protocol import Protocol
+from vprlib.data.positions import check_metres
+from vprlib.data.protocol import Protocol, check_positives
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Dataset:
         """Check the values of the image table.
 
         Raises:
-            InputError: a row cannot be used, a split lacks images, or no query of a split has a positive.
+            InputError: a row cannot be used, a split lacks images, positions can only be degrees, or the positives of
+                a split's queries are none or all of its database images.
         """
         source = self.root / self.files[0]
         for column, allowed in (("split", SPLITS), ("role", ROLES)):
@@ -127,16 +129,17 @@ class Dataset:
             raise InputError(f"{source}: {table.path[table.path.duplicated()].iloc[0]} is listed twice")
         if table.empty:
             raise InputError(f"{source}: lists no image")
+        if self.protocols[0].unit == "m":
+            check_metres(table.astype({"east": float, "north": float}), source)
         for split in [split for split in SPLITS if (table.split == split).any()]:
             for role in ROLES:
                 lacking = self.may_lack_queries and (split, role) == ("test", "query")
                 if not lacking and select_rows(table, split, role).empty:
                     raise InputError(f"{source}: split {split} has no {role} image")
-            if len(row_numbers(table, split, "query")) and not any(len(rows) for rows in self.positives(table, split)):
-                raise InputError(
-                    f"{source}: no query of split {split} has a database image within {self.protocols[0].radius_text}; "
-                    f"check the radius and the unit of the coordinates"
-                )
+            if len(row_numbers(table, split, "query")):
+                database = select_rows(table, split, "database")
+                positives = self.positives(table, split)
+                check_positives(positives, database, source=source, split=split, protocol=self.protocols[0])
 
 
 def join_path(folder: str | os.PathLike[str], path: str) -> str:

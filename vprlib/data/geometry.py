@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
@@ -47,7 +49,9 @@ def within(query_Q2: ArrayLike, database_N2: ArrayLike, radius: float) -> list[N
     return [np.asarray(indices, np.int64) for indices in neighbours]
 
 
-def to_utm(latitude_N: ArrayLike, longitude_N: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+def to_utm(
+    latitude_N: ArrayLike, longitude_N: ArrayLike, names: Sequence[str] = ()
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Convert latitudes and longitudes to metres of the one UTM zone in which the median position lies.
 
     All positions use one zone, so that distances hold across a zone's edge and across the equator. The widened zones
@@ -56,6 +60,7 @@ def to_utm(latitude_N: ArrayLike, longitude_N: ArrayLike) -> tuple[NDArray[np.fl
     Args:
         latitude_N: (N,) float, degrees (WGS 84), north positive.
         longitude_N: (N,) float, degrees (WGS 84), east positive.
+        names: the N photos, for messages.
 
     Returns:
         east (N,) and north (N,), float64 metres (with the false northing of 10,000 km if the median position is in
@@ -68,25 +73,56 @@ def to_utm(latitude_N: ArrayLike, longitude_N: ArrayLike) -> tuple[NDArray[np.fl
     from pyproj import Transformer
 
     latitudes_N, longitudes_N = (np.asarray(x, np.float64).reshape(-1) for x in (latitude_N, longitude_N))
-    wrong = ~((np.abs(latitudes_N) <= 84) & (np.abs(longitudes_N) <= 180))  # NaN is wrong, too
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise InputError(
-            f"latitude {latitudes_N[first]:g}, longitude {longitudes_N[first]:g}: is not a position that UTM covers"
-        )
     if not len(latitudes_N):
         return np.empty(0), np.empty(0), ""
+    wrong = ~((np.abs(latitudes_N) <= 84) & (np.abs(longitudes_N) <= 180))  # NaN is wrong, too
+    first = int(wrong.argmax())
+    if wrong.any():
+        raise InputError(f"{_describe(names, latitudes_N, longitudes_N, first)}: is not a position that UTM covers")
     turned_N = (longitudes_N - longitudes_N[0] + 180) % 360 - 180  # so that the date line does not split a dataset
     middle = np.median(latitudes_N), np.median(turned_N)
     distance_N = np.maximum(np.abs(latitudes_N - middle[0]), np.abs(turned_N - middle[1]))
-    if distance_N.max() > FARTHEST:
-        first = int(distance_N.argmax())
+    first = int(distance_N.argmax())
+    if distance_N[first] > FARTHEST:
         raise InputError(
-            f"latitude {latitudes_N[first]:g}, longitude {longitudes_N[first]:g}: is {distance_N[first]:.0f} degrees "
-            f"from the other positions; one dataset has one UTM zone, make it two datasets or correct the position"
+            f"{_describe(names, latitudes_N, longitudes_N, first)}: is {distance_N[first]:.0f} degrees from the other "
+            "positions; one dataset has one UTM zone, make it two datasets or correct the position"
         )
     zone = int((middle[1] + longitudes_N[0] + 180) % 360 // 6) + 1
     south = middle[0] < 0
     transformer = Transformer.from_crs(4326, (32700 if south else 32600) + zone, always_xy=True)
     east_N, north_N = transformer.transform(longitudes_N, latitudes_N)
     return east_N, north_N, f"{zone}{'S' if south else 'N'}"
+
+
+def _describe(names: Sequence[str], latitude_N: NDArray, longitude_N: NDArray, index: int) -> str:
+    """Return a position in degrees for a message, with the photo's name if there are names."""
+    photo = f"{names[index]}: " if len(names) else ""
+    return f"{photo}latitude {latitude_N[index]:g}, longitude {longitude_N[index]:g}"
+
+
+def from_utm(
+    east_N: ArrayLike, north_N: ArrayLike, zone_N: Sequence[int], south_N: Sequence[bool]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Convert metres of UTM zones to latitudes and longitudes.
+
+    Args:
+        east_N: (N,) float, metres.
+        north_N: (N,) float, metres, with the false northing of 10,000 km where `south_N`.
+        zone_N: zone of each position, 1 to 60.
+        south_N: whether each position's northing has the false northing.
+
+    Returns:
+        latitude (N,) and longitude (N,), float64 degrees (WGS 84).
+    """
+    import numpy as np
+    from pyproj import Transformer
+
+    easts_N, norths_N = (np.asarray(x, np.float64).reshape(-1) for x in (east_N, north_N))
+    code_N = np.where(south_N, 32700, 32600) + np.asarray(zone_N)
+    latitude_N, longitude_N = np.empty_like(easts_N), np.empty_like(easts_N)
+    for code in np.unique(code_N):
+        rows = code_N == code
+        transformer = Transformer.from_crs(int(code), 4326, always_xy=True)
+        longitude_N[rows], latitude_N[rows] = transformer.transform(easts_N[rows], norths_N[rows])
+    return latitude_N, longitude_N

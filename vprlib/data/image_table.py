@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vprlib.data.text_table import read_text_table
 from vprlib.io.fingerprints import short_hash
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMNS = ("path", "split", "role", "place", "east", "north", "heading", "time")  # any other column is a condition
+NUMBERS = ("east", "north", "heading")
 OPTIONAL = ("place", "heading", "time")
 SPLITS = ("train", "val", "test")
 ROLES = ("database", "query")
@@ -21,10 +23,18 @@ APART = 1e6  # metres between two places without coordinates
 
 
 def read_image_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read an image table from its CSV; places and times are strings, even if they look like numbers."""
-    import pandas as pd
+    """Read an image table from its CSV.
 
-    return pd.read_csv(path, dtype={"place": str, "time": str})
+    NUMBERS are numbers. All other columns are text as written, and an empty cell is missing; only columns that hold
+    nothing but 0 and 1, as those that select a protocol's queries, are integers.
+
+    Raises:
+        InputError: the file is no CSV in UTF-8.
+    """
+    table = read_text_table(path, lambda column: column in NUMBERS)
+    others = [column for column in table if column not in COLUMNS] if len(table) else []
+    flags = [column for column in others if table[column].isin(["0", "1"]).all()]
+    return table.astype(dict.fromkeys(flags, int))
 
 
 def row_numbers(table: pd.DataFrame, split: str, role: str) -> NDArray[np.int64]:

@@ -5,19 +5,26 @@ Recalls under two protocols are not comparable.
 
 from __future__ import annotations
 
+import logging
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vprlib.data.geometry import within
+from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
+
 FIXED = "fixed"  # default framing of query photos; the others are in `vprlib.images.framing.FRAMINGS`
 EVERYWHERE = "all"  # search scope of protocols without `same_column`
+MOST_QUERIES = 0.5  # share of the queries; a photo that is a positive of more of them is unusual
+FEW = 10  # of fewer queries, one photo may well be a positive of most; and a few photos may well be one place
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,19 @@ class Protocol:
                 ]
         return positives
 
+    def evaluated(self, query: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return for each of the queries, (Q,), whether the protocol evaluates it.
+
+        Args:
+            query: image table of Q queries.
+        """
+        import numpy as np
+        import pandas as pd
+
+        if not self.queries:
+            return np.ones(len(query), bool)
+        return (pd.to_numeric(query[self.queries], errors="coerce") == 1).to_numpy(bool)
+
     @property
     def for_training(self) -> Protocol:
         """Return the protocol used for training and validation: all queries, searched in the whole database."""
@@ -86,3 +106,74 @@ class Protocol:
         '25 m'
         """
         return f"{self.radius:g} {self.unit}"
+
+
+def check_positives(
+    positives: Sequence[NDArray[np.int64]], database: pd.DataFrame, *, source: object, split: str, protocol: Protocol
+) -> None:
+    """Check that the positives of queries can tell a right ranking from a wrong one.
+
+    The log warns of a database image that is a positive of most queries, unless there are few, and of fewer than FEW
+    database images that are all positives.
+
+    Args:
+        positives: for each query the row numbers of its positives in `database`.
+        database: image table of the N database images.
+        source: the file of the image table, for messages.
+        split: the split of the queries, for messages.
+        protocol: what a hit is.
+
+    Raises:
+        InputError: no query has a positive, or each of FEW database images or more is a positive of each query.
+    """
+    hint = "check the radius and the unit of the coordinates"
+    if not any(len(rows) for rows in positives):
+        raise InputError(
+            f"{source}: no query of the {split} split has a database image within {protocol.radius_text}; {hint}"
+        )
+    if all(len(rows) == len(database) for rows in positives):
+        message = (
+            f"{source}: every query of the {split} split has all {len(database)} database images within "
+            f"{protocol.radius_text}, so that any ranking is right; {hint}: degrees are no metres"
+        )
+        if len(database) >= FEW:
+            raise InputError(message)
+        if len(database) > 1:
+            log.warning("warning: %s", message)
+        return
+    _warn_of_common_positives(positives, database, f"{source}: the {split} split", f"{protocol.radius_text}; {hint}")
+
+
+def _warn_of_common_positives(
+    positives: Sequence[NDArray[np.int64]], database: pd.DataFrame, subject: str, radius: str
+) -> None:
+    """Warn in the log of the database image that is a positive of the most queries, if it is one of more than half."""
+    import numpy as np
+
+    count_N = np.bincount(np.concatenate([np.empty(0, np.int64), *positives]), minlength=len(database))
+    if len(positives) >= FEW and count_N.max() > MOST_QUERIES * len(positives):
+        log.warning(
+            "warning: %s: %s is a positive of %d of the %d queries (other such images: %d), within %s",
+            subject, database.path.iloc[int(count_N.argmax())], count_N.max(), len(positives),
+            (count_N > MOST_QUERIES * len(positives)).sum() - 1, radius,
+        )  # fmt: skip
+
+
+def warn_of_radii(protocol: Protocol, *, positive: float, negative: float) -> None:
+    """Warn in the log if the training radii contradict the hit radius of the training set.
+
+    Args:
+        protocol: what a hit is.
+        positive: radius of the positives in training, in the unit of the protocol.
+        negative: radius beyond which images are negatives in training, likewise.
+    """
+    if protocol.radius > negative:
+        log.warning(
+            "warning: train.negative_radius_m %g is smaller than the hit radius %s: images between them are hits and "
+            "may be negatives; raise it to %g", negative, protocol.radius_text, protocol.radius,
+        )  # fmt: skip
+    if protocol.radius < positive:
+        log.warning(
+            "warning: train.positive_radius_m %g is larger than the hit radius %s: images between them are positives "
+            "and no hits; lower it to %g", positive, protocol.radius_text, protocol.radius,
+        )  # fmt: skip

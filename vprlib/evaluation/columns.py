@@ -1,5 +1,13 @@
 """The columns of every table that the workflow writes, with their meaning: the source of the reference."""
 
+import re
+
+TEXT = {
+    "dataset", "run", "other", "descriptor", "rerank", "condition", "protocol", "unit", "query", "top1_image",
+    "config_hash", "index", "checkpoint", "train_set", "epoch_selected_on", "version", "commit", "compression",
+    "origin", "interval", "source", "by",
+}  # fmt: skip
+
 NETWORK = {
     "dataset": "name of the evaluated dataset",
     "run": "name of the run in the configuration",
@@ -172,3 +180,18 @@ TABLES: dict[str, dict[str, str]] = {
         "val_recall@{k}": "recall@k on the validation split",
     },
 }
+
+
+def is_number_column(name: str) -> bool:
+    """Return whether a column of a table of results holds numbers.
+
+    These are the columns of TABLES that are not TEXT. Others are conditions of the photos, which are labels.
+
+    >>> is_number_column("error@5"), is_number_column("run"), is_number_column("weather")
+    (True, False, False)
+    """
+    if name in TEXT:
+        return False
+    documented = (column for path, table in TABLES.items() if not path.endswith("images.csv") for column in table)
+    patterns = (re.sub(r"\\{\w+\\}", ".+", re.escape(column)) for column in documented if column != "(others)")
+    return any(re.fullmatch(pattern, name) for pattern in patterns)

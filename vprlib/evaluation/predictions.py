@@ -93,7 +93,7 @@ def select_evaluated_queries(images: str | os.PathLike[str], protocol: Protocol)
     if query.empty:
         raise InputError(f"{images}: the test split has no query; descriptors can be extracted, but not evaluated")
     check_protocol_columns(images, table, database, protocol)
-    rows = np.flatnonzero(query[protocol.queries] == 1) if protocol.queries else np.arange(len(query))
+    rows = np.flatnonzero(protocol.evaluated(query))
     if not len(rows):
         raise InputError(
             f"{images}: no test query has a 1 in column {protocol.queries!r} of protocol {protocol.name!r}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from vprlib.data.text_table import read_text_table
 from vprlib.evaluation.recall_table import ALL
 from vprlib.evaluation.series import summarize_seeds
 
@@ -30,7 +31,7 @@ def published_recalls(datasets: Sequence[str]) -> pd.DataFrame:
 
     The file PUBLISHED holds percent, as the source gives them, and only numbers that the source itself measured.
     """
-    table = pd.read_csv(PUBLISHED, dtype=dict.fromkeys(("descriptor", "rerank"), str))
+    table = read_text_table(PUBLISHED, lambda column: column in ("dim", "r1", "r5", "r10"))
     table = table[table.dataset.isin(datasets)]
     table = table.rename(columns={"method": "run"}).melt(
         ["run", "dim", "train_set", "dataset", "protocol", "source"], ["r1", "r5", "r10"], "k", "recall"

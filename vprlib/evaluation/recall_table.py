@@ -10,7 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vprlib.data.image_table import read_image_table, select_rows
-from vprlib.data.protocol import Protocol
+from vprlib.data.protocol import Protocol, check_positives
+from vprlib.data.text_table import read_text_table
+from vprlib.evaluation.columns import is_number_column
 from vprlib.evaluation.correlated_queries import correlated_groups
 from vprlib.evaluation.intervals import recall_intervals
 from vprlib.evaluation.predictions import Predictions
@@ -20,8 +22,6 @@ from vprlib.io.fingerprints import code_version, describe_difference, sha256_of_
 
 RULES = {"centroids": "cluster_features", "pretrain": "pretrain_backbone", "whiten": "fit_whitening"}  # of a section
 ALL = "all"  # the condition of rows over all queries
-TEXT = ["dataset", "run", "descriptor", "rerank", "condition", "protocol", "unit", "query", "top1_image", "config_hash"]
-TEXT += ["checkpoint", "train_set", "epoch_selected_on", "version", "commit"]  # columns of text, even if all digits
 
 
 def query_conditions(
@@ -105,11 +105,10 @@ def recall_table(
         selection: `checkpoint`, `train_set` and `validation` of `epoch_selection`.
 
     Raises:
-        InputError: if no query has a positive, if the ranking is shorter than the largest k or was made with another
-            recipe, or if a column is unknown.
+        InputError: if no query has a positive or each has all database images, if the ranking is shorter than the
+            largest k or was made with another recipe, or if a column is unknown.
     """
-    if not any(len(right) for right in predictions.positives):
-        raise InputError(f"{images}: no query of the test split has a database image within {protocol.radius_text}")
+    check_positives(predictions.positives, predictions.database, source=images, split="test", protocol=protocol)
     trained = json.loads(predictions.attributes["model"])
     check_recipe(predictions.attributes, recipe, selection, ranking)
     check_ranking_depth(ks, predictions, protocol, ranking)
@@ -252,9 +251,12 @@ def chance_recall(ks: Sequence[int], predictions: Predictions, protocol: Protoco
 def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table of recalls or per-query results, exact to the last digit.
 
-    Names and fingerprints (columns TEXT) stay text even if they look like numbers.
+    Names, labels and fingerprints stay text even if they look like numbers or missing values.
+
+    Raises:
+        InputError: the file is no CSV in UTF-8.
     """
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
+    return read_text_table(path, is_number_column)
 
 
 def join_results(paths: Sequence[str | os.PathLike[str]], identities: Sequence[str]) -> pd.DataFrame:
@@ -275,5 +277,9 @@ def join_results(paths: Sequence[str | os.PathLike[str]], identities: Sequence[s
 
 
 def read_sizes_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table of descriptor sizes; names of runs and datasets stay text even if they look like numbers."""
-    return pd.read_csv(path, dtype={"run": str, "dataset": str})
+    """Read a table of descriptor sizes; names stay text even if they look like numbers.
+
+    Raises:
+        InputError: the file is no CSV in UTF-8.
+    """
+    return read_text_table(path, is_number_column)

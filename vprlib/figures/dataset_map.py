@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from vprlib.data.image_table import ROLES, SPLITS
-from vprlib.data.photos import upright
+from vprlib.data.photos import open_image, upright
 from vprlib.figures.style import (
     DARK,
     GREY,
@@ -126,7 +126,7 @@ def draw_photo_pairs(part: SubFigure, alike: list[tuple[str, str, str]]) -> None
         ax.set_axis_off()
         if number // 2 < len(alike):
             *paths, caption = alike[number // 2]
-            ax.imshow(ImageOps.contain(upright(Image.open(paths[number % 2])).convert("RGB"), (320, 320)))
+            ax.imshow(ImageOps.contain(upright(open_image(paths[number % 2])).convert("RGB"), (320, 320)))
             ax.set(title=caption * (number % 2 == 0), anchor="N")
             ax.text(0, -0.04, wrap_photo_name(paths[number % 2]), va="top", transform=ax.transAxes)
 

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from vprlib.data.image_table import has_no_coordinates
-from vprlib.data.photos import upright
+from vprlib.data.photos import open_image, upright
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.recall import hits
@@ -35,7 +35,7 @@ class PhotoCell(NamedTuple):
 
     def draw(self, ax: Axes) -> None:
         """Draw the photo, its caption, frame and boxes."""
-        photo = upright(Image.open(self.path)).convert("RGB")
+        photo = upright(open_image(self.path)).convert("RGB")
         ax.imshow(ImageOps.contain(photo, (320, 320)), extent=(0, photo.width, photo.height, 0))
         ax.set(xticks=[], yticks=[], anchor="N", xlabel=self.caption)
         ax.spines[:].set(visible=True, color=self.frame, linewidth=0.5 if self.frame == GREY else 2.5)

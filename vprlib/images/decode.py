@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from vprlib.data.photos import heif_hint, open_image
 from vprlib.exceptions import InputError
 
 ORIENTATION = 0x0112  # EXIF tag; its values 5 to 8 stand for a turn by 90 or 270 degrees
@@ -23,11 +24,11 @@ def open_photo(path: str | os.PathLike[str], read: Callable[[Image.Image], Resul
         InputError: the file is missing, truncated or no photo.
     """
     try:
-        with Image.open(path) as photo:
+        with open_image(path) as photo:
             return read(photo)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "cannot be decoded: truncated, or no photo"
-        raise InputError(f"{path}: {reason}") from error
+        raise InputError(f"{path}: {reason}{heif_hint(path)}") from error
 
 
 def upright_shape(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import hashlib
@@ -129,10 +130,15 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a table without its index, atomically; floats keep every digit, so a rerun gives the same bytes.
 
+    Labels are written as they are; all text is quoted if a label holds a carriage return, which ends a row elsewhere.
+
     Raises:
         InputError: the file cannot be written.
     """
-    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_bytes(path, text.encode())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from vprlib.config import Config
 from vprlib.data.dataset import Dataset
 from vprlib.exceptions import InputError
+from vprlib.io.folders import is_utf8, walk_folders
 from vprlib.jobs.paths import WILDCARD, Wildcards, fill
 from vprlib.jobs.targets import Targets
 
@@ -22,8 +23,8 @@ class Disk:
         return os.path.exists(path)  # noqa: PTH110 - asked thousands of times
 
     def folders_below(self, path: str) -> list[str]:
-        """The folders below a folder: a photo that is added changes the time of its own folder only."""
-        return sorted(folder for folder, _, _ in os.walk(path) if folder != path)
+        """The folders below a folder that are read: a photo that is added changes the time of its own folder only."""
+        return sorted({folder for folder, _, _ in walk_folders(path)} - {path})
 
     def stamp(self, path: str) -> list[float]:
         """The size and time of a file or folder; empty if it is not there."""
@@ -54,11 +55,11 @@ class Inputs:
         Raises:
             InputError: the user's own dataset is not where the configuration says.
         """
-        return [path for path in self._raw_files(w.dataset) if not WILDCARD.search(path)]
+        return [path for path in self._raw_files(w.dataset) if _can_be_input(path)]
 
     def unwatched(self, w: Wildcards) -> list:
-        """Param: the stamps of raw files whose names Snakemake would take for patterns, so that they are no inputs."""
-        return [self.disk.stamp(path) for path in self._raw_files(w.dataset) if WILDCARD.search(path)]
+        """Param: the stamps of raw files that are no inputs, because Snakemake cannot take their names."""
+        return [self.disk.stamp(path) for path in self._raw_files(w.dataset) if not _can_be_input(path)]
 
     def _raw_files(self, name: str) -> list[str]:
         declared = self.catalogue[name]
@@ -98,7 +99,7 @@ class Inputs:
             return []
         if not self.disk.exists(made):
             self._require(key, named)
-        return [] if WILDCARD.search(named) else [named]
+        return [named] if _can_be_input(named) else []
 
     # of a backbone
 
@@ -186,6 +187,11 @@ class Inputs:
     def sizes(self, w: Wildcards) -> list[str]:
         """The tables of descriptor sizes of a dataset's runs."""
         return self.targets.sizes(w.dataset)
+
+
+def _can_be_input(path: str) -> bool:
+    """Whether Snakemake can take a path: it is no pattern and can be written as UTF-8."""
+    return not WILDCARD.search(path) and is_utf8(path)
 
 
 def _optional(path: str | None) -> str | list:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vprlib.data.catalogue import get_dataset
 from vprlib.data.image_table import COLUMNS, has_no_coordinates, read_image_table, select_rows
 from vprlib.data.layouts.utm_names import parse_utm_name
+from vprlib.data.positions import parse_grid
 from vprlib.evaluation.predictions import EvaluatedQueries, Predictions, read_predictions, select_evaluated_queries
 from vprlib.evaluation.recall import hits
 from vprlib.exceptions import InputError
@@ -96,7 +97,8 @@ def collect_query_results(campaign: Artifacts, dataset: str, most: int) -> Query
     if not results:
         campaign.add_missing(f"{dataset}: per-query results", "no ranking is there yet")
         return None
-    zone = get_dataset(dataset, campaign.config).zone or utm_zone(query.path.iloc[0])
+    zones = {utm_zone(path) for path in query.path}
+    zone = get_dataset(dataset, campaign.config).zone or (zones.pop() if len(zones) == 1 else "")
     photos = {number: truth.photos() for number, truth in ground_truth.items()}
     return QueryResults(query, database, results, photos, left_out, zone)
 
@@ -233,10 +235,9 @@ def map_background(database: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 def utm_zone(path: str) -> str:
     """Return the UTM zone, as `54N`, that a photo's name contains; empty if it has none."""
-    fields = parse_utm_name(Path(path).name) or {}
-    if not fields.get("zone", "").isdigit():
-        return ""
-    return fields["zone"] + ("S" if fields.get("band", "N").upper() < "N" else "N")
+    fields = parse_utm_name(Path(path).name) or {"north": 0.0}
+    grid = parse_grid(fields.get("zone"), fields.get("band"), fields["north"], fields.get("latitude"))
+    return f"{grid.zone}{'S' if grid.south else 'N'}" if grid else ""
 
 
 def filter_columns(query: pd.DataFrame) -> dict[str, NDArray[np.str_]]:

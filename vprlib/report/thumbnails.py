@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vprlib.data.photos import upright
+from vprlib.data.photos import open_image, upright
 from vprlib.report.query_results import QueryResults
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def write_with_time(path: Path, content: bytes, modified: int) -> None:
 
 def shrink_photo(photo: str) -> bytes:
     """Return a photo as WebP, upright, without metadata, with at most SIDE pixels on its longer side."""
-    with Image.open(photo) as file:
+    with open_image(photo) as file:
         file.draft("RGB", (SIDE, SIDE))
         image = upright(file).convert("RGB")
         image.thumbnail((SIDE, SIDE))

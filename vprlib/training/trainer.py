@@ -20,7 +20,7 @@ from vprlib.compute.execution import ComputeSettings
 from vprlib.config import TrainConfig
 from vprlib.data.geometry import within
 from vprlib.data.image_table import row_numbers
-from vprlib.data.protocol import Protocol
+from vprlib.data.protocol import Protocol, warn_of_radii
 from vprlib.exceptions import InputError
 from vprlib.images.augment import jitter_colours
 from vprlib.images.loader import PhotoDataset, load_batches
@@ -88,11 +88,11 @@ class GenerationTrainer:
                 "train: the training set has no train split; use train.epochs: 0 to keep the initial network"
             )
         query, database = (self.table.loc[rows].reset_index(drop=True) for rows in (self.query, self.database))
-        positive_protocol = replace(self.protocol, radius=self.settings.positive_radius_m)
+        positive, negative = self.settings.positive_radius_m, self.settings.negative_radius_m
+        warn_of_radii(self.protocol, positive=positive, negative=negative)
+        positive_protocol = replace(self.protocol, radius=positive)
         self.positives = positive_protocol.positives(query, database)
-        self.excluded = within(
-            query[["east", "north"]], database[["east", "north"]], self.settings.negative_radius_m
-        )  # of any time
+        self.excluded = within(query[["east", "north"]], database[["east", "north"]], negative)  # of any time
         self.usable = np.flatnonzero([len(positives) > 0 for positives in self.positives])
         dropped = len(self.query) - len(self.usable)
         if not len(self.usable):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from vprlib.data.photos import upright
+from vprlib.data.photos import heif_hint, open_image, upright
 from vprlib.exceptions import InputError
 from vprlib.io.files import write_bytes
 
@@ -108,7 +108,7 @@ def scan_photo(path: str | os.PathLike[str], known: PhotoRecord | None = None) -
         if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
             return known
         content = Path(path).read_bytes()
-        with Image.open(io.BytesIO(content)) as photo:
+        with open_image(io.BytesIO(content)) as photo:
             turned = photo.getexif().get(0x0112, 1) >= 5  # EXIF orientations that swap width and height
             width, height = photo.size[::-1] if turned else photo.size
             photo.draft("L", (64, 64))
@@ -118,7 +118,7 @@ def scan_photo(path: str | os.PathLike[str], known: PhotoRecord | None = None) -
     except FileNotFoundError:
         return "no such file"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"cannot be decoded ({error})"
+        return f"cannot be decoded ({error}){heif_hint(path)}"
 
 
 def perceptual_hash(photo: Image.Image) -> int:

@@ -171,8 +171,7 @@ def queries_and_positives(
     query, database = select_rows(table, split, "query"), select_rows(table, split, "database")
     if split != "test":
         protocol = protocol.for_training
-    if protocol.queries:
-        query = query[query[protocol.queries] == 1].reset_index(drop=True)
+    query = query[protocol.evaluated(query)].reset_index(drop=True)
     return query, protocol.positives(query, database)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vprlib.data.dataset import Dataset
 from vprlib.data.geometry import within
 from vprlib.data.protocol import Protocol
+from vprlib.data.text_table import read_text_table
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ CSVS = {  # table -> the columns to read
     "postprocessed.csv": ("easting", "northing", "night", "view_direction"),
     "seq_info.csv": ("sequence_key", "frame_number"),
 }
+NUMBERS = ("ca", "easting", "northing", "frame_number")
 ROLES = ("database", "query")
 
 
@@ -100,7 +102,7 @@ def _read_role(root: Path, folder: Path, role: str) -> pd.DataFrame:
             "east": joined.easting.to_numpy(),
             "north": joined.northing.to_numpy(),
             "heading": joined.ca.to_numpy(),
-            "time": joined.captured_at.astype(str).to_numpy(),
+            "time": joined.captured_at.to_numpy(),
             "light": flags["night"].map({True: "night", False: "day"}).to_numpy(),
             "view": joined.view_direction.to_numpy(),
             "sequence": joined.sequence_key.to_numpy(),
@@ -118,11 +120,9 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     Raises:
         InputError: the table cannot be read, lacks a column, or has a missing or repeated key.
     """
-    import pandas as pd
-
     try:
-        table = pd.read_csv(path, usecols=["key", *columns], dtype={"key": str}, index_col="key")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+        table = read_text_table(path, lambda column: column in NUMBERS)[["key", *columns]].set_index("key")
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be read as a table with key, {', '.join(columns)} ({error})") from error
     if table.index.hasnans or table.index.has_duplicates:
         raise InputError(f"{path}: an image's key is missing or listed twice")

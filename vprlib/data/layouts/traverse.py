@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vprlib.data.layouts.utm_names import parse_utm_name
-from vprlib.data.photos import PHOTO_SUFFIXES
+from vprlib.data.photos import photo_suffixes
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_traverse(
         folder = next((candidate for candidate in folders if (root / candidate).is_dir()), None)
         if folder is None:
             raise InputError(f"{root / names[0]}: no such folder")
-        photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+        photos = sorted(path.name for path in (root / folder).iterdir() if path.suffix.lower() in photo_suffixes())
         if listed and folder in folders[:-1]:
             frames = _ranks_in_list(root, folder, listed, photos)
         else:

@@ -2,17 +2,20 @@
 
 `@east@north@zone@band@latitude@longitude@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg`: the layout of
 VPR-datasets-downloader, deep-visual-geo-localization-benchmark and CosPlace. Only east and north (UTM metres) are
-required. Any other field may be empty, or missing with all fields after it.
+required. Any other field may be empty, or missing with all fields after it. A third field that is no UTM zone is
+ignored. Names whose first two fields can only be a longitude and a latitude are converted.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vprlib.data.photos import list_photos
+from vprlib.data.positions import metres_of_degrees, parse_grid, to_one_grid
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -23,9 +26,11 @@ FIELDS = (
     "timestamp", "note",
 )  # fmt: skip
 COLUMN_FIELDS = {
-    "east": "east", "north": "north", "zone": "zone", "heading": "heading", "place": "pano", "time": "timestamp",
-    "note": "note",
+    "east": "east", "north": "north", "zone": "zone", "band": "band", "latitude": "latitude", "heading": "heading",
+    "place": "pano", "time": "timestamp", "note": "note",
 }  # fmt: skip
+GRID_FIELDS = ["zone", "band", "latitude"]
+DEGREES = re.compile(r"@-?\d{1,3}\.\d{4,}@-?\d{1,3}\.\d{4,}(@|\.\D)")  # four decimals: metres have fewer
 
 
 def parse_utm_name(name: str) -> dict[str, Any] | None:
@@ -49,7 +54,7 @@ def parse_utm_name(name: str) -> dict[str, Any] | None:
 
 
 def utm_name_rows(names: Iterable[str]) -> list[dict[str, Any] | None]:
-    """Parse photos' names into rows of an image table with the column `zone`; None for a name without a position."""
+    """Parse photos' names into rows for `positions_of_names`; None for a name without a position."""
     parsed = [parse_utm_name(name) for name in names]
     return [fields and {column: fields.get(field) for column, field in COLUMN_FIELDS.items()} for fields in parsed]
 
@@ -73,7 +78,7 @@ def read_utm_names(
             own name, with a 1 for its queries.
 
     Raises:
-        InputError: a folder is missing or empty, a name holds no position, or the names hold two UTM zones.
+        InputError: a folder is missing or empty, a name holds no position, or the positions do not fit into one grid.
     """
     import pandas as pd
 
@@ -89,30 +94,48 @@ def read_utm_names(
                 part = _read_folder(folder, root).assign(split=split, role=role)
                 parts.append(part.assign(**{condition: name}) if condition else part)
     table = pd.concat(parts, ignore_index=True)
-    table = check_one_zone(table, top)
+    table = positions_of_names(table, list(table.path), top)
     for name in queries if condition else ():
         table[name] = (table[condition] == name).astype(int)
     return table
 
 
-def check_one_zone(table: pd.DataFrame, where: Path) -> pd.DataFrame:
-    """Check that all positions are of one UTM zone; return the table without the column `zone` and empty columns.
+def positions_of_names(table: pd.DataFrame, names: Sequence[str], where: Path) -> pd.DataFrame:
+    """Return a table whose positions are metres of one grid, without GRID_FIELDS and empty columns.
 
     Args:
-        table: rows of `utm_name_rows`.
+        table: N rows of `utm_name_rows`.
+        names: the N photos' paths or names.
         where: the folder, for messages.
 
     Raises:
-        InputError: there are two zones.
+        InputError: the positions do not fit into one grid.
     """
-    zones = table.zone.dropna().unique()
-    if len(zones) > 1:
-        raise InputError(f"{where}: the names are of UTM zones {zones[0]} and {zones[1]}, whose metres do not compare")
-    return table.drop(columns="zone").dropna(axis="columns", how="all")
+    if names_are_degrees(table, names):
+        swapped = bool((table.north.abs() > 90).any())
+        latitude, longitude = (table.east, table.north) if swapped else (table.north, table.east)
+        table = metres_of_degrees(table, latitude, longitude, names, where)
+    else:
+        fields = table[["zone", "band", "north", "latitude"]].astype(object)
+        rows = fields.where(fields.notna(), None).itertuples(index=False)
+        table = to_one_grid(table, [parse_grid(*row) for row in rows], names, where)
+    return table.drop(columns=GRID_FIELDS).dropna(axis="columns", how="all")
+
+
+def names_are_degrees(table: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Return whether the first two fields of names can only be degrees: they are in range and most have four decimals.
+
+    Args:
+        table: N rows with `east` and `north`.
+        names: the N photos' paths or names.
+    """
+    smaller, larger = sorted((table.east.abs().max(), table.north.abs().max()))
+    fine = sum(DEGREES.match(os.path.basename(name)) is not None for name in names)  # noqa: PTH119
+    return bool(smaller <= 90 and larger <= 180 and fine > len(names) / 2)
 
 
 def _read_folder(folder: Path, root: Path) -> pd.DataFrame:
-    """Read the photos below a folder into rows with `zone` and paths relative to the root.
+    """Read the photos below a folder into rows of `utm_name_rows` with paths relative to the root.
 
     Raises:
         InputError: there is no photo, or a name holds no position.
