@@ -2,10 +2,12 @@
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
+from vprlib.data.text_table import read_written_table
 from vprlib.exceptions import InputError
-from vprlib.io.files import array_checksum, h5_writer, open_h5, read_h5, write_h5
+from vprlib.io.files import array_checksum, check_csv, h5_writer, open_h5, read_h5, write_csv, write_h5
 
 
 def flip(path, bit):
@@ -83,3 +85,35 @@ def test_an_error_of_the_work_on_an_open_file_is_not_blamed_on_it(tmp_path):
         raise RuntimeError("out of memory")
     with pytest.raises(FileNotFoundError), open_h5(tmp_path / "a.h5"):
         (tmp_path / "missing").read_bytes()
+
+
+@pytest.mark.parametrize("label", ["plain", 'quo"ted, and more', "two\nlines", "a\rreturn", ""])
+def test_a_table_that_changed_is_told_wherever_it_changed(tmp_path, label, refused):
+    path, rng = tmp_path / "images.csv", np.random.default_rng(0)
+    table = pd.DataFrame({"path": [f"{number}.jpg" for number in range(20)], "east": rng.uniform(0, 1e6, 20)})
+    table["place"] = label or None
+    write_csv(path, table)
+    whole = path.read_bytes()
+    again = read_written_table(path, lambda column: column == "east")
+    assert again.columns.tolist() == ["path", "east", "place"]
+    assert again.east.tolist() == table.east.tolist()
+    for bit in rng.choice(8 * len(whole), 200, replace=False):
+        flip(path, bit)
+        if bit >= 8 * (1 + whole.index(b"\n")):  # a changed header is an unknown or missing column
+            with refused(path, "checksum"):
+                check_csv(path)
+        flip(path, bit)
+    path.write_bytes(whole[: len(whole) // 2].rpartition(b"\n")[0] + b"\n")  # cut at the end of a row
+    with refused(path, "checksum"):
+        check_csv(path)
+    path.write_bytes(whole)
+    check_csv(path)
+
+
+def test_a_table_of_others_and_an_empty_one_are_read(tmp_path):
+    (tmp_path / "mine.csv").write_text("path,place\na.jpg,1\n")
+    check_csv(tmp_path / "mine.csv")
+    write_csv(tmp_path / "empty.csv", pd.DataFrame({"path": []}))
+    assert read_written_table(tmp_path / "empty.csv", bool).columns.tolist() == ["path"]
+    write_csv(tmp_path / "wide.csv", pd.DataFrame({"run": ["a"]}), checksum=False)
+    assert (tmp_path / "wide.csv").read_text() == "run\na\n"

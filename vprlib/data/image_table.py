@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vprlib.data.text_table import read_text_table
+from vprlib.data.text_table import read_written_table
 from vprlib.io.fingerprints import short_hash
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_image_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: the file is no CSV in UTF-8.
     """
-    table = read_text_table(path, lambda column: column in NUMBERS)
+    table = read_written_table(path, lambda column: column in NUMBERS)
     others = [column for column in table if column not in COLUMNS] if len(table) else []
     flags = [column for column in others if table[column].isin(["0", "1"]).all()]
     return table.astype(dict.fromkeys(flags, int))

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from vprlib.exceptions import InputError
+from vprlib.io.files import CHECKSUM, check_csv
 
 if TYPE_CHECKING:
     import os
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>")  # as spreadsheets and programs write
+
+
+def read_written_table(path: str | os.PathLike[str], is_number: Callable[[str], bool]) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote, after comparing it with its checksum; see `read_text_table`.
+
+    Raises:
+        InputError: also if the file changed after it was written.
+    """
+    check_csv(path)
+    table = read_text_table(path, is_number)
+    return table.drop(columns=CHECKSUM, errors="ignore")
 
 
 def read_text_table(path: str | os.PathLike[str], is_number: Callable[[str], bool]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vprlib.data.image_table import read_image_table, select_rows
 from vprlib.data.protocol import Protocol, check_positives
-from vprlib.data.text_table import read_text_table
+from vprlib.data.text_table import read_written_table
 from vprlib.evaluation.columns import is_number_column
 from vprlib.evaluation.correlated_queries import correlated_groups
 from vprlib.evaluation.intervals import recall_intervals
@@ -256,7 +256,7 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: the file is no CSV in UTF-8.
     """
-    return read_text_table(path, is_number_column)
+    return read_written_table(path, is_number_column)
 
 
 def join_results(paths: Sequence[str | os.PathLike[str]], identities: Sequence[str]) -> pd.DataFrame:
@@ -282,4 +282,4 @@ def read_sizes_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: the file is no CSV in UTF-8.
     """
-    return read_text_table(path, is_number_column)
+    return read_written_table(path, is_number_column)

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
@@ -127,18 +127,49 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
-def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame, *, checksum: bool = True) -> None:
     """Write a table without its index, atomically; floats keep every digit, so a rerun gives the same bytes.
 
     Labels are written as they are; all text is quoted if a label holds a carriage return, which ends a row elsewhere.
 
+    Args:
+        path: the file.
+        table: the table.
+        checksum: whether to add a last column CHECKSUM, the same in every row, for `check_csv`.
+
     Raises:
         InputError: the file cannot be written.
     """
+    table = table.drop(columns=CHECKSUM, errors="ignore")
     text = table.to_csv(index=False, lineterminator="\n")
-    if "\r" in text:
-        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "\r" in text else csv.QUOTE_MINIMAL
+    text = table.to_csv(index=False, lineterminator="\n", quoting=quoting) if quoting else text
+    if checksum:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        text = table.assign(**{CHECKSUM: digest}).to_csv(index=False, lineterminator="\n", quoting=quoting)
     write_bytes(path, text.encode())
+
+
+def check_csv(path: str | os.PathLike[str]) -> None:
+    """Compare a table with its column CHECKSUM, if it has one.
+
+    Raises:
+        InputError: the file is missing, or differs from what `write_csv` wrote.
+    """
+    try:
+        header, _, rows = Path(path).read_bytes().partition(b"\n")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    named = header.rpartition(b",")[2]
+    if named.strip(b'"') != CHECKSUM.encode() or not rows:
+        return
+    digest = rows.removesuffix(b"\n").rpartition(b",")[2]
+    written = header.removesuffix(b"," + named) + b"\n" + rows.replace(b"," + digest + b"\n", b"\n")
+    if hashlib.sha256(written).hexdigest()[:12].encode() != digest.strip(b'"'):
+        raise InputError(
+            f"{path}: has changed since it was written (checksum); delete the file, so that it is made again. If you "
+            f"edited it on purpose, remove the column {CHECKSUM!r}"
+        )
 
 
 @contextmanager
