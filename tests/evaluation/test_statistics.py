@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from statsmodels.stats import multitest
 
 from vprlib.evaluation.statistics import (
+    area_under_curve,
     average_precision,
     error_quantiles,
     holm_adjust,
@@ -69,7 +70,7 @@ def test_average_precision_is_scikit_learns_of_the_right_answers(case):
     confidence, correct, answerable = case
     curve = precision_recall(confidence, correct, answerable)
     if not correct.any():
-        assert average_precision(curve) == 0
+        assert average_precision(curve) == area_under_curve(curve) == 0
         return
     known = ~np.isnan(confidence)
     theirs = average_precision_score(correct[known], confidence[known])
@@ -78,6 +79,7 @@ def test_average_precision_is_scikit_learns_of_the_right_answers(case):
     np.testing.assert_allclose(curve["precision"], precision[:-1][::-1])
     np.testing.assert_allclose(curve["recall"] * answerable / correct.sum(), recall[:-1][::-1])
     np.testing.assert_array_equal(curve["confidence"], levels[::-1])
+    assert area_under_curve(curve) == pytest.approx(auc(recall, precision))
     assert recall_at_full_precision(curve) <= average_precision(curve) + 1e-12 <= curve["recall"][-1] + 2e-12
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from torchvision.transforms.functional import resize
 
 from vprlib.config import JitterConfig
 from vprlib.images.augment import jitter_colours, normalize_photos
@@ -200,3 +201,11 @@ def test_photos_of_one_shape_pass_together(tmp_path, photo):
     photos = PhotoDataset([tmp_path / f"{number}.png" for number in range(5)], 24, 32, "shorter")
     assert photos.batches_by_shape([4, 3, 2, 1, 0], 2) == [[0, 2], [4], [1], [3]]
     assert PhotoDataset(photos.paths, 24, 32).batches_by_shape([4, 3, 2], 2) == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize("shape", [(450, 800), (3264, 2448), (333, 1000), (97, 31)])
+@pytest.mark.parametrize("side", [640, 480, 33])
+def test_the_longer_side_is_cut_to_whole_pixels_as_torchvision_does(shape, side):
+    photo = torch.zeros(3, *shape, dtype=torch.uint8)
+    expected = resize(photo, side).shape[1:]
+    assert fit_to_size(photo, (min(side, 480), side), "shorter").shape[1:] == expected

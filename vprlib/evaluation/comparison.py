@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vprlib.evaluation.correlated_queries import correlated_groups
 from vprlib.evaluation.intervals import paired_difference, recall_intervals
 from vprlib.evaluation.statistics import (
+    area_under_curve,
     average_precision,
     error_quantiles,
     holm_adjust,
@@ -152,6 +153,7 @@ def precision_recall_tables(answers: pd.DataFrame) -> tuple[pd.DataFrame, pd.Dat
         for name, confidence in CONFIDENCES.items():
             curve = precision_recall(confidence(part).to_numpy(float), correct_at_1(part), answerable)
             summary[f"average_precision_{name}"] = average_precision(curve)
+            summary[f"auc_pr_{name}"] = area_under_curve(curve)
             summary[f"recall_at_100_{name}"] = recall_at_full_precision(curve)
             table = pd.DataFrame(curve).iloc[thin_curve(curve)].assign(by=name).reset_index(drop=True)
             points.append(pd.concat([_key_columns(key, len(table)), table], axis=1))

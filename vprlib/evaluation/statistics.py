@@ -67,8 +67,26 @@ def precision_recall(confidence_Q: NDArray[np.floating], correct_Q: ArrayLike, a
 
 
 def average_precision(curve: dict[str, NDArray]) -> float:
-    """Compute the area below a `precision_recall` curve by steps, sum of (R_n - R_n-1) P_n; at most recall@1."""
+    """Compute the area below a `precision_recall` curve by steps, sum of (R_n - R_n-1) P_n; at most recall@1.
+
+    It is not the mean over the positives of a query that retrieval calls average precision: only first candidates
+    count, and recall divides by the queries that have a positive.
+    """
     return float(np.sum(np.diff(curve["recall"], prepend=0) * curve["precision"]))
+
+
+def area_under_curve(curve: dict[str, NDArray]) -> float:
+    """Compute AUC-PR as VPR-Bench does (Zaffar et al. 2021, section 4.2), from a `precision_recall` curve.
+
+    Recall divides by the correct first candidates, so that it ends at 1. The curve begins at recall 0 and precision 1,
+    and the area is that of trapezoids. It says how well the confidence separates right from wrong first candidates,
+    whatever their number. 0 if none is right.
+    """
+    if not len(curve["recall"]) or not curve["recall"][-1]:
+        return 0.0
+    recall = np.append(0, curve["recall"] / curve["recall"][-1])
+    precision = np.append(1, curve["precision"])
+    return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
 
 
 def recall_at_full_precision(curve: dict[str, NDArray]) -> float:

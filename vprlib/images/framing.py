@@ -29,13 +29,24 @@ def fit_to_size(photo_CHW: torch.Tensor, size: tuple[int, int], framing: str) ->
         factor = max(size[0] / height, size[1] / width)
         return center_crop(resize(photo_CHW, scaled_size(height, width, factor, size)), size)
     side = max(size) if framing == "shorter" else min(size)
-    least = (side, side)
-    photo_CHW = resize(photo_CHW, scaled_size(height, width, side / min(height, width), least))
+    photo_CHW = resize(photo_CHW, size_with_shorter_side(height, width, side))
     if framing == "shorter":
         return photo_CHW
     corners = [photo_CHW[:, rows, columns] for rows in (slice(side), slice(-side, None))
                for columns in (slice(side), slice(-side, None))]  # fmt: skip
-    return torch.stack([*corners, center_crop(photo_CHW, least)])
+    return torch.stack([*corners, center_crop(photo_CHW, (side, side))])
+
+
+def size_with_shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the (height, width) of a photo whose shorter side becomes `side`; the other is cut to whole pixels.
+
+    OpenIBL (`ibl/utils/data/dataset.py`, by torchvision's Resize) cuts, too, where rounding would add a pixel.
+
+    >>> size_with_shorter_side(450, 800, 640)
+    (640, 1137)
+    """
+    shorter = min(height, width)
+    return height * side // shorter, width * side // shorter
 
 
 def scaled_size(height: int, width: int, factor: float, least: tuple[int, int]) -> tuple[int, int]:

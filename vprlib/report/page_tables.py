@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from vprlib.config import RunConfig
 from vprlib.evaluation.published_recalls import compare_with_published
 from vprlib.evaluation.recall_table import ALL
 from vprlib.evaluation.series import add_series_labels
 from vprlib.exceptions import InputError
 from vprlib.report.artifacts import Artifacts
 from vprlib.report.encoding import json_value
-from vprlib.report.provenance import source_id
+from vprlib.report.provenance import provenance_chain, source_id
 
 ALPHA = 0.05  # level of the paired test, after Holm's adjustment
 SIDES = (("run", "gen"), ("other", "other_gen"))  # columns of the two runs in a row of differences.csv
@@ -116,10 +117,7 @@ def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
         rows.append({
             "run": name,
             "train_set": run.train_set,
-            "image": f"{run.image.height} x {run.image.width}",
-            "backbone": f"{run.backbone.name} ({run.backbone.weights})",
-            "aggregator": run.aggregator.name
-            + (f", {run.aggregator.option('clusters')} words" if run.aggregator.has_trait("centroids") else ""),
+            **network_columns(campaign, name, run),
             "trained": f"published: {Path(run.checkpoint.path).name}" if run.checkpoint
             else ", then ".join(losses) or "initial network",
             "generations": len(generations),
@@ -128,6 +126,31 @@ def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
             "wanted": len(evaluations),
         })  # fmt: skip
     return rows
+
+
+def network_columns(campaign: Artifacts, name: str, run: RunConfig) -> dict[str, str]:
+    """Describe the network of a run: its input size, backbone and aggregator.
+
+    Those of a published network stand in its file, so they are read from a ranking, if there is one yet.
+    """
+    if not run.checkpoint:
+        words = f", {run.aggregator.option('clusters')} words" if run.aggregator.has_trait("centroids") else ""
+        return {
+            "image": f"{run.image.height} x {run.image.width}",
+            "backbone": f"{run.backbone.name} ({run.backbone.weights})",
+            "aggregator": run.aggregator.name + words,
+        }
+    rankings = [campaign.file("ranking", *key) for key in campaign.evaluated if key[1].run == name]
+    recipes = (provenance_chain(path)[1] for path in rankings)
+    model = json.loads(next((recipe for recipe in recipes if recipe), "{}"))
+    if "aggregator" not in model:
+        return dict.fromkeys(("image", "backbone", "aggregator"), "as published")
+    options = "".join(f", {key} {value}" for key, value in model["aggregator"].get("options", {}).items())
+    return {
+        "image": "{height} x {width}".format(**model["image"]),
+        "backbone": f"{model['backbone']['name']} (published)",
+        "aggregator": model["aggregator"]["name"] + options,
+    }
 
 
 def difference_rows(campaign: Artifacts, dataset: str, protocol: str) -> list[dict[str, Any]]:
