@@ -126,7 +126,8 @@ def test_every_column_of_the_results_is_text_or_number():
 
 
 @pytest.mark.parametrize(
-    ("columns", "accepted"), [("role,roll", True), ("role,pitch,roll,tile", True), ("role,plce", False)]
+    ("columns", "accepted"),
+    [("role,roll", True), ("role,place,places", True), ("role,pitch,roll,tile", True), ("role,plce", False)],
 )
 def test_a_column_like_another_that_is_there_is_a_condition(tmp_path, refused, columns, accepted):
     width = columns.count(",")
