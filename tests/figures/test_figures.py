@@ -13,6 +13,7 @@ from PIL import Image
 from tests.helpers.recall_tables import recalls, same_files
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
 from vprlib.data.protocol import Protocol
+from vprlib.evaluation.intervals import mean_recall_interval
 from vprlib.evaluation.paper_tables import ROW, escape_latex, flat_table, rank_marks, to_latex, to_markdown, wide_table
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.published_recalls import compare_with_published
@@ -42,20 +43,21 @@ def labels(ax):
     return [line.get_label().replace("\n", " ") for line in ax.lines]
 
 
-def test_generations_show_the_means_and_ranges_of_runs_that_have_several(tmp_path):
+def test_generations_show_the_means_and_intervals_of_runs_that_have_several(tmp_path):
     table = pd.concat([recalls(runs=("sfrs",), seeds=3, gens=4), recalls(runs=("vlad",))], ignore_index=True)
     fig = same_files(tmp_path, lambda out: plot_generations(out, table))
     assert [ax.get_ylabel() for ax in fig.axes] == ["recall@1 (%)", "recall@5 (%)"]
     assert fig.axes[-1].get_xlabel() == "generation"
     for ax, k in zip(fig.axes, (1, 5), strict=True):
         assert labels(ax) == ["sfrs, raw 256-D", "sfrs, whitened 256-D"]
-        own = table[(table.run == "sfrs") & (table.k == k) & (table.descriptor == "raw")].groupby("gen").recall
+        own = table[(table.run == "sfrs") & (table.k == k) & (table.descriptor == "raw")].groupby("gen")
         np.testing.assert_array_equal(ax.lines[0].get_xdata(), range(4))
-        np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * own.mean())
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * own.recall.mean())
         band = ax.collections[0].get_paths()[0].vertices[:, 1]
-        assert (band.min(), band.max()) == pytest.approx((100 * own.min().min(), 100 * own.max().max()))
+        ends = [mean_recall_interval(seeds.recall, 1300, seeds.design_effect, 54) for _, seeds in own]
+        assert (band.min(), band.max()) == pytest.approx((100 * np.min(ends), 100 * np.max(ends)))
     assert "1,300 queries" in fig.subfigs[0].get_suptitle()
-    assert "range of 3 seeds" in fig.subfigs[0].legends[0].get_title().get_text()
+    assert "95 % intervals" in fig.subfigs[0].legends[0].get_title().get_text()
 
 
 def test_generations_say_where_there_is_only_one(tmp_path):
@@ -75,9 +77,8 @@ def test_seeds_show_every_point_and_the_interval_of_the_mean(tmp_path):
         np.testing.assert_allclose(values, 100 * seeds)
         assert mean == pytest.approx(100 * seeds.mean())
     ends = ax.collections[0].get_segments()[0][:, 0]
-    first = 100 * own.get_group(("vlad", "raw"))
-    half = 4.302652729911275 * first.std() / np.sqrt(3)  # Student's t of two degrees of freedom, 97.5 %
-    np.testing.assert_allclose(ends, [first.mean() - half, first.mean() + half])
+    first = own.get_group(("vlad", "raw"))
+    np.testing.assert_allclose(ends, 100 * np.array(mean_recall_interval(first, 1300, [1.5] * 3, 54)))
 
 
 def test_conditions_are_the_means_of_the_table_and_what_is_missing_stays_empty(tmp_path):

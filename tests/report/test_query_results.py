@@ -30,7 +30,7 @@ def question():
     query = pd.DataFrame(rng.uniform(0, 100, (40, 2)), columns=["east", "north"])
     rows, database = np.arange(0, 40, 2), place.loc[place.index.repeat(4)].reset_index(drop=True)
     some = query.iloc[rows]
-    return EvaluatedQueries(some, database, Protocol("15 m", 15).positives(some, database), rows, 40)
+    return EvaluatedQueries(some, database, Protocol("15 m", 15).positives(some, database), rows, 40, "")
 
 
 def test_it_is_the_nearest_positive_and_of_the_views_of_a_panorama_the_best_ranked_one(question):

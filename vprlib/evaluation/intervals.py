@@ -35,9 +35,10 @@ class Difference(NamedTuple):
 
 def student_quantile(freedom: float) -> float:
     """Return the 97.5 % quantile of Student's distribution; at least one degree of freedom is assumed."""
-    from scipy.special import stdtrit
+    from scipy.special import ndtri, stdtrit
 
-    return float(stdtrit(max(freedom, 1), (1 + LEVEL) / 2))
+    upper = (1 + LEVEL) / 2
+    return float(ndtri(upper) if np.isinf(freedom) else stdtrit(max(freedom, 1), upper))
 
 
 def design_effects(group_Q: NDArray[np.int64], outcome_QC: ArrayLike) -> NDArray[np.float64]:
@@ -59,13 +60,18 @@ def design_effects(group_Q: NDArray[np.int64], outcome_QC: ArrayLike) -> NDArray
     return _design_effects(group_Q, outcome_QC, events_C, _pooled_design_effect(group_Q, outcome_QC))
 
 
+def _plain_variance(outcome_QC: NDArray) -> NDArray[np.float64]:
+    """Estimate the variance of each mean outcome as if queries were independent, (C,)."""
+    return outcome_QC.var(0) / max(len(outcome_QC) - 1, 1)
+
+
 def _pooled_design_effect(group_Q: NDArray[np.int64], outcome_QC: NDArray) -> float:
-    grouped, plain = group_variance(group_Q, outcome_QC).sum(), outcome_QC.var(0).sum() / len(group_Q)
+    grouped, plain = group_variance(group_Q, outcome_QC).sum(), _plain_variance(outcome_QC).sum()
     return float(len(group_Q)) if np.isnan(grouped) else float(grouped / plain) if plain else 1.0
 
 
 def _design_effects(group_Q: NDArray, outcome_QC: NDArray, events_C: NDArray, pooled: float) -> NDArray[np.float64]:
-    grouped_C, plain_C = group_variance(group_Q, outcome_QC), outcome_QC.var(0) / len(group_Q)
+    grouped_C, plain_C = group_variance(group_Q, outcome_QC), _plain_variance(outcome_QC)
     known_C = (plain_C > 0) & ~np.isnan(grouped_C)
     ratio_C = np.where(known_C, grouped_C, pooled) / np.where(known_C, plain_C, 1)
     return np.maximum((events_C * ratio_C + PRIOR_EVENTS * pooled) / (events_C + PRIOR_EVENTS), 1)
@@ -95,13 +101,15 @@ def recall_intervals(
     """Compute Wilson intervals of recalls whose queries depend on each other within groups.
 
     The number of trials is the number of queries divided by the design effect, and the quantile is Student's with G - 1
-    degrees of freedom (Korn and Graubard 1998 do the same with the exact interval).
+    degrees of freedom (Korn and Graubard 1998 do the same with the exact interval). If every group has one query, this
+    is Wilson's own interval.
 
     Returns:
         (low, high, design effect), each (C,).
     """
     effect_C = design_effects(group_Q, hit_QC)
-    quantile = student_quantile(len(np.unique(group_Q)) - 1)
+    groups = len(np.unique(group_Q))
+    quantile = student_quantile(np.inf if groups == len(group_Q) else groups - 1)
     low, high = wilson_interval(hit_QC.mean(0), len(group_Q) / effect_C, quantile)
     return low, high, effect_C
 

@@ -52,6 +52,8 @@ def summarize_recalls(table: pd.DataFrame, along: str = "k") -> pd.DataFrame:
 
     `low` to `high` is the 95 % interval over queries and seeds.
     """
+    if table.empty:
+        return add_series_labels(table.assign(seeds=table.seed))
     rows = []
     for key, part in table.groupby([*SERIES_KEY, along], sort=False, dropna=False):
         summary = summarize_seeds(part)
