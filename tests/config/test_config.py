@@ -331,6 +331,28 @@ def test_a_default_that_is_written_down_changes_no_identity():
     assert identity(train={"optimiser": {"options": {"lr": 1e-3}}}) == identity()
 
 
+def test_a_key_that_does_not_apply_changes_no_identity():
+    def identity(**recipe):
+        return parse_config(base(**recipe)).runs["a"].identity(0)
+
+    more = {"centroids": {"iterations": 7}}
+    assert identity(**more) != identity()
+    assert identity(aggregator="gem", **more) == identity(aggregator="gem")
+    raw = {"extract": {"descriptors": ["raw"]}}
+    assert identity(whiten={"dim": 8}) != identity()
+    assert identity(**raw, whiten={"dim": 8}) == identity(**raw)
+
+
+def test_a_section_without_defaults_is_what_the_user_changed():
+    """So a new key with a default changes no param, no recipe and no identity."""
+    train = parse_config(base(train={"epochs": 7, "loss": margin(0.5)})).runs["a"].train
+    changed = train.without_defaults()
+    assert changed["epochs"] == 7
+    assert changed["loss"]["options"] == {"margin": 0.5}
+    assert not {"patience", "mining", "batch_size", "schedule_unit"} & set(changed)
+    assert type(train).model_validate(changed) == train
+
+
 @pytest.mark.parametrize("name", [{}, {"name": "netvlad"}])
 def test_the_name_of_the_same_method_drops_no_option(name):
     raw = base(aggregator={"options": {"clusters": 32}})

@@ -111,6 +111,16 @@ def test_a_published_network_is_evaluated_as_it_is():
     assert one.params.selection(w(**network)) == {"checkpoint": "last", "train_set": ""}
 
 
+def test_a_recipe_has_the_sections_that_apply_of_all_generations_so_far():
+    params = made().params
+    recipe = params.recipe(w(run="sfrs", seed=0, gen="1"))
+    assert set(recipe) == {"image", "backbone", "aggregator", "centroids", "pretrain", "train", "whiten"}
+    assert recipe["train"] == [params.train(w(run="sfrs", gen=number)) for number in (0, 1)]
+    pooled = params.recipe(w(run="pooled", seed=0, gen="0"))
+    assert not {"centroids", "whiten"} & set(pooled)
+    assert len(pooled["train"]) == 1
+
+
 def test_a_file_that_is_gone_is_missed_only_while_what_is_made_from_it_is():
     made_from = "results/models/published/seed0/gen0/published.safetensors"
     network = w(run="published", seed=0, gen=0)

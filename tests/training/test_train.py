@@ -16,7 +16,7 @@ from tests.helpers import tiny_training as mini
 from tests.helpers.tiny_training import OUTPUTS, SETTINGS, SOFT, run
 from vprlib.io.files import file_lock, read_h5
 from vprlib.io.fingerprints import sha256_of_file
-from vprlib.models.checkpoint import load_checkpoint, write_weights
+from vprlib.models.checkpoint import load_checkpoint, read_attributes, write_weights
 from vprlib.training.objective import deterministic_gather
 
 GENTLE = {
@@ -169,6 +169,29 @@ def test_the_teacher_is_a_file_and_its_hash_stands_in_the_checkpoint(undisturbed
     history = pd.read_csv(taught[1] / "history.csv")
     assert (history.loss_soft[1:] > 0).all()
     np.testing.assert_allclose(history.loss, history.loss_hard + 0.5 * history.loss_soft)
+
+
+def test_a_checkpoint_says_what_it_was_made_with_its_inputs_included(root, undisturbed, taught):
+    first, second = (read_attributes(path / "last.safetensors") for path in (undisturbed[1], taught[1]))
+    assert {"image", "backbone", "aggregator", "train"} <= set(first["recipe"])
+    assert len(first["recipe"]["train"]) == 1
+    assert second["recipe"]["train"][0] == first["recipe"]["train"][0], "what the teacher was trained with"
+    assert len(second["recipe"]["train"]) == 2
+    assert {read_attributes(undisturbed / f"{name}.safetensors")["saved_as"] for name in ("last", "best")} == {
+        "last",
+        "best",
+    }
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_told(undisturbed, tmp_path, refused):
+    content = (undisturbed[1] / "last.safetensors").read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(8, len(content), 40):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        (tmp_path / "last.safetensors").write_bytes(damaged)
+        with refused(tmp_path / "last.safetensors"):
+            load_checkpoint(tmp_path / "last.safetensors")
 
 
 def test_another_teacher_teaches_something_else(root, undisturbed, taught, tmp_path):
