@@ -177,7 +177,7 @@ def test_a_checkpoint_says_what_it_was_made_with_its_inputs_included(root, undis
     assert len(first["recipe"]["train"]) == 1
     assert second["recipe"]["train"][0] == first["recipe"]["train"][0], "what the teacher was trained with"
     assert len(second["recipe"]["train"]) == 2
-    assert {read_attributes(undisturbed / f"{name}.safetensors")["saved_as"] for name in ("last", "best")} == {
+    assert {read_attributes(undisturbed[1] / f"{name}.safetensors")["saved_as"] for name in ("last", "best")} == {
         "last",
         "best",
     }
