@@ -256,7 +256,7 @@ def test_a_server_is_given_the_time_it_asks_for(site, get, dated):
 
 def test_a_server_that_asks_for_too_long_is_left(site, get, refused):
     site.pages["/a"].steps = [{"status": 429, "headers": {"Retry-After": "3600"}}]
-    with refused("429", "wait for 3600 s"):
+    with refused("429", "a pause of 3600 s"):
         get()
 
 
@@ -531,7 +531,7 @@ def test_a_damaged_record_is_named(get, refused, tmp_path):
     ("declared", "part"),
     [
         ({"name": "../x"}, "'../x'"),
-        ({"name": ""}, "no name"),
+        ({"name": ""}, "not a file name"),
         ({"into": "/etc"}, "/etc"),
         ({"unpack": "a/../.."}, "a/../.."),
         ({"urls": ("ftp://a/b",)}, "ftp://a/b"),

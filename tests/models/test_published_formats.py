@@ -305,7 +305,7 @@ def test_what_a_format_cannot_hold_is_not_exported(tmp_path, refused):
         ({"bias": True, "mean": MATCONVNET.mean}, "openibl", False, "no bias"),
         ({}, "openibl", False, "mean [0.48501961, 0.45795686, 0.40760392]", "not [0.485, 0.456, 0.406]"),
         ({}, "patch_netvlad", False, "PCA layer", "pca.h5"),
-        ({}, "pytorch_netvlad", True, "file of its own"),
+        ({}, "pytorch_netvlad", True, "has no PCA layer", "--whitening"),
         ({}, "openblib", False, "'openblib'", "openibl_hub"),
     ):
         network(**options)

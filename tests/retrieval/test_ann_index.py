@@ -72,7 +72,7 @@ def test_an_index_is_kept_extended_or_built_anew_as_its_descriptors_ask(kind, tm
     np.testing.assert_allclose(score[:, 0], 1, atol=2e-3)
 
     caplog.clear()
-    with refused(path, "other descriptors", "delete it"):
+    with refused(path, "other descriptors", "delete the file"):
         load_index(path, stored(1200, scale=-1), memory=GB)
     with refused(path, "other descriptors"):
         load_index(path, stored(900), memory=GB)
@@ -112,7 +112,7 @@ def test_lists_that_never_fit_are_sorted_in_parts_and_joined_on_disk(tmp_path, r
     longer = open_or_build(moved, stored(1200), kind="ivf-pq", memory=memory)
     assert_same(search_index(longer, query, stored(1200), 9), search_index(whole, query, stored(1200), 9))
     monkeypatch.setattr(ann_build.shutil, "disk_usage", lambda _: SimpleNamespace(free=15_000))
-    with refused(moved, "18.0 kB", "15.0 kB are free"):
+    with refused(moved, "18.0 kB", "15.0 kB is free"):
         build_index(moved, stored(1000), plan, memory=memory)
 
 
@@ -139,7 +139,7 @@ def test_other_memory_or_many_more_photos_build_anew(tmp_path, stored, caplog):
     assert "was built with code 4, and the search configuration needs 2" in caplog.text
     assert small.code_size == 2
     open_or_build(path, stored(1001), kind="ivf-pq", memory=GB)
-    assert "was built for 500 descriptors, now there are 1,001" in caplog.text
+    assert "was built for 500 descriptors, but the database has 1,001" in caplog.text
 
 
 def test_the_plan_follows_size_and_memory(refused):
@@ -188,7 +188,7 @@ def test_bad_input_is_one_line(kind, tmp_path, rows, stored, refused):
     with refused(path, "cannot be read as an index"):
         load_index(path, stored(300), memory=GB)
     metadata_path(path).write_text('{"plan": {')
-    with refused(f"{path}.json", "damaged", "delete it"):
+    with refused(f"{path}.json", "damaged", "delete the file"):
         load_index(path, stored(300), memory=GB)
     assert open_or_build(path, stored(300), **options).ntotal == 300  # what cannot be used is built anew
 

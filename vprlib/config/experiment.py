@@ -35,13 +35,15 @@ class Config(Section):
         Field(min_length=1, description="seeds to train every run with"),
         AfterValidator(distinct_values),
     ] = (0,)
-    runs: dict[Name, RunConfig] = Field(min_length=1, description="name of a run: its recipe, as changes to `base`")
-    custom_datasets: dict[Name, OwnDatasetConfig] = Field({}, description="name: a dataset of your own")
+    runs: dict[Name, RunConfig] = Field(
+        min_length=1, description="recipes by run name; each holds what differs from `base`"
+    )
+    custom_datasets: dict[Name, OwnDatasetConfig] = Field({}, description="datasets of your own, by name")
     dataset_roots: dict[str, str] = Field(
-        {}, description="dataset: the folder that holds its files, if it is not in `data/`"
+        {}, description="folder of a dataset's files, by dataset, if it is not in `data/`"
     )
     protocols: dict[str, Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct_values)]] = Field(
-        {}, description="dataset: the protocols to evaluate it by; by default its first one"
+        {}, description="protocols to evaluate a dataset under, by dataset; default: its first protocol"
     )
     offline: bool = Field(False, description="download nothing; a missing file is an error that names it")
     shards: ShardsConfig = ShardsConfig()
@@ -49,7 +51,10 @@ class Config(Section):
     city: CityConfig = CityConfig()
     verify: VerifyConfig = VerifyConfig()
     search: SearchConfig = SearchConfig()
-    rerank: tuple[RerankConfig, ...] = Field((), description="re-rankers to apply to the candidates of every query")
+    rerank: tuple[RerankConfig, ...] = Field(
+        (),
+        description="re-rankers; each ranks the database again for every query, not only the candidates of the search",
+    )
     descriptor_sizes: DescriptorSizesConfig = DescriptorSizesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
@@ -66,7 +71,7 @@ class Config(Section):
             if name not in self.dataset_names:
                 raise ValueError(f"{key}: unknown dataset {name!r}; {did_you_mean(name, self.dataset_names)}")
         if clash := set(self.custom_datasets) & {*FAMILIES["dataset"], "models", "weights", "centroids", "trunk"}:
-            raise ValueError(f"custom_datasets.{clash.pop()}: the name is taken")
+            raise ValueError(f"custom_datasets.{clash.pop()}: the name is reserved; choose another")
         return self
 
     @model_validator(mode="after")
@@ -120,8 +125,8 @@ class Config(Section):
             least = min(run.generation(number).batch_size for number in range(len(run.generations)))
             if together > least:
                 raise ValueError(
-                    f"execution.processes: {together} (on all nodes) cannot share the {least} tuples of a step of "
-                    f"runs.{name}; lower it, or raise train.batch_size"
+                    f"execution.processes: {together} (on all nodes) is more than the {least} tuples per step "
+                    f"of runs.{name}; lower it, or raise train.batch_size"
                 )
         return self
 

@@ -34,11 +34,13 @@ class PretrainConfig(Section):
 class SearchConfig(Section):
     """The nearest-neighbour search that ranks the database for every query."""
 
-    top_k: PositiveInt = Field(100, description="places kept per query")
+    top_k: PositiveInt = Field(100, description="number of places kept per query")
     index: Literal["flat", "ivf-pq", "hnsw"] = Field(
         "flat", description="`flat` is exact; the approximate indexes are for millions of images"
     )
-    memory_gb: PositiveFloat = Field(8, description="memory that an index may use, GB; its parameters follow from it")
+    memory_gb: PositiveFloat = Field(
+        8, description="largest memory of an index, GB; the parameters of the index follow from it"
+    )
 
 
 class RerankConfig(MethodConfig):
@@ -84,7 +86,7 @@ class EvaluateConfig(Section):
         AfterValidator(distinct_values),
     ] = (1, 5, 10, 20)
     group_by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct_values)]] = Field(
-        {}, description="dataset: columns of its image table; queries that share a value get rows of their own"
+        {}, description="columns of the image table, by dataset; queries with the same value get rows of their own"
     )
 
 
@@ -94,25 +96,34 @@ class ReportConfig(Section):
     images: Literal["inline", "folder"] = Field(
         "inline", description="thumbnails inside the page as far as they fit, or all of them in a folder beside it"
     )
-    megabytes: float = Field(30, ge=5, description="largest size of the page, MB; photos get what tables leave")
+    megabytes: float = Field(
+        30, ge=5, description="largest size of the page, MB; photos fill what the tables leave free"
+    )
 
 
 class ExecutionConfig(Section):
-    """How jobs compute. Nothing here changes more than the last digits of a result, so nothing reruns a job."""
+    """How jobs compute. No key changes more than the last digits of a result, so a change makes no job run again."""
 
     device: Annotated[
         str,
         matching(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:<number>"),
         Field(description="where networks run: `auto` (the first GPU if there is one), `cpu`, `cuda` or `cuda:1`"),
     ] = "auto"
-    search_device: Literal["cpu", "gpu"] = Field("cpu", description="where exact search runs; `gpu`: if there is one")
-    processes: PositiveInt = Field(
-        1, description="processes that train one network on one machine; on GPUs, each has a GPU of its own"
+    search_device: Literal["cpu", "gpu"] = Field(
+        "cpu",
+        description="where exact search runs; `gpu` uses the GPU that `device` selects, or the CPU if it selects none",
     )
-    nodes: PositiveInt = Field(1, description="nodes of a SLURM job that train one network, with `processes` on each")
+    processes: PositiveInt = Field(
+        1,
+        description="number of processes that train one network on one machine; each uses its own GPU, "
+        "if there are GPUs",
+    )
+    nodes: PositiveInt = Field(
+        1, description="number of SLURM nodes that train one network, with `processes` processes on each"
+    )
     checkpoint_minutes: PositiveFloat = Field(10, description="minutes between two saves of the resume state")
     inference_batch_size: PositiveInt = Field(16, description="images per forward pass without gradients")
     training_batch_size: PositiveInt = Field(
-        64, description="images per pass with gradients; a step adds up as many passes as it needs"
+        64, description="images per pass with gradients; a step with more images takes several passes"
     )
     compile: bool = Field(False, description="compile the trained layers with torch.compile")

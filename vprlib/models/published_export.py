@@ -71,7 +71,10 @@ def check_exportable(
             f"{rounded(form.image.std)}, not {rounded(image.mean)} and {rounded(image.std)}",
         ),
         (form.projection and not published.whitening, "has a PCA layer; name the whitening (its pca.h5)"),
-        (published.whitening and not form.projection, "keeps the PCA in a file of its own; pca.h5 is one already"),
+        (
+            published.whitening and not form.projection,
+            "has no PCA layer; leave out --whitening, and pass on pca.h5 as it is",
+        ),
     ]  # fmt: skip
     for wrong, reason in reasons:
         if wrong:

@@ -76,7 +76,7 @@ def strip_module_prefix(state: Mapping[str, torch.Tensor], path: str | os.PathLi
     for name, tensor in state.items():
         short = ".".join(part for part in name.split(".") if part != "module")
         if short in plain:
-            raise InputError(f"{path}: holds {short} twice, with and without `module.`")
+            raise InputError(f"{path}: holds {short} twice, with and without `module.`; remove one of them")
         plain[short] = tensor.float()
     return plain
 
@@ -91,8 +91,8 @@ def detect_format(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str
         if all(any(name.startswith(part) for name in state) for part in (form.encoder, form.pool, form.projection)):
             return format
     raise InputError(
-        f"{path}: is a checkpoint of no known format (vprlib, {', '.join(FORMATS)}): it holds {', '.join([*state][:3])}"
-        f", …; name a backbone's weights alone in backbone.file"
+        f"{path}: has no known format (vprlib, {', '.join(FORMATS)}); its first tensors are "
+        f"{', '.join([*state][:3])}; if it holds only a backbone, name it in backbone.file"
     )
 
 
@@ -121,7 +121,7 @@ def infer_config(
     if assignment is not None and centroids is not None and len(assignment) != len(centroids):
         raise InputError(
             f"{path}: {form.pool}conv.weight has {len(assignment)} clusters, {form.pool}centroids {len(centroids)}; "
-            f"parts of two checkpoints (Patch-NetVLAD: mapillary has 16, pittsburgh 64)"
+            f"the file mixes parts of two checkpoints (Patch-NetVLAD: mapillary has 16, pittsburgh 64)"
         )
     clusters = 64 if centroids is None else max(2, len(centroids))
     options = {"clusters": clusters, "bias": form.biased and f"{form.pool}conv.bias" in state}

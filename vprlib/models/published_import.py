@@ -108,7 +108,7 @@ def published_whitening(
         if weight.numel() and weight.shape[1] != dim:
             raise InputError(
                 f"{path}: {form.projection}weight takes {weight.shape[1]} values, the network gives {dim}; "
-                f"parts of two checkpoints"
+                f"the file mixes parts of two checkpoints"
             )
         shapes = {"weight": (len(weight), dim, 1, 1), "bias": (len(weight),)}
         expected = {form.projection + name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
@@ -158,7 +158,9 @@ def import_checkpoint(
         raise InputError(f"{file}: no such file")
     actual = sha256_of_file(file)
     if sha256 and sha256.lower() != actual:
-        raise InputError(f"{file}: has the SHA-256 {actual}, not {sha256}; download it again, or correct the sum")
+        raise InputError(
+            f"{file}: has the SHA-256 {actual}, not {sha256}; download it again, or correct checkpoint.sha256"
+        )
     published = read_published(file, format=format)
     attributes: dict[str, Any] = {"train": None, "epoch": 0, "generation": 0}
     if published.format == "vprlib":

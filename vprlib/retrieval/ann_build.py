@@ -140,8 +140,8 @@ def append_on_disk(path: Path, index: Any, database_ND: Descriptors, room: int) 
     size, free = (2 * len(database_ND) - before) * (index.code_size + 8), shutil.disk_usage(path.parent).free
     if size > free:  # they are mapped: a full disk would kill the process without a message
         raise InputError(
-            f"{path}: its lists take {format_bytes(size)} while they are joined, {format_bytes(free)} are free; "
-            f"make room"
+            f"{path}: joining its lists takes {format_bytes(size)} of disk, but only {format_bytes(free)} is free; "
+            f"free some space"
         )
     lists_before = [index.invlists]
     lists_before[0].thisown, index.own_invlists = True, False

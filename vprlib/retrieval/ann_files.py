@@ -27,7 +27,8 @@ def load_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory
     made = read_metadata(path)
     if made["rows"] > len(database_ND) or made["digest"] != descriptors_digest(database_ND, made["rows"]):
         raise InputError(
-            f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); delete it"
+            f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); "
+            f"delete the file, and the index is built again"
         )
     return read_index(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
 
@@ -43,7 +44,10 @@ def read_index(path: str | os.PathLike[str], *, mapped: bool) -> Any:
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP if mapped else faiss.IO_FLAG_ONDISK_SAME_DIR)
     except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as an index ({str(error).splitlines()[0]}); delete it") from error
+        raise InputError(
+            f"{path}: cannot be read as an index ({str(error).splitlines()[0]}); "
+            f"delete the file, and the index is built again"
+        ) from error
 
 
 def metadata_path(path: str | os.PathLike[str]) -> Path:
@@ -64,7 +68,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         metadata = json.loads(metadata_path(path).read_text())
         return {key: metadata[key] for key in ("plan", "rows", "digest")}
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{metadata_path(path)}: is damaged ({error}); delete it") from error
+        raise InputError(
+            f"{metadata_path(path)}: is damaged ({error}); delete the file, and the index is built again"
+        ) from error
 
 
 def descriptors_digest(database_ND: Descriptors, rows: int) -> str:

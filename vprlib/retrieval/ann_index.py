@@ -129,7 +129,7 @@ def open_or_build(path: str | os.PathLike[str], database_ND: Descriptors, *, kin
         InputError: if the database is empty, a value is not finite, or HNSW does not fit into `memory`.
     """
     if not len(database_ND):
-        raise InputError("search: the database has no descriptor")
+        raise InputError("search: the database has no descriptors; check the test split of the dataset")
     count, width = database_ND.shape
     parameters = choose_parameters(kind, count, width, memory)
     if Path(path).exists() and metadata_path(path).exists():
@@ -159,12 +159,14 @@ def check_parameters(path: str | os.PathLike[str], count: int, width: int, *, ki
     made = read_metadata(path)["plan"]
     if 2 * made.get("count", 0) < count:
         raise InputError(
-            f"{path}: was built for {made.get('count', 0):,} descriptors, now there are {count:,}; delete it"
+            f"{path}: was built for {made.get('count', 0):,} descriptors, but the database has {count:,}; "
+            f"delete the file, and the index is built again"
         )
     for name, value in choose_parameters(kind, made["count"], width, memory).items():
         if made.get(name) != value and name != "on_disk":
             raise InputError(
-                f"{path}: was built with {name} {made.get(name)}, and the search configuration needs {value}; delete it"
+                f"{path}: was built with {name} {made.get(name)}, and the search configuration needs {value}; "
+                f"delete the file, and the index is built again"
             )
 
 

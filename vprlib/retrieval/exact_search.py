@@ -60,7 +60,7 @@ def nearest(
         InputError: if the database is empty, the widths differ, or a value is not finite.
     """
     if not len(database_ND):
-        raise InputError("search: the database has no descriptor")
+        raise InputError("search: the database has no descriptors; check the test split of the dataset")
     if database_ND.shape[1] != query_QD.shape[1]:
         raise InputError(f"search: queries are {query_QD.shape[1]}-D, the database is {database_ND.shape[1]}-D")
     count, width = database_ND.shape

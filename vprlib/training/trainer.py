@@ -97,7 +97,8 @@ class GenerationTrainer:
         dropped = len(self.query) - len(self.usable)
         if not len(self.usable):
             raise InputError(
-                f"train.positive_radius_m: no query has a database image within {self.settings.positive_radius_m:g} m"
+                f"train.positive_radius_m: no query has a database image within {self.settings.positive_radius_m:g} m; "
+                f"raise it, or check the positions"
             )
         if dropped:
             log.info("%d of %d queries have no positive within %g m and are not trained on",
@@ -240,9 +241,9 @@ class GenerationTrainer:
         photos = ", ".join(self.table.path[[item.query, item.positive, *item.negatives, *item.difficult]])
         best = self.progress.best["epoch"]
         raise InputError(
-            f"{desc}, step {self.progress.step + 1}: {reason}; lower train.optimiser.options.lr, which trains from the "
-            f"start (the best network so far is that of epoch {best}, train.epochs: {best} would end there); "
-            f"the query, its positive and the others: {photos}"
+            f"{desc}, step {self.progress.step + 1}: {reason}; lower train.optimiser.options.lr and train again "
+            f"from the start, or set train.epochs: {best} to keep the best network so far (epoch {best}); "
+            f"photos of one tuple of the step: {photos}"
         )
 
     def _frozen_features(self, batch_BCHW: torch.Tensor, photos: Sequence[int]) -> torch.Tensor:

@@ -43,8 +43,8 @@ class Validation:
         self.positives = protocol.positives(query, database) if (table.split == "val").any() else []
         if self.positives and settings.monitor_recall_at > len(self.database):
             raise InputError(
-                f"train.monitor_recall_at: recall@{settings.monitor_recall_at} needs as many database images, the val "
-                f"split has {len(self.database)}; lower it"
+                f"train.monitor_recall_at: recall@{settings.monitor_recall_at} needs at least "
+                f"{settings.monitor_recall_at} database images, but the val split has {len(self.database)}; lower it"
             )
 
     def recalls(

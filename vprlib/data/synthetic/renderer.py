@@ -36,7 +36,7 @@ from vprlib.data.synthetic.traffic import draw_sprites, traffic_around, visible_
 SUPERSAMPLING = 2  # rays per pixel and axis
 HOUSE_DEPTH = 12.0  # metres of side wall behind a facade
 NORMALS = ((0, -1), (1, 0), (0, 1), (-1, 0))  # of a block's south, east, north and west face
-VISIBILITY = 250.0  # metres over which haze takes all but 1/e of the contrast
+VISIBILITY = 250.0  # distance in metres at which haze has reduced the contrast to 1/e
 # fmt: off
 # Linear reflectances.
 GROUND_PAINT = np.array([(.12, .12, .13), (.08, .08, .09), (.60, .60, .55),
@@ -81,7 +81,7 @@ def render_photo(
 
 
 class Surface(NamedTuple):
-    """Surfaces that the columns show at one place in the order of depth; all arrays are (C,).
+    """The i-th nearest surface of each column; all arrays are (C,).
 
     Attributes:
         depth: metres along the optical axis.

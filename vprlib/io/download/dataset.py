@@ -108,7 +108,7 @@ def _unpack(remote: RemoteFile, target: Path, folder: Path, record: DownloadReco
         if remote.has_checksum:
             raise
         record.remove(target)
-        raise InputError(f"{error}; if the file is bad, remove it, and it is fetched again") from error
+        raise InputError(f"{error}; if the file is damaged, remove it, and it is downloaded again") from error
 
 
 def _entry_of_removed_archive(

@@ -103,7 +103,7 @@ class Fetcher:
             InputError: it is not the published file.
         """
         if not target.is_file():
-            raise InputError(f"{target}: is no file; move it away")
+            raise InputError(f"{target}: is not a regular file; move it away")
         stat = target.stat()
         unchanged = (known.get("bytes"), known.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
         if unchanged and set(remote.algorithms) <= set(known) and not remote.find_mismatch(known, {}):

@@ -139,7 +139,7 @@ def transfer_file(transfer: Transfer) -> None:
             if failures >= patience.tries:
                 raise DownloadFailed(f"{error} ({failures} tries)") from error
             if error.wait > patience.asked:
-                raise DownloadFailed(f"{error}; asks to wait for {error.wait:.0f} s") from error
+                raise DownloadFailed(f"{error}; the server requests a pause of {error.wait:.0f} s") from error
             wait = max(error.wait, patience.pause(failures))
             log.warning("%s: %s; again in %.1f s, after byte %d", part.target.name, error, wait, part.bytes)
             transfer.meter.wait(wait)

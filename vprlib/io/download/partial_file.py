@@ -107,8 +107,8 @@ class PartialFile:
         except OSError as error:
             why = "the disk is full" if error.errno in FULL else f"cannot be written ({error.strerror})"
             raise InputError(
-                f"{self.path}: {why} after {format_bytes(self.bytes)}; make room and run it again, and it resumes "
-                f"from there"
+                f"{self.path}: {why} after {format_bytes(self.bytes)}; free some space and run again; the "
+                f"download resumes"
             ) from error
 
     def become(self, path: Path) -> None:

@@ -28,7 +28,7 @@ class RemoteFile:
         unpacked: bytes that an archive unpacks to at most; None means the default of `vprlib.io.download.unpack`.
 
     Raises:
-        InputError: a name or folder leads out of the root, an address is invalid or has a password in it, or a
+        InputError: a name or folder leads out of the root, an address is invalid or contains a password, or a
             checksum is invalid.
     """
 
@@ -44,7 +44,7 @@ class RemoteFile:
 
     def __post_init__(self) -> None:
         if not self.name or self.name in (".", "..") or {"/", "\\"} & set(self.name):
-            raise InputError(f"{self.name!r} is no name of a downloaded file; give it without folders")
+            raise InputError(f"{self.name!r} is not a file name; give it without folders")
         for folder in (self.into, self.unpack or ""):
             if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
                 raise InputError(f"{self.name}: folder {folder!r} leads out of the dataset's folder")
@@ -52,10 +52,11 @@ class RemoteFile:
             parts = urlsplit(url)
             if parts.username or parts.password:
                 raise InputError(
-                    f"{displayable_url(url)}: has a password in it; put that into ~/.netrc and the address without it"
+                    f"{displayable_url(url)}: contains a password; put the password into ~/.netrc, and remove it from "
+                    f"the address"
                 )
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise InputError(f"{displayable_url(url)}: is no http or https address")
+                raise InputError(f"{displayable_url(url)}: is not an http or https address")
         for algorithm, digits in (("sha256", 64), ("md5", 32)):
             value = getattr(self, algorithm)
             if value is not None and not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", value):

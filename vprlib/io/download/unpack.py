@@ -61,7 +61,7 @@ def unpack_archive(
                 log.info("%s: unpacking into %s", archive, folder)
                 sizes = extract(ArchiveContents(archive, temporary, limit), file)
             if not sizes:
-                raise InputError(f"{archive}: holds no file")
+                raise InputError(f"{archive}: contains no file")
             with file_lock(folder / "unpacked", wait=True):  # several archives may share a folder
                 _move(archive, temporary, folder, sizes)
             return {str(path): sizes[path] for path in sorted(sizes)}
