@@ -7,7 +7,6 @@ import torch
 
 from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard, stable_topk
 
-
 ONCE, TWICE = {"squarings": 1}, {"squarings": 2}
 
 

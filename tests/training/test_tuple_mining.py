@@ -112,7 +112,7 @@ def test_difficult_positives_are_chosen_by_the_distance_that_the_recipe_names(sq
 
 
 def promoted(scene, query, jaccard):
-    """SFRS: of the nearest positives, those that the Jaccard distance ranks higher or equally, the most gaining first."""
+    """SFRS: of the nearest positives, those that the Jaccard distance ranks higher or equally, largest gain first."""
     similar = {i: float(scene.x["database"][i] @ scene.x["query"][query]) for i in scene.positives[query]}
     nearest = sorted(similar, key=lambda i: -similar[i])[:20]
     again = sorted(nearest, key=lambda i: jaccard[query, i])

@@ -87,8 +87,10 @@ class SoftLabelsConfig(Section):
     euclidean_weight: float = Field(
         0.1, ge=0, le=1, description="weight of the squared Euclidean distance beside the Jaccard distance"
     )
-    squarings: Literal[1, 2] = Field(
+    squarings: int = Field(
         1,
+        ge=1,
+        le=2,
         description="how often the Euclidean distance is squared: 1 as the authors of the k-reciprocal distance do, "
         "2 as OpenIBL calls their code",
         exclude_if=lambda value: value == 1,

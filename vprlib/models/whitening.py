@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vprlib.exceptions import InputError
-from vprlib.io.files import read_h5, write_h5
+from vprlib.io.files import read_finite_h5, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 
 BLOCK = 1024
@@ -82,9 +82,9 @@ class Whitening:
         """Read a file of the published layout.
 
         Raises:
-            InputError: if the file has another layout, or its shapes do not agree.
+            InputError: if the file has another layout, its shapes do not agree, or a value is not finite.
         """
-        arrays = [np.asarray(array, np.float32) for array in read_h5(path, *LAYOUT)]
+        arrays = [np.asarray(array, np.float32) for array in read_finite_h5(path, *LAYOUT)]
         width, dim = arrays[0].shape if arrays[0].ndim == 2 else (0, 0)
         shapes: tuple[tuple[int, ...], ...] = ((width, dim), (dim,), (width, 1), (dim, 1))
         for name, array, shape in zip(LAYOUT, arrays, shapes, strict=True):

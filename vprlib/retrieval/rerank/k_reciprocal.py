@@ -1,8 +1,9 @@
 """k-reciprocal re-ranking: Zhong et al., "Re-ranking person re-identification with k-reciprocal encoding" (2017).
 
 OpenIBL re-ranks with k1 25, k2 1, weight 0 and distances squared twice (`squarings: 2`), on dense matrices of (Q + N)^2
-floats (34 GB for Pitts250k); the matrices here are sparse. It departs from OpenIBL in one undefined case: images that share no neighbour with a query
-are all at Jaccard distance 1, and OpenIBL's sort leaves their order open. Here they keep the order by descriptors.
+floats (34 GB for Pitts250k); the matrices here are sparse. It departs from OpenIBL in one undefined case: images that
+share no neighbour with a query are all at Jaccard distance 1, and OpenIBL's sort leaves their order open. Here they
+keep the order by descriptors.
 
 Axes: Q queries, N database images, M = Q + N images, K candidates, D dimensions, B queries of a block.
 """
