@@ -1,7 +1,10 @@
 from vprlib.data.catalogue import get_dataset
 from vprlib.io.files import write_csv
+from vprlib.jobs.cut_offs import check_cut_offs
 from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
     with snakemake_job(snakemake) as config:
-        write_csv(snakemake.output[0], get_dataset(snakemake.wildcards.dataset, config).table())
+        table = get_dataset(snakemake.wildcards.dataset, config).table()
+        check_cut_offs(table, snakemake.wildcards.dataset, config)
+        write_csv(snakemake.output[0], table)
