@@ -448,9 +448,8 @@ def test_the_recipes_of_the_paper_are_those_that_openibl_published(repository):
 
 
 def test_matconvnet_s_weights_are_laid_over_the_paper_s_recipes(repository):
-    raw, changes = (
-        yaml.safe_load((repository / f"config/{name}.yaml").read_text()) for name in ("config", "matconvnet")
-    )
+    files = [repository / f"config/{name}.yaml" for name in ("config", "matconvnet")]
+    raw, changes = (yaml.safe_load(path.read_text()) for path in files)
     for run in parse_config(overlay(raw, changes)).runs.values():
         assert (run.backbone.name, run.backbone.weights) == ("vgg16", "matconvnet")
         assert run.backbone.file.endswith("vd16_offtheshelf_conv5_3_max.pth")

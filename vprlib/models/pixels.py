@@ -56,7 +56,7 @@ def sample_photos(height: int, width: int) -> torch.Tensor:
     photos = [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
     parts = [part for photo in photos for part in (photo[:, : photo.shape[0]], photo[:, -photo.shape[0] :])]
     x_BCHW = torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2).float()
-    return F.interpolate(x_BCHW, (height, width), mode="bilinear", antialias=True)
+    return F.interpolate(x_BCHW, (height, width), mode="bilinear", antialias=True).clamp(0, 255)
 
 
 @torch.inference_mode()
