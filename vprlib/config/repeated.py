@@ -13,13 +13,13 @@ def check_repeated_keys(paths: Iterable[str | os.PathLike[str]], compose: Callab
     """Check that no mapping of a configuration file has a key twice.
 
     Args:
-        paths: the files, as JSON or YAML. One that is neither is left to its reader.
+        paths: the files, as JSON or YAML. One that is missing, or is neither, is left to its reader.
         compose: text of YAML -> its tree of nodes, `yaml.compose`. This package imports no YAML reader.
 
     Raises:
         InputError: naming the file, the first such key, with the keys above it, and its lines.
     """
-    for path in paths:
+    for path in filter(os.path.isfile, paths):
         text = Path(path).read_text(encoding="utf-8")
         if twice := _repeated_in_json(text) or _repeated_in_yaml(text, compose):
             raise InputError(f"{path}: {twice}; only the last would count, so join them, or remove one")

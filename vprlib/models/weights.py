@@ -65,8 +65,7 @@ def fetch_weights(
     Args:
         out: the safetensors file to write.
         backbone: config section of the backbone.
-        image: config section whose mean and std the weights are to be used with. If it is given, a warning is logged
-            where the usual ones suit the weights better.
+        image: section of the mean and std. If it is given, a warning is logged where the usual ones suit better.
         offline: use the local cache only.
 
     Raises:
