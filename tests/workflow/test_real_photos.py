@@ -89,5 +89,5 @@ def test_gardens_point_reaches_what_an_honest_pipeline_gets(real_data, tmp_path,
     first = tables[tables.k == 1].pivot_table(index="run", columns="dataset", values="recall")
     with capsys.disabled():
         print(f"\n{(100 * first).round(1)}")
-    assert first.gp_day.vlad >= 0.94
-    assert first.gp_night.vlad >= 0.68
+    assert first.gp_day.vlad >= 0.93
+    assert first.gp_night.vlad >= 0.66
