@@ -42,6 +42,12 @@ def test_a_k_beyond_the_database_is_refused(refused):
         check("msls", test=4)
 
 
+def test_a_database_without_queries_is_described_only():
+    photos = table(test=2, val=0)
+    config = parse_config(BASE)
+    check_cut_offs(photos[photos.role == "database"], "msls", config)
+
+
 def test_shards_beyond_the_database_are_refused(refused):
     check("msls", shards={"search": 12})
     with refused("shards.search", "13 jobs", "12 photos"):

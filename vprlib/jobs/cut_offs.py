@@ -28,7 +28,8 @@ def check_cut_offs(table: "pd.DataFrame", dataset: str, config: Config) -> None:
     """
     database = table[table.role == "database"]
     count, validation = (int((database.split == split).sum()) for split in ("test", "val"))
-    if dataset in config.datasets and count:
+    evaluated = dataset in config.datasets and ((table.split == "test") & (table.role == "query")).any()
+    if evaluated and count:  # without queries it is described only
         shards, largest = config.shards.search, max(config.evaluate.recall_at)
         if largest > count:
             raise InputError(
