@@ -1,11 +1,12 @@
 import gc
 import sys
 
+import yaml
 from snakemake.utils import min_version
 
 sys.path.insert(0, str(workflow.current_basedir))  # of a clone that is used as a module of another workflow
 
-from vprlib.config import parse_config
+from vprlib.config import check_repeated_keys, parse_config, unused_settings
 from vprlib.data.catalogue import get_dataset
 from vprlib.exceptions import InputError
 
@@ -19,10 +20,14 @@ if not workflow.overwrite_configfiles:
 
 
 try:
+    if workflow.is_main_process:  # the files were read before, and of a key given twice the last value was kept
+        check_repeated_keys(workflow.configfiles, yaml.compose)
     cfg = parse_config(config)
     catalogue = {name: get_dataset(name, cfg) for name in cfg.dataset_names}
 except InputError as error:
     sys.exit(f"error: {error}")
+if workflow.is_main_process:
+    sys.stderr.writelines(f"warning: {line}\n" for line in unused_settings(config, cfg))
 
 
 container: "vprlib.sif"  # used with --sdm apptainer only; built from container.def

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from vprlib.config import (
     Config,
+    JitterConfig,
     OwnDatasetConfig,
     TrainConfig,
     overlay,
@@ -22,6 +23,10 @@ from vprlib.registry import FAMILIES, load_object
 BASE = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"a": {}}}
 SARE = {"name": "sare_ind", "options": {"temperature": 0.07}}
 SFRS = {"loss": SARE, "regions": True, "soft": {"weight": 0.5}}
+FILE = {
+    "backbone": {"weights": "mine", "file": "x.pth"},
+    "image": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+}
 OWN = {"csv": "x.csv", "radius": 5}
 
 
@@ -222,6 +227,61 @@ BAD = {
         "clusters",
         "backbone.cache_name",
     ),
+    "shared weights of two scales": (
+        overlay(two_runs(image={"std": [1, 1, 1]}), {"base": FILE, "runs": {"b": {"image": {"height": 64}}}}),
+        "runs.b",
+        "image.mean, image.std",
+        "cache_name",
+    ),
+    "pixels of a file": (
+        base(backbone=FILE["backbone"]),
+        "runs.a.backbone.file",
+        "image: {mean",
+        "std",
+        "channel_order: bgr",
+    ),
+    "half of the pixels of a file": (base(**FILE | {"image": {"mean": [0, 0, 0]}}), "runs.a.backbone.file", "std"),
+    "channels of no file": (base(backbone={"channel_order": "bgr"}), "base.backbone", "`channel_order`", "`file`"),
+    "unknown order": (base(backbone={"channel_order": "gbr"}), "base.backbone.channel_order", "'bgr'", "'gbr'"),
+    "a boolean for a whole number": (base(train={"epochs": True}), "base.train.epochs", "a number", "True"),
+    "a boolean for a number": (changed(search={"memory_gb": False}), "search.memory_gb", "a number", "False"),
+    "booleans in a list": (changed(evaluate={"recall_at": [1, True]}), "evaluate.recall_at", "a number", "True"),
+    "a boolean for a number or none": (
+        changed(custom_datasets={"own": OWN | {"views_per_place": True}}),
+        "custom_datasets.own.views_per_place",
+        "a number",
+    ),
+    "a boolean for an option's number": (
+        base(train={"optimiser": {"name": "Adam", "options": {"eps": True}}}),
+        "base.train.optimiser",
+        "eps",
+        "True",
+    ),
+    "a seed that k-means cannot take": (changed(seeds=[0, 2**31]), "seeds.1", "2147483647", "2147483648"),
+    "a seed of the city": (changed(city={"seed": 2**31}), "city.seed", "2147483647"),
+    "a seed of pretraining": (changed(pretrain={"seed": 2**40}), "pretrain.seed", "2147483647"),
+    "distances squared three times": (base(train={"soft": {"squarings": 3}}), "base.train.soft.squarings", "3"),
+    "a re-ranker's distances not squared": (
+        changed(rerank=[{"name": "k_reciprocal", "options": {"squarings": 0}}]),
+        "rerank.0",
+        "squarings",
+        "0",
+    ),
+    "a temperature of the triplet loss": (
+        base(train={"loss": {"name": "triplet", "options": {"temperature": 0.1}}}),
+        "triplet",
+        "'temperature'",
+    ),
+    "a margin of SARE": (
+        base(train={"loss": {"name": "sare_joint", "options": {"margin": 0.1}}}),
+        "sare_joint",
+        "'margin'",
+    ),
+    "a misspelt option of timm": (
+        base(backbone={"name": "timm/resnet50", "options": {"stge": 1}}),
+        "'stge'",
+        "did you mean 'stage'",
+    ),
     "shared weights": (two_runs(backbone={"options": {"width": 0.5}}), "runs.a", "runs.b", "backbone", "cache_name"),
 }
 
@@ -251,6 +311,8 @@ def test_several_faults_are_told_once_each_in_one_line(refused):
 
 def test_runs_may_share_what_they_agree_on():
     pooled = two_runs(aggregator="gem", centroids={"images": 3})
+    boolean = base(train={"loss": SARE, "regions": True})
+    assert parse_config(boolean).runs["a"].train.regions
     labelled = two_runs(aggregator={"options": {"clusters": 8}}, backbone={"cache_name": "other"})
     for raw in (pooled, labelled, two_runs(train={"loss": {"options": {"margin": 1}}})):
         assert list(parse_config(raw).runs) == ["a", "b"]
@@ -373,6 +435,48 @@ def test_another_method_inherits_no_option():
 def test_the_configurations_that_are_shipped_parse(repository, path):
     config = parse_config(yaml.safe_load((repository / path).read_text()))
     assert {"netvlad" if "netvlad" in config.runs else "tiny_netvlad"} <= set(config.runs)
+
+
+def test_the_largest_seed_is_one_that_all_libraries_take():
+    assert parse_config(changed(seeds=[2**31 - 1])).seeds == (2**31 - 1,)
+
+
+def test_new_keys_at_their_default_change_no_identity_and_no_params():
+    def run(**recipe):
+        return parse_config(base(**recipe)).runs["a"]
+
+    written = run(train={"soft": {"squarings": 1}}, backbone={"channel_order": "rgb"})
+    assert written.identity(0) == run().identity(0)
+    assert "squarings" not in json.dumps(run().model_dump(mode="json"))
+    assert "channel_order" not in json.dumps(run().model_dump(mode="json"))
+    twice = run(train={"soft": {"squarings": 2}})
+    assert twice.identity(0) != run().identity(0)
+    assert twice.generation(0).soft.squarings == 2
+
+
+def test_the_recipes_of_the_paper_are_those_that_openibl_published(repository):
+    config = parse_config(yaml.safe_load((repository / "config/config.yaml").read_text()))
+    jitter = {"brightness": 0.7, "contrast": 0.7, "saturation": 0.7, "hue": 0.5}  # OpenIBL, get_transformer_train
+    trained = ("netvlad", "sare_ind", "sare_joint", "sfrs")
+    for name in trained:
+        run = config.runs[name]
+        assert {one.jitter == JitterConfig(**jitter) for one in map(run.generation, range(len(run.generations)))} == {
+            True
+        }
+    assert [config.runs[name].train.loss.name for name in trained] == ["triplet", "sare_ind", "sare_joint", "sare_ind"]
+    assert config.runs["netvlad"].train.loss.option("margin") == pytest.approx(0.1**0.5)
+    assert {config.runs[name].train.loss.option("temperature") for name in ("sare_ind", "sare_joint")} == {None}
+    assert {config.runs["sfrs"].generation(number).soft.squarings for number in (1, 2, 3)} == {2}
+
+
+def test_matconvnet_s_weights_are_laid_over_the_paper_s_recipes(repository):
+    files = [repository / f"config/{name}.yaml" for name in ("config", "matconvnet")]
+    raw, changes = (yaml.safe_load(path.read_text()) for path in files)
+    for run in parse_config(overlay(raw, changes)).runs.values():
+        assert (run.backbone.name, run.backbone.weights) == ("vgg16", "matconvnet")
+        assert run.backbone.file.endswith("vd16_offtheshelf_conv5_3_max.pth")
+        assert [255 * value for value in run.image.mean] == pytest.approx([123.68, 116.779, 103.939], abs=1e-3)
+        assert [255 * value for value in run.image.std] == pytest.approx([1, 1, 1], abs=1e-5)
 
 
 def test_the_paper_s_sfrs_is_four_generations(repository):

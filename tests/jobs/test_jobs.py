@@ -177,3 +177,28 @@ def test_the_targets_of_all_are_files_of_patterns():
     assert {"results/report.html", "results/training.svg", "results/city/generations.svg"} <= set(finals)
     assert "results/city/sfrs/seed0/gen2/gallery.png" in finals
     assert not [path for path in finals if "{" in path]
+
+
+def test_tables_that_the_configuration_does_not_ask_for_are_one_line(refused):
+    jobs = made(descriptor_sizes={})
+    with refused("descriptor_sizes.dims", "results/city/sizes.csv", "dims: [256, 64]"):
+        jobs.inputs.sizes(w(dataset="city"))
+    with refused("descriptor_sizes", "netvlad"):
+        jobs.inputs.database_to_measure(w(dataset="city", run="netvlad", seed=0, gen=0))
+    measured = made(descriptor_sizes={"dims": [8], "runs": ["netvlad"]})
+    assert measured.inputs.sizes(w(dataset="city")) == ["results/city/netvlad/seed0/gen0/sizes.csv"]
+    path = measured.inputs.database_to_measure(w(dataset="city", run="netvlad", seed=0, gen=0))
+    assert path == "results/city/netvlad/seed0/gen0/database.h5"
+    with refused("descriptor_sizes.runs", "vlad"):
+        measured.inputs.database_to_measure(w(dataset="city", run="vlad", seed=0, gen=0))
+    assert len(jobs.inputs.histories(w())) == 6
+    with refused("none is trained"):
+        made(runs={"published": PUBLISHED}).inputs.histories(w())
+
+
+def test_weights_of_one_s_own_are_made_with_the_pixels_that_they_are_used_with():
+    pixels = {"mean": [0.5, 0.5, 0.5], "std": [1, 1, 1]}
+    mine = {"backbone": {"weights": "mine", "file": "x.pth"}, "image": {"height": 48, **pixels}}
+    jobs = made(runs={"netvlad": {}, "mine": mine})
+    assert jobs.params.weights(w(backbone="vgg16", weights="mine"))["image"] == pixels
+    assert set(jobs.params.weights(w(backbone="vgg16", weights="pretrain"))) == {"backbone"}

@@ -130,3 +130,21 @@ def test_the_layer_of_a_fit_gives_the_fit_back_and_others_can_read_it():
     np.testing.assert_allclose(again.lams, found.lams, rtol=1e-4)
     np.testing.assert_allclose(again.Utmu, found.Utmu, atol=1e-6)
     np.testing.assert_allclose(again.U.T @ again.mu, again.Utmu, atol=1e-6)  # OpenIBL computes it anew
+
+
+@pytest.mark.parametrize("width", [16, 300], ids=["primal", "dual"])
+def test_more_dimensions_than_copied_photos_span_are_refused_with_the_largest_possible(width, refused):
+    scenes, rng = 9, np.random.default_rng(4)
+    for offset in (0, 3):
+        x = rng.normal(size=(scenes, width)) + offset
+        x = np.repeat(x / np.linalg.norm(x, axis=1, keepdims=True), 20, axis=0).astype(np.float32)
+        with refused("whiten.dim", "12 dimensions", f"span only {scenes - 1}", f"at most {scenes - 1}"):
+            fit(x, 12)
+        assert fit(x, scenes - 1).dim == scenes - 1
+
+
+def test_photos_that_are_nearly_equal_and_small_eigenvalues_are_no_noise():
+    rng = np.random.default_rng(4)
+    x = np.repeat(rng.normal(size=(9, 64)), 20, axis=0) + 0.01 * rng.normal(size=(180, 64))
+    found = fit((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), 60)
+    np.testing.assert_allclose(found.project(x / np.linalg.norm(x, axis=1, keepdims=True)).std(0, ddof=1), 1, atol=0.02)

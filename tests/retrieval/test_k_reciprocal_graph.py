@@ -7,6 +7,8 @@ import torch
 
 from vprlib.retrieval.k_reciprocal_graph import k_reciprocal_jaccard, stable_topk
 
+ONCE, TWICE = {"squarings": 1}, {"squarings": 2}
+
 
 def unit(rng, count, width, spread=1.0):
     """Descriptors around a few centres, so that neighbourhoods are shared."""
@@ -14,10 +16,12 @@ def unit(rng, count, width, spread=1.0):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def by_definition(query, database, k1, k2, weight):
-    """Zhong et al. 2017, with sets and dense float64 matrices."""
+def by_definition(query, database, k1, k2, weight, squarings=1):
+    """Zhong et al. 2017, with sets and dense float64 matrices; OpenIBL squares the distances twice."""
     x = np.concatenate([query, database]).astype(float)
-    original = ((x[:, None] - x[None]) ** 2).sum(2)
+    original = np.sqrt(((x[:, None] - x[None]) ** 2).sum(2))
+    for _ in range(squarings):
+        original = original**2
     original /= original.max(1, keepdims=True)
     product = np.concatenate([query, database]) @ np.concatenate([query, database]).T
     order = np.argsort(-product, axis=1, kind="stable")
@@ -43,13 +47,22 @@ def by_definition(query, database, k1, k2, weight):
     return (1 - weight) * (1 - least / most) + weight * original[: len(query), len(query) :]
 
 
+@pytest.mark.parametrize("squarings", [1, 2])
 @pytest.mark.parametrize(("k1", "k2", "weight"), [(20, 1, 0.1), (25, 1, 0.0), (20, 6, 0.3), (5, 2, 0.5), (1, 1, 0.0)])
-def test_distances_are_the_dense_definition(k1, k2, weight):
+def test_distances_are_the_dense_definition(k1, k2, weight, squarings):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         query, database = unit(rng, 15, 8), unit(rng, 60, 8)
-        found = k_reciprocal_jaccard(query, database, k1, k2, weight)
-        np.testing.assert_allclose(found, by_definition(query, database, k1, k2, weight), atol=1e-6)
+        found = k_reciprocal_jaccard(query, database, k1, k2, weight, squarings=squarings)
+        np.testing.assert_allclose(found, by_definition(query, database, k1, k2, weight, squarings), atol=1e-6)
+
+
+def test_distances_squared_once_are_the_default_and_differ_from_those_squared_twice():
+    rng = np.random.default_rng(5)
+    query, database = unit(rng, 15, 8), unit(rng, 60, 8)
+    default, once, twice = (k_reciprocal_jaccard(query, database, 20, 1, 0.1, **how) for how in ({}, ONCE, TWICE))
+    np.testing.assert_array_equal(default, once)
+    assert np.abs(once - twice).max() > 0.01
 
 
 def test_memory_bounds_change_nothing_and_rows_are_rows():

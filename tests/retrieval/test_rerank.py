@@ -43,15 +43,17 @@ def test_alpha_qe_searches_with_the_weighted_mean(neighbours, alpha, tmp_path, m
 
 @pytest.mark.parametrize(("k1", "k2", "weight"), [(25, 1, 0.0), (20, 6, 0.3), (5, 2, 0.5), (1, 1, 0.0), (3, 1, 1.0)])
 @pytest.mark.parametrize("k", [1, 10, 99])
+@pytest.mark.parametrize("squarings", [1, 2])
 @pytest.mark.parametrize("memory", [1 << 17, 1 << 11], ids=["held", "read by block"])
-def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, memory, monkeypatch):
+def test_k_reciprocal_ranks_by_the_dense_definition(k1, k2, weight, k, squarings, memory, monkeypatch):
     """The definition orders equal distances by the descriptors, then the index; so few are beyond reach at k < N."""
     monkeypatch.setattr("vprlib.retrieval.rerank.k_reciprocal.ROWS", 4)
     for seed in range(2):
         rng = np.random.default_rng(seed)
         query, database = unit(rng, 15, 8), unit(rng, 60, 8)
-        distance = by_definition(query, database, k1, k2, weight)
-        ranking, score = k_reciprocal(query, database, k, k1=k1, k2=k2, weight=weight, memory=memory)
+        distance = by_definition(query, database, k1, k2, weight, squarings)
+        settings = {"k1": k1, "k2": k2, "weight": weight, "squarings": squarings}
+        ranking, score = k_reciprocal(query, database, k, **settings, memory=memory)
         assert ranking.shape == (15, min(k, 60))
         assert all(len(set(row)) == len(row) for row in ranking.tolist())
         np.testing.assert_allclose(score, 1 - np.sort(distance, axis=1)[:, :k], atol=1e-6)

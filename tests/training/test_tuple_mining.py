@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.retrieval.test_k_reciprocal_graph import by_definition
 from vprlib.config import TrainConfig
 from vprlib.data.geometry import within
 from vprlib.training.miners.tuple_mining import mine_tuples
@@ -91,6 +92,32 @@ def test_neighbourhoods_are_looked_for_among_all_queries():
     scene = Scene()
     scene.mine(**SOFT)
     assert scene.described["query"] == set(range(12))
+
+
+@pytest.mark.parametrize("squarings", [1, 2])
+def test_difficult_positives_are_chosen_by_the_distance_that_the_recipe_names(squarings):
+    soft = SOFT["soft"] | {"pool": 20, "positives": 3, "euclidean_weight": 0.1}
+    changed = 0
+    for seed in range(10):
+        scene = Scene(seed, queries=30, database=60)
+        scene.positives = within(scene.where["query"], scene.where["database"], 25)
+        scene.usable = np.flatnonzero([len(own) > 0 for own in scene.positives])
+        query, database = scene.x["query"], scene.x["database"]
+        jaccard = {number: by_definition(query, database, 5, 1, 0.1, number) for number in (1, 2)}
+        for one in scene.mine(loss=SOFT["loss"], soft=soft | {"squarings": squarings}):
+            chosen = {number: promoted(scene, one.query, jaccard[number])[:3] for number in (1, 2)}
+            assert one.difficult == chosen[squarings]
+            changed += chosen[1] != chosen[2]
+    assert changed
+
+
+def promoted(scene, query, jaccard):
+    """SFRS: of the nearest positives, those that the Jaccard distance ranks higher or equally, largest gain first."""
+    similar = {i: float(scene.x["database"][i] @ scene.x["query"][query]) for i in scene.positives[query]}
+    nearest = sorted(similar, key=lambda i: -similar[i])[:20]
+    again = sorted(nearest, key=lambda i: jaccard[query, i])
+    gain = {i: nearest.index(i) - again.index(i) for i in nearest}
+    return [int(i) for i in sorted(again, key=lambda i: -gain[i]) if gain[i] >= 0]
 
 
 @pytest.mark.parametrize("mode", ["full", "partial", "random"])

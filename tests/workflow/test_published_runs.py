@@ -95,6 +95,7 @@ def test_a_dry_run_names_the_files_that_are_not_where_the_configuration_says(tmp
     own = {"checkpoint": {"file": "own.pth"}, "extract": {"descriptors": ["raw"]}}
     lost = {"checkpoint": {"file": "lost.pth", "pca": "lost.h5"}}
     mine = {"backbone": {"name": "vgg16", "weights": "mine", "file": "w.pth"}, "aggregator": {"name": "gem"}}
+    mine |= {"image": TINY["base"]["image"] | {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}
     custom = {"walk": {"folder": "walk"}, "list": {"csv": "list.csv"}, "unused": {"folder": "unused"}}
     config = {"datasets": ["city", "walk", "list", "tokyo247", "pitts30k", "nordland"], "custom_datasets": custom}
     config |= {"dataset_roots": {"pitts30k": "pitts", "nordland": "made/by/download"}}

@@ -28,6 +28,7 @@ from vprlib.config.recipe import (
     TrainConfig,
     WhitenConfig,
 )
+from vprlib.config.repeated import check_repeated_keys
 from vprlib.config.stages import (
     DescriptorSizesConfig,
     EvaluateConfig,
@@ -38,6 +39,7 @@ from vprlib.config.stages import (
     SearchConfig,
     ShardsConfig,
 )
+from vprlib.config.unused import unused_settings
 
 __all__ = [
     "AggregatorConfig",
@@ -67,7 +69,9 @@ __all__ = [
     "TrainConfig",
     "VerifyConfig",
     "WhitenConfig",
+    "check_repeated_keys",
     "join_faults",
     "overlay",
     "parse_config",
+    "unused_settings",
 ]

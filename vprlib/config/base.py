@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from vprlib.exceptions import did_you_mean
@@ -27,6 +27,8 @@ def matching(pattern: str, kind: str) -> AfterValidator:
 NAME = "a letter or digit, and then letters, digits, `_`, `-` and `.`"
 Name = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", NAME)]  # part of a path
 
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # k-means takes no larger one
+
 
 def distinct_values(values: Values) -> Values:
     """Return the values if none of them occurs twice.
@@ -44,9 +46,25 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a boolean where a number is wanted: YAML also reads yes, no, on and off as booleans."""
+        wanted = _kinds(cls.model_fields[info.field_name or ""].annotation)
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if wanted & {int, float} and bool not in wanted and any(isinstance(part, bool) for part in given):
+            raise ValueError(f"must be a number, not {value!r}")
+        return value
+
     def without_defaults(self) -> dict[str, Any]:
         """Return the section as plain data without its defaults: a new key with a default then changes nothing."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Return the plain types that a field's type is made of."""
+    parts = get_args(annotation)
+    return set().union(*map(_kinds, parts)) if parts else {annotation}
 
 
 def join_faults(faults: list[str]) -> str:

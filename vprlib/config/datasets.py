@@ -2,15 +2,15 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from vprlib.config.base import Section
+from vprlib.config.base import Section, Seed
 
 
 class CityConfig(Section):
     """The size of the rendered city."""
 
-    seed: NonNegativeInt = Field(0, description="seed of the city: its streets, facades, photos and cars")
+    seed: Seed = Field(0, description="seed of the city: its streets, facades, photos and cars")
     height: PositiveInt = Field(96, description="height of a photo, pixels")
     width: PositiveInt = Field(128, description="width of a photo, pixels")
     blocks: PositiveInt = Field(6, description="blocks along each side of the city")

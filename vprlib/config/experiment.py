@@ -3,9 +3,9 @@
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from vprlib.config.base import Name, Section, distinct_values
+from vprlib.config.base import Name, Section, Seed, distinct_values
 from vprlib.config.datasets import CityConfig, OwnDatasetConfig, VerifyConfig
 from vprlib.config.recipe import RunConfig
 from vprlib.config.stages import (
@@ -31,7 +31,7 @@ class Config(Section):
         AfterValidator(distinct_values),
     ]
     seeds: Annotated[
-        tuple[NonNegativeInt, ...],
+        tuple[Seed, ...],
         Field(min_length=1, description="seeds to train every run with"),
         AfterValidator(distinct_values),
     ] = (0,)
@@ -131,6 +131,19 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def check_pixels(self) -> Self:
+        """A weights file does not say which pixels it wants, so the configuration does."""
+        for name, run in self.trained.items():
+            if run.backbone.file and not {"mean", "std"} <= run.image.model_fields_set:
+                raise ValueError(
+                    f"runs.{name}.backbone.file: the file does not say which pixels its weights want; set image: "
+                    f"{{mean: [R, G, B], std: [R, G, B]}} of values in [0, 1], and backbone.channel_order: bgr if they "
+                    f"take blue first (torchvision: mean [0.485, 0.456, 0.406], std [0.229, 0.224, 0.225]; MatConvNet: "
+                    f"mean [0.48502, 0.45796, 0.40760], std [0.0039216, 0.0039216, 0.0039216])"
+                )
+        return self
+
+    @model_validator(mode="after")
     def check_shared_files(self) -> Self:
         """Runs that use the same weights, features or centroids file must agree on everything that it depends on."""
         owners: dict[tuple, tuple[str, dict[str, Any]]] = {}
@@ -139,6 +152,7 @@ class Config(Section):
                 ("weights", run.backbone.path, run.backbone.weights): {
                     "backbone": run.backbone,
                     "image": run.image if run.backbone.weights == "pretrain" else None,
+                    "image.mean, image.std": (run.image.mean, run.image.std) if run.backbone.file else None,
                 },
                 ("trunk", run.train_set, run.backbone.path, run.backbone.weights, *run.image.size): {
                     "backbone": run.backbone,

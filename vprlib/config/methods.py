@@ -1,7 +1,7 @@
 """The sections that name a method and its options."""
 
 import re
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -100,6 +100,11 @@ class BackboneConfig(MethodConfig):
         description="initial weights: `imagenet` (torchvision's or timm's), `pretrain`, or a name of your own",
     )
     file: str | None = Field(None, description="file with a state dict of your own; `weights` is then its name")
+    channel_order: Literal["rgb", "bgr"] = Field(
+        "rgb",
+        description="order of the channels that the weights of `file` take: `bgr` if blue is the first (Caffe)",
+        exclude_if=lambda value: value == "rgb",
+    )
     cache_name: Name | None = Field(
         None,
         description="name of the backbone in the paths of shared files; set it where runs must not share them",
@@ -115,6 +120,8 @@ class BackboneConfig(MethodConfig):
             raise ValueError(
                 f"`file` holds your own weights, so `weights` must be a name of your choice, not {self.weights!r}"
             )
+        if self.file is None and self.channel_order != "rgb":
+            raise ValueError("`channel_order` is that of the weights in a `file`; name one, or remove it")
         return self
 
     @property

@@ -87,6 +87,14 @@ class SoftLabelsConfig(Section):
     euclidean_weight: float = Field(
         0.1, ge=0, le=1, description="weight of the squared Euclidean distance beside the Jaccard distance"
     )
+    squarings: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="how often the Euclidean distance is squared: 1 as the authors of the k-reciprocal distance do, "
+        "2 as OpenIBL calls their code",
+        exclude_if=lambda value: value == 1,
+    )
 
     @model_validator(mode="after")
     def check_pool(self) -> Self:

@@ -52,6 +52,8 @@ class Option:
         wanted = self.type
         if wanted is ANY and isinstance(self.default, (int, float)) and not isinstance(self.default, bool):
             value = _numbers(value)
+            if isinstance(value, bool):
+                raise ValueError(f"must be a number, not {value!r}")
         checked = value if wanted is ANY else self._validated(value)
         if not all(isfinite(part) for part in _floats(checked)):
             raise ValueError(f"must be finite, not {value!r}")

@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from vprlib.config.base import Section, distinct_values, matching
+from vprlib.config.base import Section, Seed, distinct_values, matching
 from vprlib.config.methods import MethodConfig
 
 
@@ -21,7 +21,7 @@ class PretrainConfig(Section):
     learning_rate: PositiveFloat = Field(3e-3, description="largest learning rate of the one-cycle schedule")
     temperature: PositiveFloat = Field(0.1, description="temperature of the InfoNCE loss")
     night: float = Field(0.15, ge=0, le=1, description="darkest light of the photos: 0 is day, 1 is night")
-    seed: NonNegativeInt = Field(0, description="seed of the cities, the initial weights and the order of the pairs")
+    seed: Seed = Field(0, description="seed of the cities, the initial weights and the order of the pairs")
 
     @model_validator(mode="after")
     def check_batch(self) -> Self:

@@ -324,6 +324,21 @@ def read_h5(path: str | os.PathLike[str], *names: str) -> list[Any]:
         return [file[name][()] for name in names]
 
 
+def read_finite_h5(path: str | os.PathLike[str], *names: str) -> list[Any]:
+    """Read named datasets of an HDF5 file as `read_h5` does, and check that every value is finite.
+
+    Raises:
+        InputError: as `read_h5`; or a value is NaN or infinite, with the name of its dataset.
+    """
+    import numpy as np
+
+    arrays = read_h5(path, *names)
+    for name, array in zip(names, arrays, strict=True):
+        if count := int(np.size(array) - np.isfinite(array).sum()):
+            raise InputError(f"{path}: {name} has {count} values that are not finite; make the file anew")
+    return arrays
+
+
 def format_bytes(number: float) -> str:
     """Return a number of bytes in readable form, with powers of 1000.
 

@@ -180,12 +180,45 @@ class Inputs:
         again = [fill(self.paths.reranking, **names, rerank=one.name) for one in self.config.rerank]
         return [fill(self.paths.ranking, **names), *again]
 
+    def database_to_measure(self, w: Wildcards) -> str:
+        """The descriptors of a run that is measured at several sizes.
+
+        Raises:
+            InputError: the configuration does not ask for the run's sizes.
+        """
+        if w.run not in self.config.sized:
+            raise InputError(
+                f"config: descriptor_sizes: the sizes of run {w.run} are not asked for; set descriptor_sizes.dims, and "
+                f"name it in descriptor_sizes.runs"
+            )
+        return fill(self.paths.database, **_network(w), dataset=w.dataset)
+
+    def histories(self, w: Wildcards) -> list[str]:
+        """The training histories of all networks.
+
+        Raises:
+            InputError: no run is trained here.
+        """
+        if not self.config.trained:
+            raise InputError("config: runs: none is trained here, so there are no training curves to draw")
+        return self.targets.training_histories()
+
     def run_tables(self, pattern: str) -> Callable[[Wildcards], list[str]]:
         """An input function: a table of every network on the wildcards' dataset."""
         return lambda w: self.targets.each(pattern, dataset=w.dataset)
 
     def sizes(self, w: Wildcards) -> list[str]:
-        """The tables of descriptor sizes of a dataset's runs."""
+        """The tables of descriptor sizes of a dataset's runs.
+
+        Raises:
+            InputError: the configuration asks for no sizes.
+        """
+        if not self.config.sized:
+            table = fill(self.paths.dataset_sizes, dataset=w.dataset)
+            raise InputError(
+                f"config: descriptor_sizes.dims: no size is asked for, so {table} cannot be made; set it, such as "
+                f"descriptor_sizes: {{dims: [256, 64]}}"
+            )
         return self.targets.sizes(w.dataset)
 
 

@@ -65,6 +65,12 @@ class Params:
 
         return of_wildcards
 
+    def weights(self, w: Wildcards) -> Plain:
+        """What initial weights are made from; of a file of one's own, also the mean and std that it is used with."""
+        run = self.config.sharing(backbone=w.backbone, weights=w.weights)
+        pixels = {key: list(getattr(run.image, key)) for key in ("mean", "std")}
+        return {"backbone": run.backbone.without_defaults()} | ({"image": pixels} if run.backbone.file else {})
+
     def clusters(self, w: Wildcards) -> int:
         """The number of centroids of the runs that share the wildcards' centroids."""
         run = self.config.sharing(backbone=w.backbone, weights=w.weights, train_set=w.train_set, clustered=True)

@@ -31,7 +31,7 @@ rule all:
     input:
         rules.everything.input,
 """
-COPIED = ("config/config.yaml", "profiles/local/config.yaml", "profiles/slurm")
+COPIED = ("config/config.yaml", "config/matconvnet.yaml", "profiles/local/config.yaml", "profiles/slurm")
 
 
 def workflow_folder() -> Path:

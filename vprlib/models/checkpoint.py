@@ -22,7 +22,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load a safetensors file into a module, strictly.
 
     Raises:
-        InputError: naming the first tensors that are missing, unknown or of another shape.
+        InputError: naming the first tensors that are missing, unknown, of another shape or not finite.
     """
     try:
         state = load_file(path)
@@ -35,6 +35,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
             "again, and check the disk"
         )
     check_module_state(module, state, path)
+    check_finite(state, path)
     module.load_state_dict(state)
 
 
@@ -66,6 +67,24 @@ def check_tensors(
     if wrong:
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
         raise InputError(f"{path}: does not fit the network: {'; '.join(wrong[:3])}{more}")
+
+
+def check_finite(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+    """Check that no value of a state dict is NaN or infinite.
+
+    Args:
+        state: the tensors of a file, by name.
+        path: the file, for the error message.
+
+    Raises:
+        InputError: naming the first tensor that has such values, and how many.
+    """
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and (count := int((~torch.isfinite(tensor)).sum())):
+            raise InputError(
+                f"{path}: {name} has {count} values that are not finite, of {tensor.numel()}; the file is damaged, or "
+                f"its training diverged: use another one"
+            )
 
 
 def write_weights(

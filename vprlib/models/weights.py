@@ -1,5 +1,6 @@
 """Fetch a backbone's initial weights: torchvision's, timm's or a user's state dict, written as one safetensors file."""
 
+import logging
 import os
 import pickle
 import re
@@ -14,12 +15,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from vprlib.config import BackboneConfig
+from vprlib.config import BackboneConfig, ImageConfig
 from vprlib.exceptions import InputError
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.backbones.timm import INNER, TimmBackbone, download_timm_weights
-from vprlib.models.checkpoint import check_module_state, write_weights
+from vprlib.models.checkpoint import check_finite, check_module_state, write_weights
 from vprlib.models.network import build_backbone
+from vprlib.models.pixels import doubt_pixels
+
+log = logging.getLogger(__name__)
+
 
 STAGES = {
     "conv1": 0,
@@ -48,7 +53,9 @@ SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
-def fetch_weights(out: str | os.PathLike[str], backbone: BackboneConfig, *, offline: bool = False) -> None:
+def fetch_weights(
+    out: str | os.PathLike[str], backbone: BackboneConfig, *, image: ImageConfig | None = None, offline: bool = False
+) -> None:
     """Write the initial weights that a backbone's config section names.
 
     Names in the source may be torchvision's (`features.0.weight`, `layer1.0.conv1.weight`), those of a bare stack
@@ -58,6 +65,7 @@ def fetch_weights(out: str | os.PathLike[str], backbone: BackboneConfig, *, offl
     Args:
         out: the safetensors file to write.
         backbone: config section of the backbone.
+        image: section of the mean and std. If it is given, a warning is logged where the usual ones suit better.
         offline: use the local cache only.
 
     Raises:
@@ -73,12 +81,32 @@ def fetch_weights(out: str | os.PathLike[str], backbone: BackboneConfig, *, offl
             read_state_dict(backbone.file) if backbone.file else download_torchvision_weights(backbone.name, offline)
         )
         state = stack_state(state, network)
+    if backbone.channel_order == "bgr":
+        state = with_red_first(state)
     check_module_state(network, state, source)
+    if image:
+        network.load_state_dict(state)
+        if doubt := doubt_pixels(network, image):
+            log.warning("%s: %s", source, doubt)
     attributes = {
         "backbone": backbone.model_dump(mode="json"),
         "sha256": sha256_of_file(backbone.file) if backbone.file else None,
     }
     write_weights(out, state, attributes)
+
+
+def with_red_first(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a state dict whose first convolution takes red first, of one that takes blue first.
+
+    The photos then stay red, green and blue for every network.
+
+    Raises:
+        InputError: if no tensor is that of a convolution of three channels.
+    """
+    for name, tensor in state.items():
+        if tensor.ndim == 4 and tensor.shape[1] == 3:
+            return {**state, name: tensor.flip(1)}
+    raise InputError("backbone.channel_order: no convolution of the file takes photos of three channels; remove it")
 
 
 def stack_state(state: Mapping[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
@@ -113,7 +141,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     Anything beside a `state_dict`, such as an optimiser's state, is ignored.
 
     Raises:
-        InputError: if the file holds no state dict, or reading it would call a class or function, which is named.
+        InputError: if the file holds no state dict, a value in it is not finite, or reading it would call a class or
+            function, which is named.
     """
     try:
         state: Any
@@ -139,6 +168,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         raise InputError(f"{path}: holds no state dict")
     if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state.items()):
         raise InputError(f"{path}: holds no state dict, but other things beside tensors")
+    check_finite(state, path)
     return state
 
 
@@ -168,5 +198,6 @@ def download_torchvision_weights(name: str, offline: bool = False) -> dict[str, 
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
             f"{weights.url}: cannot be downloaded ({error}); fetch it elsewhere and name it: "
-            f"backbone: {{weights: torchvision, file: PATH}}"
+            f"backbone: {{weights: torchvision, file: PATH}}, image: {{mean: [0.485, 0.456, 0.406], std: "
+            f"[0.229, 0.224, 0.225]}}"
         ) from error

@@ -8,18 +8,16 @@ import os
 import shutil
 from math import log2
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vprlib.exceptions import InputError
 from vprlib.io.files import atomic, format_bytes, write_json
+from vprlib.retrieval.ann_copies import AnnIndex, DistinctRowsIndex
 from vprlib.retrieval.ann_files import descriptors_digest, load_index, metadata_path, read_index, read_metadata
 from vprlib.retrieval.descriptor_reader import Descriptors, DescriptorView, iter_blocks
-
-if TYPE_CHECKING:
-    import faiss
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ BUILD_DEPTH = 40  # HNSW: candidates when building
 
 def build_index(
     path: str | os.PathLike[str], database_ND: Descriptors, parameters: dict[str, Any], *, memory: float
-) -> "faiss.Index":
+) -> AnnIndex:
     """Build an index, write it and return it.
 
     The centres are trained on a sample of the descriptors that takes at most half of `memory`. Then all descriptors
@@ -47,8 +45,9 @@ def build_index(
     count, width = database_ND.shape
     index: Any
     if parameters["kind"] == "hnsw":
-        index = faiss.IndexHNSWFlat(width, parameters["links"])  # by L2 distance, which orders unit vectors alike
-        index.hnsw.efConstruction = BUILD_DEPTH
+        graph = faiss.IndexHNSWFlat(width, parameters["links"])  # by L2 distance, which orders unit vectors alike
+        graph.hnsw.efConstruction = BUILD_DEPTH
+        index = DistinctRowsIndex(graph, np.empty(0, np.int64))
     else:
         bits = min(8, int(log2(count)))
         flat = faiss.IndexFlatIP(width)
@@ -76,7 +75,7 @@ def training_sample(database_ND: Descriptors, size: int) -> NDArray[np.float32]:
     return sample
 
 
-def extend_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory: float) -> "faiss.Index":
+def extend_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory: float) -> AnnIndex:
     """Add the descriptors that an index lacks, the last ones of the database; write the index and return it.
 
     Lists and codes stay those trained on the first descriptors: rebuild the index when most descriptors are new.
@@ -98,12 +97,12 @@ def add_and_save(
     parameters: dict[str, Any],
     *,
     memory: float,
-) -> "faiss.Index":
+) -> AnnIndex:
     """Add the rows that an index lacks, write it with its metadata, and return it.
 
     Args:
         path: the index file.
-        index: faiss index of the first `index.ntotal` rows.
+        index: faiss index, or `DistinctRowsIndex`, of the first `index.ntotal` rows.
         database_ND: the descriptors.
         parameters: from `choose_parameters`.
         memory: bytes.
@@ -113,11 +112,13 @@ def add_and_save(
     metadata_path(path).unlink(missing_ok=True)  # a job killed between the two files leaves an index that is rebuilt
     if parameters["on_disk"]:
         append_on_disk(Path(path), index, database_ND, int(memory / 2) // (parameters["code"] + 8))
+    elif isinstance(index, DistinctRowsIndex):
+        index.add(database_ND)
     else:
         for _, rows in iter_blocks(database_ND, "the database", first=index.ntotal):
             index.add(rows)
     with atomic(path) as partial:
-        faiss.write_index(index, str(partial))
+        faiss.write_index(getattr(index, "graph", index), str(partial))
     made = {"plan": parameters, "rows": len(database_ND), "digest": descriptors_digest(database_ND, len(database_ND))}
     write_json(metadata_path(path), made)
     return index

@@ -7,18 +7,16 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vprlib.exceptions import InputError
-from vprlib.retrieval.descriptor_reader import BLOCK, Descriptors
-
-if TYPE_CHECKING:
-    import faiss
+from vprlib.retrieval.ann_copies import AnnIndex, DistinctRowsIndex, distinct_rows
+from vprlib.retrieval.descriptor_reader import BLOCK, Descriptors, DescriptorView
 
 
-def load_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory: float) -> "faiss.Index":
+def load_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory: float) -> AnnIndex:
     """Open an index of these descriptors, or of the first of them. It stays on disk if it exceeds `memory` bytes.
 
     Raises:
@@ -30,7 +28,10 @@ def load_index(path: str | os.PathLike[str], database_ND: Descriptors, *, memory
             f"{path}: was built from other descriptors (their hash is not {made['digest'][:12]}); "
             f"delete the file, and the index is built again"
         )
-    return read_index(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
+    index = read_index(path, mapped=not made["plan"]["on_disk"] and Path(path).stat().st_size > memory)
+    if made["plan"]["kind"] != "hnsw":
+        return index
+    return DistinctRowsIndex(index, distinct_rows(DescriptorView(database_ND, range(made["rows"]))))
 
 
 def read_index(path: str | os.PathLike[str], *, mapped: bool) -> Any:

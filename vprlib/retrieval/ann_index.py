@@ -20,6 +20,7 @@ import numpy as np
 from vprlib.exceptions import InputError
 from vprlib.io.files import format_bytes
 from vprlib.retrieval.ann_build import PER_LIST, build_index, extend_index
+from vprlib.retrieval.ann_copies import AnnIndex, DistinctRowsIndex
 from vprlib.retrieval.ann_files import load_index, metadata_path, read_metadata
 from vprlib.retrieval.descriptor_reader import Descriptors, as_finite_float32, memory_map, take_rows
 from vprlib.retrieval.exact_search import Ranking, nearest, pair_scores, score_buffer
@@ -27,7 +28,6 @@ from vprlib.retrieval.exact_search import Ranking, nearest, pair_scores, score_b
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import faiss
     import torch
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def choose_parameters(kind: str, count: int, width: int, memory: float) -> dict[
     and at least 8. The bytes of a code are the largest divisor of D up to D / 8 with which the index (N codes with
     8-byte ids, and the centres of the lists) fits into `memory`. If none does, they are the smallest divisor from 8 up,
     and the lists stay on disk.
-    `hnsw`: 32 links per node; the graph holds the descriptors as float32.
+    `hnsw`: 32 links per node; the graph holds the distinct descriptors as float32.
 
     Args:
         kind: `ivf-pq` or `hnsw`.
@@ -65,7 +65,7 @@ def choose_parameters(kind: str, count: int, width: int, memory: float) -> dict[
                 f"search.memory_gb: hnsw of {count:,} {width}-D descriptors takes {format_bytes(size)}, more than "
                 f"{format_bytes(memory)}; raise it, or use search.index: ivf-pq"
             )
-        return {"kind": kind, "count": count, "links": LINKS, "bytes": size, "on_disk": False}
+        return {"kind": kind, "count": count, "links": LINKS, "distinct": True, "bytes": size, "on_disk": False}
     lists = 2 ** round(log2(4 * sqrt(count)))
     while lists > 1 and lists * PER_LIST > count:
         lists //= 2
@@ -114,7 +114,7 @@ def make_searcher(
     return exact if kind == "flat" else rank
 
 
-def open_or_build(path: str | os.PathLike[str], database_ND: Descriptors, *, kind: str, memory: float) -> "faiss.Index":
+def open_or_build(path: str | os.PathLike[str], database_ND: Descriptors, *, kind: str, memory: float) -> AnnIndex:
     """Open the index of a database, extend it with descriptors added since, or build it.
 
     It is rebuilt if it was built from other descriptors, or if `choose_parameters` now chooses other parameters for
@@ -174,7 +174,7 @@ def search_index(index: Any, query_QD: Descriptors, database_ND: Descriptors, k:
     """Return the ranking of the candidates that an index finds, with exact scores.
 
     Args:
-        index: faiss index of the database.
+        index: faiss index, or `DistinctRowsIndex`, of the database.
         query_QD, database_ND, k: as in `nearest`.
 
     Returns:
@@ -187,7 +187,7 @@ def search_index(index: Any, query_QD: Descriptors, database_ND: Descriptors, k:
 
     if index.d != query_QD.shape[1]:
         raise InputError(f"search: queries are {query_QD.shape[1]}-D, the index is {index.d}-D")
-    k, hnsw = min(k, index.ntotal), isinstance(index, faiss.IndexHNSW)
+    k, hnsw = min(k, index.ntotal), isinstance(index, DistinctRowsIndex)
     deep = min(k if hnsw else max(WIDER * k, LEAST), index.ntotal)
     options = {}
     if hnsw:

@@ -62,6 +62,7 @@ def k_reciprocal_jaccard(
     k2: int,
     weight: float,
     *,
+    squarings: int = 1,
     rows: ArrayLike | None = None,
     device: torch.device | str = "cpu",
     memory: int = MEMORY,
@@ -71,8 +72,8 @@ def k_reciprocal_jaccard(
 
     The distance is (1 - weight) Jaccard distance + weight original distance. Neighbours are searched among queries and
     database together. The original distance is the squared Euclidean one, divided by its largest value in each row, as
-    in the authors' code. OpenIBL (`ibl/utils/rerank.py`) passes distances to that code that are squared already, so
-    its weights fall with the fourth power; we do not follow it.
+    in the authors' code. OpenIBL (`ibl/utils/rerank.py`) passes distances to that code that are squared already, and
+    the code squares them again: `squarings` 2 is its form.
 
     Args:
         query_QD: (Q, D) float, unit rows.
@@ -80,6 +81,7 @@ def k_reciprocal_jaccard(
         k1: number of neighbours of an image, itself not counted.
         k2: an image's neighbourhood is averaged over itself and its k2 - 1 nearest images; 1 leaves it unchanged.
         weight: of the original distance, in [0, 1].
+        squarings: how often the Euclidean distance is squared: 1 as Zhong's code, 2 as OpenIBL calls it.
         rows: the queries whose distances are returned; by default all.
         device: where products are computed. If the descriptors do not fit on a GPU, the CPU computes them.
         memory: bytes of the working set beyond a float32 copy of the descriptors, the output and the neighbour lists;
@@ -94,7 +96,7 @@ def k_reciprocal_jaccard(
     if device.type == "cpu" or x_MD.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         x_MD = x_MD.to(device)
     queries = len(query_QD)
-    weights_MM, largest_M = neighbourhoods(x_MD, k1, k2, memory=memory, group=group)
+    weights_MM, largest_M = neighbourhoods(x_MD, k1, k2, squarings=squarings, memory=memory, group=group)
     all_rows = np.arange(queries) if rows is None else np.asarray(rows)
     local_rows = group.local_part(all_rows)
     result = np.empty((len(local_rows), len(x_MD) - queries), np.float32)
@@ -103,20 +105,20 @@ def k_reciprocal_jaccard(
         block = local_rows[start : start + size]
         shared = sum_of_minima(weights_MM[block], stored, memory)
         product = x_MD[torch.as_tensor(block, device=x_MD.device)] @ x_MD[queries:].T
-        original = squared_distance(product).cpu().numpy()
+        original = relative_distance(squared_distance(product).cpu().numpy(), largest_M[block, None], squarings)
         jaccard = 1 - shared / (2 - shared)
-        result[start : start + size] = (1 - weight) * jaccard + weight * original / largest_M[block, None]
+        result[start : start + size] = (1 - weight) * jaccard + weight * original
     return group.gather(result, len(all_rows))
 
 
 def neighbourhoods(
-    x_MD: Matrix, k1: int, k2: int, *, memory: int = MEMORY, group: ProcessGroup | None = None
+    x_MD: Matrix, k1: int, k2: int, *, squarings: int = 1, memory: int = MEMORY, group: ProcessGroup | None = None
 ) -> tuple[sparse.csr_matrix, NDArray[np.float32]]:
     """Compute the expanded k-reciprocal neighbourhood of every image.
 
     Args:
         x_MD: queries and database, unit rows.
-        k1, k2, memory, group: as in `k_reciprocal_jaccard`.
+        k1, k2, squarings, memory, group: as in `k_reciprocal_jaccard`.
 
     Returns:
         (weights, largest): each image's neighbourhood as a row of weights of sum 1, (M, M) sparse, and its largest
@@ -126,7 +128,8 @@ def neighbourhoods(
     k2 = min(k2, count)
     near_MK, largest_M = nearest_and_farthest(x_MD, min(max(k1 + 1, k2), count), memory, group)
     whole, half = (reciprocal_neighbours(near_MK[:, : k + 1]) for k in (k1, int(np.around(k1 / 2))))
-    weights_MM = gaussian_weights(x_MD, expand_reciprocal_sets(whole, half, memory).tocoo(), largest_M, memory)
+    pairs = expand_reciprocal_sets(whole, half, memory).tocoo()
+    weights_MM = gaussian_weights(x_MD, pairs, largest_M, squarings, memory)
     if k2 != 1:
         mean = np.full(count * k2, 1 / k2)
         starts = np.arange(0, count * k2 + 1, k2)
@@ -137,6 +140,12 @@ def neighbourhoods(
 def squared_distance(product: torch.Tensor) -> torch.Tensor:
     """Return the squared Euclidean distances of unit vectors from their dot products, float64."""
     return (2 - 2 * product.double()).clamp_min(0)
+
+
+def relative_distance(squared: NDArray, largest: NDArray, squarings: int) -> NDArray:
+    """Return squared distances over the largest of their row, in [0, 1]; with 2 squarings, both are squared again."""
+    relative = squared / largest
+    return relative * relative if squarings == 2 else relative
 
 
 def nearest_and_farthest(
@@ -221,10 +230,11 @@ def expand_reciprocal_sets(whole: sparse.csr_matrix, half: sparse.csr_matrix, me
 
 
 def gaussian_weights(
-    x_MD: Matrix, pairs: sparse.coo_matrix, largest_M: NDArray[np.float32], memory: int
+    x_MD: Matrix, pairs: sparse.coo_matrix, largest_M: NDArray[np.float32], squarings: int, memory: int
 ) -> sparse.csr_matrix:
     """Return each row's neighbourhood as weights exp(-original distance), of sum 1 (eq. 7)."""
-    weights = np.exp(-pair_distances(x_MD, pairs.row, pairs.col, memory) / largest_M[pairs.row])
+    squared = pair_distances(x_MD, pairs.row, pairs.col, memory)
+    weights = np.exp(-relative_distance(squared, largest_M[pairs.row], squarings))
     sums = np.bincount(pairs.row, weights, minlength=len(x_MD))
     return sparse.csr_matrix((weights / sums[pairs.row], (pairs.row, pairs.col)), pairs.shape)
 

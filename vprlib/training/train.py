@@ -20,7 +20,7 @@ from vprlib.config.base import Section
 from vprlib.data.image_table import read_image_table
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
-from vprlib.io.files import file_lock, open_h5, read_h5, write_csv
+from vprlib.io.files import file_lock, open_h5, read_finite_h5, write_csv
 from vprlib.io.fingerprints import describe_difference, sha256_of_file, short_hash
 from vprlib.models.checkpoint import load_checkpoint, load_weights, read_attributes, save_checkpoint
 from vprlib.models.feature_cache import CachedFeatures, open_inputs
@@ -173,7 +173,7 @@ def initial_network(
     load_weights(model.backbone, sources.weights)
     if sources.centroids:
         try:
-            model.aggregator.initialise(*read_h5(sources.centroids, "centroids", "descriptors"))
+            model.aggregator.initialise(*read_finite_h5(sources.centroids, "centroids", "descriptors"))
         except ValueError as error:
             raise InputError(f"{sources.centroids}: {error}") from error
     return model

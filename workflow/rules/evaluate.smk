@@ -169,7 +169,7 @@ rule compare_runs:
 rule measure_sizes:
     input:
         images=paths.images,
-        database=paths.database,
+        database=or_exit(inputs.database_to_measure),
         queries=paths.queries,
     output:
         paths.run_sizes,
@@ -185,7 +185,7 @@ rule measure_sizes:
 
 rule collect_sizes:
     input:
-        inputs.sizes,
+        or_exit(inputs.sizes),
     output:
         report(
             paths.dataset_sizes,

@@ -82,7 +82,7 @@ rule plot_comparison:
 
 rule plot_training:
     input:
-        targets.training_histories(),
+        or_exit(inputs.histories),
     output:
         figure(paths.training_figure, "training", "overview", "training curves, all runs"),
     log:

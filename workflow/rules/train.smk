@@ -15,7 +15,7 @@ rule backbone_weights:
         weights=r"(?!pretrain\.safetensors)[^/]+",
     localrule: True
     params:
-        made_from=params.shared("backbone"),
+        made_from=params.weights,
     script:
         "../scripts/backbone_weights.py"
 

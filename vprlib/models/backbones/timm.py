@@ -159,7 +159,7 @@ def download_timm_weights(name: str, offline: bool = False) -> dict[str, torch.T
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise InputError(
             f"timm's weights of {name} cannot be downloaded ({reason}); fetch them elsewhere and name them: "
-            f"backbone: {{weights: timm, file: PATH}}"
+            f"backbone: {{weights: timm, file: PATH}}, with the model's mean and std under `image`"
         ) from error
 
 

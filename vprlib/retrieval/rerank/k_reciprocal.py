@@ -1,13 +1,14 @@
 """k-reciprocal re-ranking: Zhong et al., "Re-ranking person re-identification with k-reciprocal encoding" (2017).
 
-OpenIBL re-ranks with k1 25, k2 1 and weight 0, on dense matrices of (Q + N)^2 floats (34 GB for Pitts250k); the
-matrices here are sparse. It departs from OpenIBL in one undefined case: images that share no neighbour with a query
-are all at Jaccard distance 1, and OpenIBL's sort leaves their order open. Here they keep the order by descriptors.
+OpenIBL re-ranks with k1 25, k2 1, weight 0 and distances squared twice (`squarings: 2`), on dense matrices of (Q + N)^2
+floats (34 GB for Pitts250k); the matrices here are sparse. It departs from OpenIBL in one undefined case: images that
+share no neighbour with a query are all at Jaccard distance 1, and OpenIBL's sort leaves their order open. Here they
+keep the order by descriptors.
 
 Axes: Q queries, N database images, M = Q + N images, K candidates, D dimensions, B queries of a block.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from vprlib.retrieval.k_reciprocal_graph import (
     Matrix,
     neighbourhoods,
     pair_distances,
+    relative_distance,
     shared_members,
 )
 
@@ -35,6 +37,7 @@ def k_reciprocal(
     k1: Annotated[int, ">= 1"] = 25,
     k2: Annotated[int, ">= 1"] = 1,
     weight: Annotated[float, ">= 0", "<= 1"] = 0.0,
+    squarings: Literal[1, 2] = 1,
     memory: int = MEMORY,
 ) -> Ranking:
     """Rank by (1 - weight) Jaccard distance of k-reciprocal neighbours + weight original distance (eq. 12).
@@ -50,6 +53,7 @@ def k_reciprocal(
         k1: number of neighbours of an image, itself not counted.
         k2: number of images that a neighbourhood is averaged over, the image itself counted.
         weight: of the original distance; the Jaccard distance has 1 - weight.
+        squarings: how often the Euclidean distance is squared: 1 as the authors' code, 2 as OpenIBL calls that code.
         memory: bytes of the working set, beyond descriptors that are kept and the neighbour lists.
 
     Returns:
@@ -64,7 +68,7 @@ def k_reciprocal(
     x_MD: Matrix = ConcatenatedDescriptors(query_QD, database_ND)
     if 4 * len(x_MD) * x_MD.shape[1] <= memory:
         x_MD = x_MD[:]
-    weights_MM, largest_M = neighbourhoods(x_MD, k1, k2, memory=memory)
+    weights_MM, largest_M = neighbourhoods(x_MD, k1, k2, squarings=squarings, memory=memory)
     stored = weights_MM[queries:].tocsc()
     ranking, score = np.empty((queries, k), np.int64), np.empty((queries, k), np.float32)
     for start in range(0, queries, ROWS):
@@ -72,8 +76,8 @@ def k_reciprocal(
         row, column, rank, shared = candidate_pairs(weights_MM[part], stored, near_QK[part], memory)
         distance = (1 - weight) * (1 - shared / (2 - shared))
         if weight:
-            original = pair_distances(x_MD, start + row, queries + column, memory) / largest_M[start + row]
-            distance += weight * original
+            squared = pair_distances(x_MD, start + row, queries + column, memory)
+            distance += weight * relative_distance(squared, largest_M[start + row], squarings)
         order = np.lexsort((column, rank, distance, row))
         first = np.searchsorted(row[order], np.arange(part.stop - start))
         best = order[first[:, None] + np.arange(k)]  # each row has at least its k nearest

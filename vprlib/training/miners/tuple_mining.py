@@ -84,7 +84,11 @@ def mine_tuples(
     difficult: list[list[int]] = [[]] * len(queries)
     if soft.weight:
         jaccard_QN = k_reciprocal_jaccard(
-            query_QD, database_ND, soft.k1, soft.k2, soft.euclidean_weight, rows=queries, device=device, group=group
+            *(query_QD, database_ND, soft.k1, soft.k2, soft.euclidean_weight),
+            squarings=soft.squarings,
+            rows=queries,
+            device=device,
+            group=group,
         )
         promoted = difficult_positives(
             mined_QD, database_ND, candidates, jaccard_QN, pool=soft.pool, count=soft.positives
