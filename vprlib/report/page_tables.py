@@ -215,7 +215,7 @@ def verification_summary(campaign: Artifacts, dataset: str) -> dict[str, Any] | 
 
 
 def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict[str, Any]:
-    """Return the numbers of queries and database images and the radius of a protocol's recalls; {} without recalls."""
+    """Return the numbers of queries, places and database images and the radius of a protocol; {} without recalls."""
     if campaign.recalls is None:
         return {}
     table = campaign.recalls[(campaign.recalls.dataset == dataset) & (campaign.recalls.protocol == protocol)]
@@ -223,7 +223,8 @@ def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict[str, A
     if table.empty:
         return {}
     first = table.iloc[0]
-    return json_value({name: first[name] for name in ("queries", "without_positives", "database", "radius", "unit")})
+    names = ("queries", "without_positives", "database", "radius", "unit")
+    return json_value({name: first[name] for name in names} | {"places": table.places.min()})
 
 
 def or_gap(what: str, make: Callable[..., Part], campaign: Artifacts, *arguments: Any) -> Part | None:
