@@ -5,12 +5,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
 
 from vprlib.data.geometry import within
 from vprlib.data.image_table import hash_test_photos, read_image_table, select_rows
 from vprlib.data.protocol import Protocol
-from vprlib.evaluation.intervals import wilson_interval
+from vprlib.evaluation.intervals import recall_intervals
 from vprlib.evaluation.predictions import Predictions, load_predictions
 from vprlib.evaluation.query_table import distance_ratios, per_query_table
 from vprlib.evaluation.recall import random_recall, suppress_views
@@ -144,9 +143,12 @@ def test_judged_rows_agree_with_the_definition(made, views):
         if views:
             ranking = suppress_views(ranking, np.arange(12) // 2, 10)
         assert row.recall == pytest.approx(slow_recall(row.k, ranking, positives), abs=1e-15)
-        quantile = t.ppf(0.975, row.places - 1)
-        assert (row.low, row.high) == pytest.approx(wilson_interval(row.recall, 9 / row.design_effect, quantile))
-        assert 1 <= row.design_effect <= 9 / row.places + 1
+        pairs = [([row_K], [right]) for row_K, right in zip(ranking, positives, strict=True)]
+        hit_QC = np.array([[slow_recall(k, *pair) for k in (1, 3)] for pair in pairs])
+        low, high, effect = recall_intervals(np.array([0, 1, 2, 3, 4, 5, 0, 1, 6]), hit_QC.astype(bool))
+        column = (1, 3).index(row.k)
+        assert (row.low, row.high, row.design_effect) == pytest.approx((low[column], high[column], effect[column]))
+        assert row.places == 7
         places = [sorted({right // 2 for right in rights}) for rights in positives]
         assert (
             row.chance == (random_recall([row.k], places, 6) if views else random_recall([row.k], positives, 12))[row.k]

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vprlib.evaluation.correlated_queries import group_variance
+from vprlib.evaluation.correlated_queries import group_deviations, group_variance
 
 LEVEL = 0.95
+EDGE = 1e-3  # share of the score by which an end is moved across 0
+SMALLEST = 1e-300  # p-value, so that its logarithm is a number
 ROUNDING = 1e-12  # a smaller sum of probabilities has no exact digit
 PRIOR_EVENTS = 2.0  # weight of the pooled design effect in that of one outcome, in events
 
@@ -100,18 +102,37 @@ def recall_intervals(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Compute Wilson intervals of recalls whose queries depend on each other within groups.
 
-    The number of trials is the number of queries divided by the design effect, and the quantile is Student's with G - 1
-    degrees of freedom (Korn and Graubard 1998 do the same with the exact interval). If every group has one query, this
-    is Wilson's own interval.
+    The number of trials is the number of queries divided by the design effect, and by the square of Student's quantile
+    over the normal one (Korn and Graubard 1998, who take the exact interval). The degrees of freedom are those of the
+    variance between groups, so that a few misses in a few groups are not trusted much. Queries of a group are never
+    worth less than one: if there is no miss at all, each group is one trial. If every group has one query, this is
+    Wilson's own interval.
 
     Returns:
         (low, high, design effect), each (C,).
     """
+    normal, share_C = student_quantile(np.inf), hit_QC.mean(0)
     effect_C = design_effects(group_Q, hit_QC)
-    groups = len(np.unique(group_Q))
-    quantile = student_quantile(np.inf if groups == len(group_Q) else groups - 1)
-    low, high = wilson_interval(hit_QC.mean(0), len(group_Q) / effect_C, quantile)
+    sizes = np.bincount(group_Q)
+    trials_C = np.full(len(share_C), float(len(group_Q)))
+    if sizes.max() > 1:
+        least = len(group_Q) ** 2 / float((sizes**2).sum())
+        quantile_C = np.array([student_quantile(freedom) for freedom in variance_freedom(group_Q, hit_QC)])
+        trials_C = np.maximum(len(group_Q) / effect_C * (normal / quantile_C) ** 2, least)
+        trials_C = np.where((share_C == 0) | (share_C == 1), least, trials_C)
+    low, high = wilson_interval(share_C, trials_C, normal)
     return low, high, effect_C
+
+
+def variance_freedom(group_Q: NDArray[np.int64], outcome_QC: ArrayLike) -> NDArray[np.float64]:
+    """Compute the degrees of freedom of the variance between groups, (C,): Satterthwaite's of the groups' squares.
+
+    G equally large deviations have G - 1; if few groups deviate much, there are about as many as these.
+    """
+    square_GC = group_deviations(group_Q, outcome_QC) ** 2
+    total_C, spread_C = square_GC.sum(0) ** 2, (square_GC**2).sum(0)
+    count_C = np.where(spread_C > 0, total_C / np.where(spread_C > 0, spread_C, 1), 1)
+    return np.clip(count_C - 1, 1, max(len(square_GC) - 1, 1))
 
 
 def mean_recall_interval(
@@ -135,7 +156,7 @@ def mean_recall_interval(
     total = of_queries + of_seeds
     trials = mean * (1 - mean) / total if total > 0 and 0 < mean < 1 else queries / effect
     freedom = degrees_of_freedom([(of_queries, groups - 1), (of_seeds, len(recall_S) - 1)])
-    low, high = wilson_interval(mean, trials, student_quantile(freedom))
+    low, high = wilson_interval(mean, trials, student_quantile(min(freedom, groups - 1)))
     return float(low), float(high)
 
 
@@ -176,7 +197,7 @@ def sign_flip_test(difference_G: ArrayLike) -> float:
         chances = convolve(chances, spread)
     sums = 2 * np.arange(len(chances)) - sizes.sum()
     p = float(chances[np.abs(sums) >= total].sum())
-    return min(p, 1.0) if p > ROUNDING else float(2 * ndtr(-total / np.sqrt((sizes**2).sum())))
+    return min(p, 1.0) if p > ROUNDING else max(float(2 * ndtr(-total / np.sqrt((sizes**2).sum()))), SMALLEST)
 
 
 def paired_difference(
@@ -194,41 +215,58 @@ def paired_difference(
         correct_SQ: whether the first method answers each query, by seed.
         other_correct_SQ: the same of the other method.
     """
-    from scipy.special import stdtr, stdtrit
 
     difference_SQ = correct_SQ.astype(np.int64) - other_correct_SQ
     seeds, queries = difference_SQ.shape
     groups, mean_Q = len(np.unique(group_Q)), difference_SQ.mean(0)
+    value, share = float(mean_Q.mean()), float(np.abs(difference_SQ).mean())
     pooled = _pooled_design_effect(group_Q, np.concatenate([correct_SQ, other_correct_SQ]).T)
-    discordant = np.abs(difference_SQ).sum()
-    effect = float(_design_effects(group_Q, mean_Q[:, None], np.array([discordant]), pooled)[0])
+    effect = float(_design_effects(group_Q, mean_Q[:, None], np.array([share * seeds * queries]), pooled)[0])
     of_queries = effect * float(mean_Q.var()) / queries
-    of_seeds, freedom, p = 0.0, groups - 1.0, sign_flip_test(np.bincount(group_Q, difference_SQ.sum(0)))
+    freedom, total_G = groups - 1.0, np.bincount(group_Q, difference_SQ.sum(0)).astype(float).round()
+    of_seeds, p = 0.0, sign_flip_test(total_G)
     if seeds > 1:
         sampled = float(difference_SQ.mean(1).var(ddof=1)) / seeds
         explained = float(group_variance(group_Q, (difference_SQ - mean_Q).T).mean()) / seeds
         of_seeds = max(sampled - explained, 0.0) if groups > 1 else sampled
-        total = of_queries + of_seeds
-        if of_seeds > ROUNDING * total:
-            freedom = degrees_of_freedom([(of_queries, groups - 1), (sampled, seeds - 1)])
-            standardised = max(float(stdtrit(max(groups - 1, 1), p / 2)), -1e6) * np.sqrt(of_queries / total)
-            p = float(2 * stdtr(freedom, standardised))
-    value, share = float(mean_Q.mean()), discordant / (seeds * queries)
-    trials = (share - value**2) / (of_queries + of_seeds) if of_queries else queries / effect
+        if of_seeds > ROUNDING * (of_queries + of_seeds):
+            freedom = min(freedom, degrees_of_freedom([(of_queries, freedom), (sampled, seeds - 1)]))
+            p = _p_over_seeds(value, p, total_G, of_queries, of_seeds, freedom)
+    variance = of_queries + of_seeds
+    trials = (share - value**2) / variance if variance else queries / effect
     low, high = _interval_that_agrees(value, share, trials, freedom, p)
     return Difference(value, low, high, p, effect)
 
 
-def _interval_that_agrees(value: float, share: float, trials: float, freedom: float, p: float) -> tuple[float, float]:
-    """Compute Tango's interval; if it disagrees with p whether 0 is plausible, move the end that is nearer to 0."""
-    from scipy.special import stdtrit
+def _p_over_seeds(
+    value: float, p: float, total_G: NDArray[np.floating], of_queries: float, of_seeds: float, freedom: float
+) -> float:
+    """Return the p-value over queries and seeds.
 
-    quantile = student_quantile(freedom)
-    low, high = score_interval(value, share, trials, quantile)
-    if (low <= 0 <= high) != (p > 1 - LEVEL):
+    Args:
+        value: the difference.
+        p: the p-value over the queries alone.
+        total_G: the sum of the differences of each group.
+        of_queries, of_seeds: variance of the difference due to each.
+        freedom: degrees of freedom of their sum.
+    """
+    from scipy.special import ndtri, stdtr
+
+    if of_queries == 0:  # all queries agree
+        standardised = abs(value) / np.sqrt(of_seeds)
+    else:
+        alone = min(-float(ndtri(p / 2)), abs(float(total_G.sum())) / np.sqrt(float((total_G**2).sum())))
+        standardised = alone * np.sqrt(of_queries / (of_queries + of_seeds))
+    return max(float(2 * stdtr(freedom, -standardised)), SMALLEST)
+
+
+def _interval_that_agrees(value: float, share: float, trials: float, freedom: float, p: float) -> tuple[float, float]:
+    """Compute Tango's interval; if it disagrees with p whether 0 is plausible, move the nearer end just across 0."""
+    low, high = score_interval(value, share, trials, student_quantile(freedom))
+    plausible = p > 1 - LEVEL
+    if (low <= 0 <= high) != plausible:
         of_zero = abs(_score(0.0, value, share)) * np.sqrt(trials)
-        nearer = quantile * of_zero / max(-float(stdtrit(max(freedom, 1), p / 2)), 1e-6)
-        ends = score_interval(value, share, trials, nearer)
+        ends = score_interval(value, share, trials, of_zero * (1 + (EDGE if plausible else -EDGE)))
         low, high = (ends[0], high) if value > 0 else (low, ends[1])
     return low, high
 
