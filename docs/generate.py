@@ -214,7 +214,7 @@ def tables() -> str:
         "# Tables",
         "",
         "All tables are CSV, with a header, in UTF-8; numbers keep every digit. Recalls are in [0, 1]. The last "
-        "column, `checksum`, is the same in every row: a table that changed since it was written is refused.",
+        "column, `table_checksum`, is the same in every row: a table that changed since it was written is refused.",
     ]
     for path, columns in TABLES.items():
         text += ["", f"## `{path}`", "", table(["column", "meaning"], [[f"`{k}`", v] for k, v in columns.items()])]

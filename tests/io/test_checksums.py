@@ -110,10 +110,26 @@ def test_a_table_that_changed_is_told_wherever_it_changed(tmp_path, label, refus
     check_csv(path)
 
 
-def test_a_table_of_others_and_an_empty_one_are_read(tmp_path):
+def test_a_table_of_others_and_an_empty_one_are_read(tmp_path, refused):
     (tmp_path / "mine.csv").write_text("path,place\na.jpg,1\n")
     check_csv(tmp_path / "mine.csv")
     write_csv(tmp_path / "empty.csv", pd.DataFrame({"path": []}))
+    write_csv(tmp_path / "cut.csv", pd.DataFrame({"path": ["a.jpg"], "checksum": ["of a user"]}))
+    assert read_written_table(tmp_path / "cut.csv", bool).columns.tolist() == ["path", "checksum"]
+    (tmp_path / "cut.csv").write_text((tmp_path / "cut.csv").read_text().splitlines(keepends=True)[0])
+    with refused(tmp_path / "cut.csv", "cut short"):
+        check_csv(tmp_path / "cut.csv")
     assert read_written_table(tmp_path / "empty.csv", bool).columns.tolist() == ["path"]
     write_csv(tmp_path / "wide.csv", pd.DataFrame({"run": ["a"]}), checksum=False)
     assert (tmp_path / "wide.csv").read_text() == "run\na\n"
+
+
+def test_datasets_that_are_not_read_as_a_whole_are_not_compared(tmp_path, refused):
+    path = tmp_path / "a.h5"
+    write_h5(path, {"raw": np.arange(1000.0), "whitened": np.ones(9)})
+    with h5py.File(path, "r+") as file:
+        file["raw"][500] = 7
+    with open_h5(path, verify=("whitened",)) as file:
+        assert file["raw"][500] == 7
+    with refused(path, "raw"), open_h5(path):
+        pass

@@ -14,6 +14,7 @@ import torch
 
 from tests.helpers import tiny_training as mini
 from tests.helpers.tiny_training import OUTPUTS, SETTINGS, SOFT, run
+from vprlib.data.text_table import read_written_table
 from vprlib.io.files import file_lock, read_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.checkpoint import load_checkpoint, read_attributes, write_weights
@@ -58,7 +59,7 @@ def test_training_again_gives_the_same_bytes_and_another_seed_others(root, undis
 
 def test_a_history_tells_every_epoch_and_best_is_the_first_with_the_highest_recall(root, undisturbed):
     _, folder = undisturbed
-    history = pd.read_csv(folder / "history.csv")
+    history = read_written_table(folder / "history.csv", lambda _: True)
     assert history.epoch.tolist() == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(history.learning_rate[1:], [0.05, 0.05, 0.05, 0.025])
     assert history.loss[1:].between(0, 1).all()

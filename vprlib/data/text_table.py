@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from vprlib.exceptions import InputError
-from vprlib.io.files import CHECKSUM, check_csv
+from vprlib.io.files import TABLE_CHECKSUM, check_csv
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +25,7 @@ def read_written_table(path: str | os.PathLike[str], is_number: Callable[[str], 
     """
     check_csv(path)
     table = read_text_table(path, is_number)
-    return table.drop(columns=CHECKSUM, errors="ignore")
+    return table.drop(columns=TABLE_CHECKSUM, errors="ignore")
 
 
 def read_text_table(path: str | os.PathLike[str], is_number: Callable[[str], bool]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import re
 TEXT = {
     "dataset", "run", "other", "descriptor", "rerank", "condition", "protocol", "unit", "query", "top1_image",
     "config_hash", "index", "checkpoint", "train_set", "epoch_selected_on", "version", "commit", "compression",
-    "origin", "source", "by", "checksum",
+    "origin", "source", "by", "table_checksum",
 }  # fmt: skip
 
 NETWORK = {

@@ -197,7 +197,9 @@ def sign_flip_test(difference_G: ArrayLike) -> float:
         chances = convolve(chances, spread)
     sums = 2 * np.arange(len(chances)) - sizes.sum()
     p = float(chances[np.abs(sums) >= total].sum())
-    return min(p, 1.0) if p > ROUNDING else max(float(2 * ndtr(-total / np.sqrt((sizes**2).sum()))), SMALLEST)
+    return (
+        min(round(p, 15), 1.0) if p > ROUNDING else max(float(2 * ndtr(-total / np.sqrt((sizes**2).sum()))), SMALLEST)
+    )
 
 
 def paired_difference(

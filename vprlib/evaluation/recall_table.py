@@ -154,7 +154,8 @@ def check_recipe(
     if "source" in trained:  # a published network carries the recipe of others
         made = {name: made[name] for name in recipe if name in made}
     if recipe and "recipe" not in attributes:
-        raise InputError(f"{ranking}: does not say what it was made with; run again with `-R train`")
+        rule = "fit_whitening" if "source" in trained else "train"
+        raise InputError(f"{ranking}: does not say what it was made with; run again with `-R {rule}`")
     if different := describe_difference(made, recipe):
         rule = RULES.get(different.split(".")[0].split(" ")[0], "train")
         raise InputError(f"{ranking}: was made with {different}; run again with `-R {rule}`")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKSUM = "checksum"  # attribute of an HDF5 file, of each of its datasets and of a safetensors file
+TABLE_CHECKSUM = "table_checksum"  # last column of a table
 SUMMED = 1 << 17  # 64-bit numbers that are summed before they are hashed: 1 MB
 
 
@@ -135,23 +136,23 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame, *, checksum: bo
     Args:
         path: the file.
         table: the table.
-        checksum: whether to add a last column CHECKSUM, the same in every row, for `check_csv`.
+        checksum: whether to add a last column TABLE_CHECKSUM, the same in every row, for `check_csv`.
 
     Raises:
         InputError: the file cannot be written.
     """
-    table = table.drop(columns=CHECKSUM, errors="ignore")
+    table = table.drop(columns=TABLE_CHECKSUM, errors="ignore")
     text = table.to_csv(index=False, lineterminator="\n")
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "\r" in text else csv.QUOTE_MINIMAL
     text = table.to_csv(index=False, lineterminator="\n", quoting=quoting) if quoting else text
-    if checksum:
+    if checksum and len(table):
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        text = table.assign(**{CHECKSUM: digest}).to_csv(index=False, lineterminator="\n", quoting=quoting)
+        text = table.assign(**{TABLE_CHECKSUM: digest}).to_csv(index=False, lineterminator="\n", quoting=quoting)
     write_bytes(path, text.encode())
 
 
 def check_csv(path: str | os.PathLike[str]) -> None:
-    """Compare a table with its column CHECKSUM, if it has one.
+    """Compare a table with its column TABLE_CHECKSUM, if it has one.
 
     Raises:
         InputError: the file is missing, or differs from what `write_csv` wrote.
@@ -161,14 +162,16 @@ def check_csv(path: str | os.PathLike[str]) -> None:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     named = header.rpartition(b",")[2]
-    if named.strip(b'"') != CHECKSUM.encode() or not rows:
+    if named.strip(b'"') != TABLE_CHECKSUM.encode():
         return
+    if not rows:
+        raise InputError(f"{path}: has no row, so it was cut short; delete the file, so that it is made again")
     digest = rows.removesuffix(b"\n").rpartition(b",")[2]
     written = header.removesuffix(b"," + named) + b"\n" + rows.replace(b"," + digest + b"\n", b"\n")
     if hashlib.sha256(written).hexdigest()[:12].encode() != digest.strip(b'"'):
         raise InputError(
             f"{path}: has changed since it was written (checksum); delete the file, so that it is made again. If you "
-            f"edited it on purpose, remove the column {CHECKSUM!r}"
+            f"edited it on purpose, remove the column {TABLE_CHECKSUM!r}"
         )
 
 
@@ -225,8 +228,12 @@ def read_h5_attributes(file: h5py.File) -> dict[str, Any]:
 
 
 @contextmanager
-def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def open_h5(path: str | os.PathLike[str], verify: Collection[str] | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading and compare its datasets with their checksums, if it has any.
+
+    Args:
+        path: the file.
+        verify: names of the datasets to compare, by default all. To compare one, it is read as a whole.
 
     Raises:
         InputError: the file is missing, is no HDF5 file, or differs from what was written.
@@ -238,7 +245,7 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(h5py.File(path, "r"))
-            changed = _changed_part(file)
+            changed = _changed_part(file, verify)
         except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:  # of a damaged file
             raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
         if changed:
@@ -259,11 +266,13 @@ def _description_checksum(file: h5py.File) -> str:
     return short_hash([attributes, {dataset.name: dataset.attrs.get(CHECKSUM, "") for dataset in _datasets(file)}])
 
 
-def _changed_part(file: h5py.File) -> str:
+def _changed_part(file: h5py.File, verify: Collection[str] | None) -> str:
     """Name what differs from its checksum; empty if nothing does."""
     if file.attrs.get(CHECKSUM, unchanged := _description_checksum(file)) != unchanged:
         return "its names or attributes"
     for dataset in _datasets(file):
+        if verify is not None and dataset.name.lstrip("/") not in verify:
+            continue
         if CHECKSUM in dataset.attrs and dataset.attrs[CHECKSUM] != array_checksum(_map_or_read(dataset)):
             return f"the values of {dataset.name.lstrip('/')}"
     return ""
@@ -289,10 +298,11 @@ def _map_or_read(dataset: h5py.Dataset) -> NDArray:
 
 
 def array_checksum(array: ArrayLike) -> str:
-    """Return 16 hexadecimal digits that change with any bit of an array, its shape or its type.
+    """Return 16 hexadecimal digits that change with any single bit of an array, its shape or its type.
 
-    The bytes are summed as 64-bit numbers, megabyte by megabyte, and the sums are hashed: this takes no longer than
-    reading the array from memory, and finds what a failing disk does. It is no protection against forgery.
+    The bytes are summed as 64-bit numbers, megabyte by megabyte, and the sums are hashed. This takes no longer than
+    reading the array from memory, and finds flipped bits and lost blocks. It does not find numbers
+    that change places within a megabyte, and is no protection against forgery.
 
     >>> array_checksum([1.0, 2.0]) == array_checksum([1.0, 2.5])
     False

@@ -13,6 +13,8 @@ from typing import IO, Any
 
 from vprlib._version import __version__
 
+DEFAULT = "default"  # stands for a key that is left out
+
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
@@ -57,8 +59,9 @@ def describe_difference(made: Any, wanted: Any, key: str = "") -> str:
     if made == wanted:
         return ""
     if isinstance(made, dict) and isinstance(wanted, dict):
-        name = next(name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name))
-        return describe_difference(made.get(name, "default"), wanted.get(name, "default"), f"{key}.{name}".strip("."))
+        parts = {name: (made.get(name, DEFAULT), wanted.get(name, DEFAULT)) for name in sorted({*made, *wanted})}
+        name = next(name for name, (one, other) in parts.items() if one != other)
+        return describe_difference(*parts[name], f"{key}.{name}".strip("."))
     if isinstance(made, list) and isinstance(wanted, list) and len(made) == len(wanted):
         number = next(number for number, pair in enumerate(zip(made, wanted, strict=True)) if pair[0] != pair[1])
         return describe_difference(made[number], wanted[number], f"{key}.{number}")

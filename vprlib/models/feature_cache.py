@@ -145,6 +145,8 @@ def open_inputs(
     """Open the inputs of a network, indexed by row number: the cached features if the file has any, else the photos."""
     if cached:
         with open_h5(cached) as file:
+            if "activations" in file and "sums" not in file:
+                raise InputError(f"{cached}: was written by an earlier version; run again with `-R cache_features`")
             if "activations" in file:
                 return CachedFeatures(table.path, file["rows"][:], file["sums"][:], file["activations"], cached)
     return PhotoDataset(table.path, image.height, image.width)

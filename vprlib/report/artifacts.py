@@ -136,8 +136,9 @@ class Artifacts:
         table = self.table(path, what)
         if table is None:
             return None
-        networks = [(network.run, network.seed, network.gen) for network in self.networks]
-        table = table[pd.MultiIndex.from_frame(table[["run", "seed", "gen"]]).isin(networks)]
+        names = [name for name in ("run", "seed", "gen") if name in table]  # a difference is of all seeds
+        networks = [tuple(getattr(network, name) for name in names) for network in self.networks]
+        table = table[pd.MultiIndex.from_frame(table[names]).isin(networks)]
         return None if table.empty else table
 
     @cached_property

@@ -209,11 +209,19 @@ def check_teacher(path: str | os.PathLike[str], generation: int, seed: int, desc
     """
     attributes = load_checkpoint(path)[1]
     expected = described | {"generation": generation - 1, "seed": seed}
-    wrong = describe_difference({name: attributes.get(name) for name in expected}, expected)
+    known = {name: attributes[name] for name in expected if name in attributes}
+    wrong = describe_difference(without_nothing(known), without_nothing(expected))
     if wrong:
         raise InputError(
             f"{path}: the teacher was made with {wrong}; remove the file, and the previous generation is trained again"
         )
+
+
+def without_nothing(value: Any) -> Any:
+    """Return plain data without the keys whose value is None: a new optional key is no difference."""
+    if isinstance(value, dict):
+        return {name: without_nothing(part) for name, part in value.items() if part is not None}
+    return value
 
 
 def load_teacher(student: DescriptorNetwork, path: str | os.PathLike[str]) -> DescriptorNetwork:
