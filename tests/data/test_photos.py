@@ -128,6 +128,19 @@ def test_what_is_walked_is_what_the_workflow_watches(tmp_path):
     assert list(walk_folders(tmp_path / "walk/a/1.jpg")) == []
 
 
+def test_a_link_that_leads_to_itself_is_told_and_the_rest_is_read(tmp_path, caplog):
+    touch(tmp_path, "database/a.jpg", "queries/b.jpg")
+    links = {"loop": "loop", "queries/c.jpg": "c.jpg", "to": "fro", "fro": "to", "inner": "queries/b.jpg/x"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / ".loop").symlink_to(".loop")
+    assert list_photos(tmp_path) == ["database/a.jpg", "queries/b.jpg"]
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(line.split()[1] for line in told) == sorted(str(tmp_path / link) for link in links)
+    assert all("is not followed" in line and "to itself" in line for line in told)
+    assert Disk().folders_below(str(tmp_path)) == [str(tmp_path / name) for name in ("database", "queries")]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, refused):
     touch(tmp_path, "a/1.jpg", "b/2.jpg")
