@@ -126,21 +126,37 @@ def test_every_column_of_the_results_is_text_or_number():
 
 
 @pytest.mark.parametrize(
-    ("columns", "accepted"),
-    [("role,roll", True), ("role,place,places", True), ("role,pitch,roll,tile", True), ("role,plce", False)],
-)
-def test_a_column_like_another_that_is_there_is_a_condition(tmp_path, refused, columns, accepted):
+    ("columns", "told"),
+    [
+        ("role,roll", ""), ("role,place,places", ""), ("role,pitch,roll,tile", ""), ("role,pace", "place"),
+        ("role,plce", "place"), ("role,tme", "time"), ("rle", None),
+    ],
+)  # fmt: skip
+def test_a_column_like_another_is_a_condition_unless_that_one_is_required(tmp_path, refused, caplog, columns, told):
     width = columns.count(",")
     rows = [
         f"{r}{i}.jpg,test,{400_000 + 100 * i},5000000,{r}{',2' * width}" for r in ("database", "query") for i in (0, 1)
     ]
     (tmp_path / "mine.csv").write_text("\n".join([f"path,split,east,north,{columns}", *rows]))
     dataset = csv_dataset(tmp_path / "mine.csv", Protocol("own", 25))
-    if accepted:
-        assert set(columns.split(",")) <= set(dataset.table())
-    else:
-        with refused("'plce'", "'place'"):
+    if told is None:
+        with refused("mine.csv", "'rle'", "'role'"):
             dataset.table()
+    else:
+        assert set(columns.split(",")) <= set(dataset.table())
+        assert bool(caplog.text) == bool(told)
+        assert f"rename it if {told!r} is meant" in caplog.text or not told
+
+
+def test_beside_degrees_no_column_is_a_misspelt_east_or_north(tmp_path, refused):
+    def dataset(position, values):
+        rows = [f"{r}{i}.jpg,test,{r},Y,{values}{i}" for r in ("database", "query") for i in (0, 1)]
+        (tmp_path / "mine.csv").write_text("\n".join([f"path,split,role,eats,{position}", *rows]))
+        return csv_dataset(tmp_path / "mine.csv", Protocol("own", 25))
+
+    assert "eats" in dataset("lat,lon", "47.1,8.0").table()
+    with refused("'eats'", "'east'"):
+        dataset("north,x", "5000000,").table()
 
 
 def test_a_csv_that_is_not_utf8_is_named(tmp_path, refused):

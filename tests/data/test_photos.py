@@ -128,6 +128,19 @@ def test_what_is_walked_is_what_the_workflow_watches(tmp_path):
     assert list(walk_folders(tmp_path / "walk/a/1.jpg")) == []
 
 
+def test_a_link_that_leads_to_itself_is_told_and_the_rest_is_read(tmp_path, caplog):
+    touch(tmp_path, "database/a.jpg", "queries/b.jpg")
+    links = {"loop": "loop", "queries/c.jpg": "c.jpg", "to": "fro", "fro": "to", "inner": "queries/b.jpg/x"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / ".loop").symlink_to(".loop")
+    assert list_photos(tmp_path) == ["database/a.jpg", "queries/b.jpg"]
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(line.split()[1] for line in told) == sorted(str(tmp_path / link) for link in links)
+    assert all("is not followed" in line and "to itself" in line for line in told)
+    assert Disk().folders_below(str(tmp_path)) == [str(tmp_path / name) for name in ("database", "queries")]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, refused):
     touch(tmp_path, "a/1.jpg", "b/2.jpg")
@@ -151,7 +164,8 @@ def roles(*names):
     [
         ("db", "database"), ("Gallery", "database"), ("ref", "database"), ("references", "database"),
         ("query", "query"), ("Queries", "query"), ("queries_night", "query"), ("query_2", "query"), ("probe", "query"),
-        ("q", "query"),
+        ("q", "query"), ("probe_night", "query"), ("probes_1", "query"), ("database_2019", "database"),
+        ("DB_a", "database"), ("ref_day", "database"), ("references_x", "database"), ("gallery_1", "database"),
     ],
 )  # fmt: skip
 def test_usual_names_of_roles_are_known(folder, role):
@@ -170,10 +184,86 @@ def test_usual_names_of_splits_are_known(folder, split):
     assert roles(f"{folder}/database/1.jpg")[f"{folder}/database/1.jpg"] == (split, "database", "")
 
 
-@pytest.mark.parametrize(("folder", "meant"), [("databse", "database"), ("querys", "query"), ("Galery", "gallery")])
-def test_a_misspelt_role_is_refused_with_the_known_names(refused, folder, meant):
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("database/q/2.jpg", ("test", "database", "q")),
+        ("database/q/deep/2.jpg", ("test", "database", "q/deep")),
+        ("queries/gallery/1.jpg", ("test", "query", "gallery")),
+        ("query/ref/1.jpg", ("test", "query", "ref")),
+        ("q/ref/1.jpg", ("test", "query", "ref")),
+        ("database/database/1.jpg", ("test", "database", "database")),
+        ("database/query_2/1.jpg", ("test", "database", "query_2")),
+        ("queries/training/1.jpg", ("test", "query", "training")),
+        ("database/test/1.jpg", ("test", "database", "test")),
+        ("train/queries/test/1.jpg", ("train", "query", "test")),
+        ("val/paris/gallery/train/1.jpg", ("val", "database", "paris/train")),
+        ("train/tower/1.jpg", ("train", "database", "tower")),
+        ("tower/valid/1.jpg", ("val", "database", "tower")),
+    ],
+)
+def test_the_outermost_role_decides_and_places_below_have_any_name(path, expected):
+    assert roles("database/x/0.jpg", "queries/x/0.jpg", path)[path] == expected
+
+
+def test_areas_of_one_letter_are_no_queries_where_each_has_both_roles():
+    found = roles(*(f"{area}/{role}/1.jpg" for area in "pq" for role in ("db", "queries")))
+    assert {name: row[1] for name, row in found.items() if "/db/" in name} == dict.fromkeys(
+        ["p/db/1.jpg", "q/db/1.jpg"], "database"
+    )
+    assert roles("2019/database/1.jpg", "2020/q/1.jpg")["2020/q/1.jpg"][1] == "query"
+
+
+def test_places_with_names_of_roles_stay_places(tmp_path, photo, caplog):
+    places = ("gallery", "q", "train", "proben", "Quercy")
+    for i, place in enumerate(places):
+        photo(tmp_path / "database" / place / "1.jpg", seed=i)
+        photo(tmp_path / "queries" / place / "2.jpg", seed=i)
+    dataset = folder_dataset(tmp_path, Protocol("own", radius=25))
+    table = dataset.table()
+    assert table.role.tolist() == ["database"] * 5 + ["query"] * 5
+    assert [table.place[rows].tolist() for rows in dataset.positives(table, "test")] == [[p] for p in sorted(places)]
+    (line,) = [record.getMessage() for record in caplog.records]
+    for part in ("3 photos have a place", "database/train/1.jpg", "outermost role", "rename or move"):
+        assert part in line
+
+
+def test_nothing_is_said_of_ordinary_trees(caplog):
+    roles("train/database/x/1.jpg", "train/queries/x/1.jpg", "test/db_1/proben/1.jpg", "test/q/Quercy/1.jpg")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("folder", "meant", "other"),
+    [
+        ("databse", "database", "query"), ("querys", "query", "db"), ("Galery", "gallery", "queries"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_misspelt_role_that_is_lacking_is_refused_with_the_known_names(refused, folder, meant, other, split):
     with refused("walk", repr(folder), repr(meant), "queries_*", "db"):
-        roles("x/1.jpg", f"{folder}/2.jpg")
+        roles("val/database/1.jpg", "val/queries/1.jpg", f"{split}{other}/1.jpg", f"{split}{folder}/2.jpg")
+
+
+def test_two_misspelt_roles_are_no_two_places(refused):
+    with refused("walk", "'databse'", "'database'"):
+        roles("databse/1.jpg", "querys/1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [
+        (("proben/1.jpg", "tower/1.jpg"), "proben"),
+        (("Quercy/1.jpg", "Paris/1.jpg"), "Quercy"),
+        (("database/1.jpg", "proben/1.jpg"), "proben"),
+        (("database/1.jpg", "queries/1.jpg", "Quercy/1.jpg"), "Quercy"),
+        (("queries/1.jpg", "Referense/1.jpg"), "Referense"),
+    ],
+)
+def test_a_folder_that_resembles_a_role_is_told_where_it_may_be_a_place(caplog, names, folder):
+    place = next(name for name in names if name.startswith(folder))
+    assert roles(*names)[place] == ("test", "database", folder)
+    assert f"folder {folder!r} names no role; rename it if" in caplog.text
 
 
 def test_photos_outside_of_named_roles_are_told(tmp_path, caplog):

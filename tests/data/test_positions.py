@@ -11,7 +11,7 @@ from PIL.TiffImagePlugin import IFDRational
 from vprlib.data.geometry import from_utm, to_utm
 from vprlib.data.layouts.csv_table import csv_dataset
 from vprlib.data.layouts.photo_folder import GPS, STATUS, folder_dataset
-from vprlib.data.positions import parse_grid
+from vprlib.data.positions import may_be_utm, parse_grid
 from vprlib.data.protocol import Protocol, check_positives, warn_of_radii
 
 OWN = Protocol("own", radius=25)
@@ -81,6 +81,29 @@ def test_names_that_can_only_be_degrees_become_metres_and_the_log_says_the_zone(
     assert "zone 56S" in caplog.text
 
 
+@pytest.mark.parametrize("first", [(48.137154, 11.576124), (11.576124, 48.137154), (-33.8702, 18.4241)])
+def test_names_in_degrees_that_do_not_tell_their_order_are_refused(tmp_path, refused, first):
+    for i in range(12):
+        touch(tmp_path, f"database/@{first[0]:.6f}@{first[1] + i / 1000:.6f}@.jpg")
+        touch(tmp_path, f"queries/@{first[0]:.6f}@{first[1] + i / 1000:.6f}@a@.jpg")
+    with refused(tmp_path, f"@{first[0]:.6f}@", "within 90", "CSV", "latitude and longitude", "millimetres"):
+        folder_dataset(tmp_path, OWN).table()
+
+
+def test_one_longitude_beyond_90_tells_the_order_of_all_names(tmp_path):
+    for i in range(12):
+        touch(
+            tmp_path,
+            f"database/@{89.9995 + i / 1000:.6f}@36.5000@.jpg",
+            f"queries/@{89.9995 + i / 1000:.6f}@36.5000@a@.jpg",
+        )
+    dataset = folder_dataset(tmp_path, OWN)
+    table = dataset.table()
+    assert counts(dataset) == [1] * 12
+    assert np.ptp(table.north) < 50
+    assert table.north.mean() == pytest.approx(series(36.5, 90.005, 46)[1], abs=50)
+
+
 def test_small_metres_stay_metres(tmp_path):
     touch(tmp_path, *(f"database/@{i * 12.25:.3f}@{-i * 3}@.jpg" for i in range(6)), "queries/@12.000@-3@.jpg")
     table = folder_dataset(tmp_path, Protocol("own", radius=2)).table()
@@ -93,6 +116,28 @@ def test_columns_of_a_csv_that_can_only_be_degrees_are_refused(tmp_path, refused
         own_csv(tmp_path, f"{LISTED},east,north", *rows).table()
     rows = [f"{role}{i}.jpg,test,{role},{7.401 + i},46.955" for i in range(3) for role in ("database", "query")]
     assert len(own_csv(tmp_path, f"{LISTED},east,north", *rows).table()) == 6, "millimetres are metres"
+
+
+def poses(centre, spread, count=50):
+    database = np.random.default_rng(0).normal(centre, spread, (count, 2))
+    query = database + np.random.default_rng(1).normal(0, spread / 100, (count, 2))
+    pairs = (("database", database), ("query", query))
+    return [f"{role}{i}.jpg,test,{role},{x:.8f},{y:.8f}" for role, rows in pairs for i, (x, y) in enumerate(rows)]
+
+
+@pytest.mark.parametrize(("spread", "radius"), [(20, 25), (20, 2), (0.5, 0.1)])
+def test_metres_of_a_local_origin_may_have_many_digits(tmp_path, caplog, spread, radius):
+    (tmp_path / "mine.csv").write_text("\n".join([f"{LISTED},east,north", *poses((0, 0), spread)]))
+    table = csv_dataset(tmp_path / "mine.csv", Protocol("own", radius)).table()
+    assert table.east.abs().max() < 4 * spread
+    assert "mine.csv: east and north are taken for metres" in caplog.text
+
+
+@pytest.mark.parametrize(("centre", "spread"), [((13.4, 52.5), 0.05), ((120.4, 36.5), 0.01), ((9, 50), 2)])
+@pytest.mark.parametrize("more", [[], ["x.jpg,test,query,0,0"]])
+def test_degrees_of_a_town_or_a_country_are_refused_as_metres(tmp_path, refused, centre, spread, more):
+    with refused(tmp_path / "mine.csv", "database0.jpg", "only be degrees", "25", "latitude and longitude columns"):
+        own_csv(tmp_path, f"{LISTED},east,north", *poses(centre, spread), *more).table()
 
 
 @pytest.mark.parametrize("header", ["latitude,longitude", "lat,lon", "Lat,Lng", "LATITUDE,LONGITUDE"])
@@ -243,6 +288,59 @@ def test_a_csv_with_zones_becomes_one_grid(tmp_path, header, zones):
     rows = [f"{r}{i}.jpg,test,{r},{400_000 + 100 * i},0,{i}" for i in (1, 2) for r in ("database", "query")]
     table = own_csv(tmp_path, f"{LISTED},east,north,zone", *rows).table()
     assert table.zone.tolist() == ["1", "1", "2", "2"], "a number alone is a condition"
+
+
+@pytest.mark.parametrize(
+    ("header", "labels", "origin", "told"),
+    [
+        ("zone", ("1D", "3C"), (0, 0), True),  # parking zones, and metres of a local origin
+        ("zone", ("1D", "3C"), (400_000, 5_000_000), True),
+        ("Zone", ("1A", "60Z"), (400_000, 5_000_000), False),
+        ("zone,band", ("1,D", "3,C"), (400_000, 5_000_000), True),
+        ("zone", ("1D", "inner"), (400_000, 5_000_000), False),
+        ("zone", ("2D", "2D"), (0, 0), False),
+    ],
+)
+def test_labels_in_a_column_zone_are_no_utm_zones(tmp_path, caplog, header, labels, origin, told):
+    rows = [
+        f"{r}{i}.jpg,test,{r},{origin[0] + 100 * i},{origin[1]},{labels[i % 2]}"
+        for i in range(4) for r in ("database", "query")
+    ]  # fmt: skip
+    table = own_csv(tmp_path, f"{LISTED},east,north,{header}", *rows).table()
+    assert table.east.tolist() == [origin[0] + 100 * i for i in range(4) for _ in range(2)]
+    assert table[header.split(",")[0]].tolist() == [labels[i % 2].split(",")[0] for i in range(4) for _ in range(2)]
+    assert ("column 'zone' is a condition" in caplog.text) == told
+    assert ("rename the column utm_zone if it is meant" in caplog.text) == told
+
+
+@pytest.mark.parametrize("header", ["zone", "utm_zone"])
+def test_zones_of_a_csv_that_are_too_far_apart_name_their_column(tmp_path, refused, header):
+    rows = [f"{i}.jpg,test,{r},500000,5400000,{z}" for i, (r, z) in enumerate([("database", "18U"), ("query", "31U")])]
+    with refused(tmp_path / "mine.csv", f"column {header!r}", "18N (0.jpg)", "31N (1.jpg)", "rename the column"):
+        own_csv(tmp_path, f"{LISTED},east,north,{header}", *rows).table()
+
+
+def test_a_column_utm_zone_goes_before_zone(tmp_path):
+    rows = []
+    for i, (longitude, number) in enumerate([(11.9999, 32), (12.0001, 33)]):
+        east, north = series(49.5, longitude, number)
+        rows.append(f"{i}.jpg,test,{('database', 'query')[i]},{east:.3f},{north:.3f},{i + 1}C,{number}U")
+    assert counts(own_csv(tmp_path, f"{LISTED},east,north,zone,utm_zone", *rows)) == [1]
+
+
+@pytest.mark.parametrize("latitude", [-79.9, -60, -33.9, -8.01, -0.1, 0.1, 7.99, 8.01, 36, 49.5, 63.9, 71.9, 83.9])
+@pytest.mark.parametrize("longitude", [12.01, 15, 17.99])
+def test_a_position_lies_in_its_band_and_not_in_one_far_from_it(latitude, longitude):
+    bands = "CDEFGHJKLMNPQRSTUVWX"
+    at = min(int((latitude + 80) // 8), 19)
+    east, north = series(latitude, longitude, 33)
+    north += 1e7 * (latitude < 0)
+    assert may_be_utm("33", bands[at], east, north)
+    assert may_be_utm(f"33{'S' if latitude < 0 else 'N'}", "", east, north), "a hemisphere"
+    far = [band for i, band in enumerate(bands) if abs(i - at) > 2 and (i < 10) == (at < 10) and band not in "NS"]
+    assert not any(may_be_utm("33", band, east, north) for band in far)
+    assert not may_be_utm("33", bands[at], 12.5, north)
+    assert not may_be_utm("33", "", east, north)
 
 
 @pytest.mark.parametrize("third", [["DSC_01", "DSC_02"], ["1", "2", "3"], ["61", "99"], ["0001", "0002"], ["5I", "7O"]])

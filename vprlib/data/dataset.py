@@ -130,7 +130,7 @@ class Dataset:
         if table.empty:
             raise InputError(f"{source}: lists no image")
         if self.protocols[0].unit == "m":
-            check_metres(table.astype({"east": float, "north": float}), source)
+            check_metres(table.astype({"east": float, "north": float}), source, self.radius)
         for split in [split for split in SPLITS if (table.split == split).any()]:
             for role in ROLES:
                 lacking = self.may_lack_queries and (split, role) == ("test", "query")

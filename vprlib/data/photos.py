@@ -78,7 +78,10 @@ def list_photos(folder: Path) -> list[str]:
             if not is_hidden(name):
                 (names if name.lower().endswith(suffixes) else others).append(os.path.join(where, name))  # noqa: PTH118
         for name in skipped:
-            log.warning("warning: %s is not followed: that folder is read once", os.path.join(where, name))  # noqa: PTH118
+            log.warning(
+                "warning: %s is not followed: it leads to a folder that is read once, or to itself",
+                os.path.join(where, name),  # noqa: PTH118
+            )
     left_out = count_kinds(others)
     if not names:
         raise InputError(f"{folder}: holds no photo ({', '.join(suffixes)})" + (f", but {left_out}" if others else ""))

@@ -6,6 +6,7 @@ Axes: N photos.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ NULL_ISLAND = 1e-4  # degrees: cameras without a position write 0, 0
 FALSE_NORTHING = 1e7  # metres, which UTM adds south of the equator
 ZONE = re.compile(r"0?(\d{1,2})([C-HJ-NP-X])?", re.IGNORECASE)
 BAND_S = 3.4e6, 4.6e6  # northings of the latitude band S, 32 to 40 degrees north; elsewhere the letter S means south
+EASTINGS = 1e5, 9e5  # metres, of all positions in a UTM zone
+BANDS = "CDEFGHJKLMNPQRSTUVWX"  # of 8 degrees each, from 80 degrees south
+BAND_HEIGHT = 8 * 110_700.0  # metres on the grid; at most 1 % less or more
+BAND_SLACK = 1.5e5  # metres, for the curved and uneven edges of the bands
 MOST = 0.5  # share of the photos
 
 
@@ -106,7 +111,37 @@ def parse_grid(zone: str | None, band: str | None, north: float, latitude: str |
         return Grid(int(match[1]), None)
 
 
-def to_one_grid(table: pd.DataFrame, grids: Sequence[Grid | None], names: Sequence[str], where: Path) -> pd.DataFrame:
+def may_be_utm(zone: str, band: str, east: float, north: float) -> bool:
+    """Return whether a position may be metres of the UTM zone and latitude band that are given for it.
+
+    N and S may be hemispheres, too.
+
+    Args:
+        zone: 1 to 60, perhaps with a letter.
+        band: a letter, if the zone has none.
+        east: easting in metres.
+        north: northing in metres.
+
+    >>> may_be_utm("33U", "", 4e5, 5.4e6), may_be_utm("33", "N", 4e5, 5.4e6), may_be_utm("1D", "", 4e5, 5.4e6)
+    (True, True, False)
+    """
+    grid = parse_grid(zone, band, north)
+    if not grid or grid.south is None or not EASTINGS[0] <= east <= EASTINGS[1]:
+        return False
+    letter = (zone[-1] if zone[-1].isalpha() else band).upper()
+    if letter in "NS":
+        return 0 <= north <= FALSE_NORTHING
+    lower = (BANDS.index(letter) - BANDS.index("N")) * BAND_HEIGHT + FALSE_NORTHING * grid.south
+    return lower - BAND_SLACK <= north <= lower + BAND_HEIGHT * (1.5 if letter == "X" else 1) + BAND_SLACK
+
+
+def to_one_grid(
+    table: pd.DataFrame,
+    grids: Sequence[Grid | None],
+    names: Sequence[str],
+    where: Path,
+    whose: str = "the names",
+) -> pd.DataFrame:
     """Return a table whose `east` and `north` are metres of one grid.
 
     Positions of one zone on both sides of the equator lose the false northing of the south. Positions of several zones
@@ -116,7 +151,8 @@ def to_one_grid(table: pd.DataFrame, grids: Sequence[Grid | None], names: Sequen
         table: N rows with `east` and `north`.
         grids: the grid of each row, if it is known.
         names: the N photos, for messages.
-        where: the folder, for messages.
+        where: the folder or file, for messages.
+        whose: what gives the zones, for messages.
 
     Raises:
         InputError: the zones are too far apart for one grid, or only some photos have a zone.
@@ -135,12 +171,12 @@ def to_one_grid(table: pd.DataFrame, grids: Sequence[Grid | None], names: Sequen
     if None in first or None in hemispheres:
         name = first.get(None) or next(first[grid] for grid in known if grid.south is None)
         raise InputError(
-            f"{where}: the names are of UTM zones {listed}, and {name} does not give its zone and band; add them"
+            f"{where}: {whose} are of UTM zones {listed}, and {name} does not give its zone and band; add them"
         )
     if len(zones) > 1:
-        return _to_middle_zone(table, grids, names, f"{where}: the names are of UTM zones {listed}")
+        return _to_middle_zone(table, grids, names, f"{where}: {whose} are of UTM zones {listed}")
     south_N = np.array([bool(grid and grid.south) for grid in grids])
-    log.info("%s: the names are of UTM zones %s; both sides of the equator became one grid, north of it", where, listed)
+    log.info("%s: %s are of UTM zones %s; both sides of the equator became one grid, north of it", where, whose, listed)
     return table.assign(north=table.north - np.where(south_N, FALSE_NORTHING, 0))
 
 
@@ -163,10 +199,10 @@ def in_degree_range(table: pd.DataFrame) -> bool:
     return len(table) > 0 and bool((table.east.abs() <= 180).all() and (table.north.abs() <= 90).all())
 
 
-def can_only_be_degrees(table: pd.DataFrame) -> bool:
+def have_digits_of_degrees(table: pd.DataFrame) -> bool:
     """Return whether positions lie where degrees do, most of them finer than a millimetre.
 
-    Metres of a local origin may be as small, but no one measures them so finely; degrees need four decimals and more.
+    Metres of a local origin may be such, too: poses of SLAM and of reconstructions have many digits.
 
     Args:
         table: rows with `east` and `north`, numbers.
@@ -178,23 +214,43 @@ def can_only_be_degrees(table: pd.DataFrame) -> bool:
     return bool(fine_N.mean() > MOST)
 
 
-def check_metres(table: pd.DataFrame, source: Path) -> None:
+def extent(table: pd.DataFrame) -> float:
+    """Return the diagonal of the rectangle that holds all positions but those at 0, 0, in their unit.
+
+    Args:
+        table: rows with `east` and `north`, numbers.
+    """
+    known = table.loc[(table.east != 0) | (table.north != 0), ["east", "north"]]
+    sides = known.max() - known.min()
+    return math.hypot(sides.east, sides.north) if len(known) else 0.0
+
+
+def check_metres(table: pd.DataFrame, source: Path, radius: float) -> None:
     """Check that positions of a protocol in metres are metres.
+
+    Positions that look like degrees are taken for metres, with a warning, if they extend farther than the hit radius:
+    those of a town or a country in degrees do not.
 
     Args:
         table: the image table; `east` and `north` are finite.
         source: its file, for messages.
+        radius: the hit radius in metres.
 
     Raises:
-        InputError: they can only be degrees, or photos lie at 0, 0 and the others in a UTM zone.
+        InputError: they are degrees, or photos lie at 0, 0 and the others in a UTM zone.
     """
     first = table.iloc[0]
-    if can_only_be_degrees(table):
-        raise InputError(
-            f"{source}: east and north can only be degrees, not metres ({first.path}: {first.east:g}, "
-            f"{first.north:g}); give latitude and longitude columns instead, or, if they are metres, round them to "
-            "millimetres"
-        )
+    if have_digits_of_degrees(table):
+        if extent(table) < radius:
+            raise InputError(
+                f"{source}: east and north can only be degrees, not metres: all photos are within the hit radius "
+                f"{radius:g} ({first.path}: {first.east:g}, {first.north:g}); give latitude and longitude columns "
+                "instead, or, if they are metres, round them to millimetres"
+            )
+        log.warning(
+            "warning: %s: east and north are taken for metres, %.0f m across; give latitude and longitude columns "
+            "instead if they are degrees", source, extent(table),
+        )  # fmt: skip
     null_N = ((table.east == 0) & (table.north == 0)).to_numpy()
     if null_N.any() and table.east.abs().median() > 1e5 and table.north.abs().median() > 1e3:
         raise InputError(

@@ -1,5 +1,6 @@
 """Walk through the folders below a folder: each once, without hidden ones."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from vprlib.exceptions import InputError
 
 # folders of thumbnails and deleted files that other programs hide
 HIDDEN_FOLDERS = {"$recycle.bin", "#recycle", "@eadir", "__macosx", "lost+found", "system volume information"}
+
+UNRESOLVED = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}  # what a link that leads nowhere is told by
 
 
 def is_hidden(name: str) -> bool:
@@ -35,8 +38,8 @@ def is_utf8(path: str) -> bool:
 def walk_folders(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield each folder below a folder, itself first, once: links are followed after the folders themselves.
 
-    Hidden folders are left out, and so are links to a folder that was already reached or that contains `root`. Nothing
-    is yielded if `root` is no folder.
+    Hidden folders are left out, and so are links to a folder that was already reached or that contains `root`, and
+    links that lead to themselves. Nothing is yielded if `root` is no folder.
 
     Yields:
         Path of the folder, sorted names of the files in it, and sorted names of links in it that were not followed.
@@ -69,21 +72,40 @@ def _walk_without_links(
             yield parent, [], [name]
             continue
         reached.add(identity)
-        files, inner = _read_folder(folder)
-        yield folder, files, []
+        files, inner, unresolved = _read_folder(folder)
+        yield folder, files, unresolved
         stack += [os.path.join(folder, name) for name, is_link in reversed(inner) if not is_link]  # noqa: PTH118
         links += [os.path.join(folder, name) for name, is_link in inner if is_link]  # noqa: PTH118
 
 
-def _read_folder(folder: str) -> tuple[list[str], list[tuple[str, bool]]]:
-    """Return the files of a folder, and (name, whether it is a link) of each folder in it that is not hidden."""
+def _read_folder(folder: str) -> tuple[list[str], list[tuple[str, bool]], list[str]]:
+    """Return the files of a folder, (name, whether it is a link) of each folder in it, and links that lead nowhere.
+
+    Hidden folders and links are left out.
+    """
+    found: list[tuple[str, bool | None, bool]] = []
+    where = folder
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+            for entry in entries:
+                where = entry.path
+                found.append((entry.name, _is_folder(entry), entry.is_symlink()))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror or error}); change its permissions") from error
-    files = [name for name, is_folder, _ in found if not is_folder]
-    return files, [(name, is_link) for name, is_folder, is_link in found if is_folder and not is_hidden(name)]
+        raise InputError(f"{where}: cannot be read ({error.strerror or error}); change its permissions") from error
+    found.sort(key=lambda one: one[0])
+    files = [name for name, is_folder, _ in found if is_folder is False]
+    inner = [(name, is_link) for name, is_folder, is_link in found if is_folder and not is_hidden(name)]
+    return files, inner, [name for name, is_folder, _ in found if is_folder is None and not is_hidden(name)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """Return whether an entry is a folder or a link to one; None if it is a link that cannot be resolved."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno in UNRESOLVED and entry.is_symlink():
+            return None
+        raise
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

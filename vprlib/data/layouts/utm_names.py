@@ -3,7 +3,8 @@
 `@east@north@zone@band@latitude@longitude@pano@tile@heading@pitch@roll@height@timestamp@note@.jpg`: the layout of
 VPR-datasets-downloader, deep-visual-geo-localization-benchmark and CosPlace. Only east and north (UTM metres) are
 required. Any other field may be empty, or missing with all fields after it. A third field that is no UTM zone is
-ignored. Names whose first two fields can only be a longitude and a latitude are converted.
+ignored. Names whose first two fields can only be a longitude and a latitude are converted, if one is beyond 90 and so
+tells which is which.
 """
 
 from __future__ import annotations
@@ -109,9 +110,15 @@ def positions_of_names(table: pd.DataFrame, names: Sequence[str], where: Path) -
         where: the folder, for messages.
 
     Raises:
-        InputError: the positions do not fit into one grid.
+        InputError: the positions do not fit into one grid, or are degrees of which none tells which is the latitude.
     """
     if names_are_degrees(table, names):
+        if max(table.east.abs().max(), table.north.abs().max()) <= 90:
+            raise InputError(
+                f"{where}: names begin with degrees, all within 90, which do not tell the latitude from the longitude "
+                f"(the first is {names[0]}); list the photos in a CSV with the columns latitude and longitude, or, if "
+                "they are metres, round them to millimetres"
+            )
         swapped = bool((table.north.abs() > 90).any())
         latitude, longitude = (table.east, table.north) if swapped else (table.north, table.east)
         table = metres_of_degrees(table, latitude, longitude, names, where)
