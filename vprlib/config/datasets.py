@@ -23,13 +23,30 @@ class CityConfig(Section):
     test_queries: PositiveInt = Field(500, description="query photos of the test split")
 
 
-class OwnDatasetConfig(Section):
-    """A dataset of your own: a CSV with one row per image, or a folder of photos that carry their positions."""
+# keys of a dataset's sources, one of which is given; those of BESIDE name the photos of a source without names
+SOURCES = ("csv", "folder", "npz")
+BESIDE = ("database", "queries")
 
-    csv: str | None = Field(None, description="CSV file with one row per image; give this or `folder`")
+
+class OwnDatasetConfig(Section):
+    """A dataset of your own: a CSV, a folder of photos that carry their positions, or ground truth of another format.
+
+    Exactly one of `csv`, `folder` and `npz` is given.
+    """
+
+    csv: str | None = Field(None, description="CSV file with one row per image")
     folder: str | None = Field(
         None, description="folder of photos with GPS in EXIF, with UTM in their names, or with one sub-folder per place"
     )
+    npz: str | None = Field(
+        None, description="`.npz` file with utmDb, utmQ (metres) and perhaps posDistThr; needs `database`, `queries`"
+    )
+    database: str | None = Field(
+        None,
+        description="database photos in the order of the ground truth: a text file with one path a line, a `.npy` of "
+        "paths, or a folder",
+    )
+    queries: str | None = Field(None, description="query photos, likewise")
     radius: PositiveFloat = Field(25, description="largest distance of a hit from its query, in `unit`")
     unit: Literal["m", "frames"] = Field("m", description="unit of the positions: metres (UTM), or frame numbers")
     views_per_place: PositiveInt | None = Field(
@@ -42,10 +59,23 @@ class OwnDatasetConfig(Section):
 
     @model_validator(mode="after")
     def check_source(self) -> Self:
-        """A dataset has one source."""
-        if (self.csv is None) == (self.folder is None):
-            raise ValueError("give either `csv` or `folder`")
+        """A dataset has one source, and lists of photos where the source needs them."""
+        given = [key for key in SOURCES if getattr(self, key) is not None]
+        if len(given) != 1:
+            named = ", not " + " and ".join(f"`{key}`" for key in given) if given else ""
+            raise ValueError("give one of " + ", ".join(f"`{key}`" for key in SOURCES) + named)
+        source = given[0]
+        beside = [key for key in BESIDE if getattr(self, key) is not None]
+        if beside and source in ("csv", "folder"):
+            raise ValueError(f"`{beside[0]}` does nothing beside `{source}`; leave it out")
+        if source not in ("csv", "folder") and len(beside) < len(BESIDE):
+            raise ValueError(f"`{source}` needs `database` and `queries`, the lists or folders of its photos")
         return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files and folders that are named, by their key."""
+        return {key: getattr(self, key) for key in (*SOURCES, *BESIDE) if getattr(self, key) is not None}
 
 
 class VerifyConfig(Section):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.csv_table import csv_dataset
+from vprlib.data.layouts.npz_positions import npz_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
@@ -16,6 +17,7 @@ from vprlib.registry import load_object
 
 if TYPE_CHECKING:
     from vprlib.config import Config
+    from vprlib.config.datasets import OwnDatasetConfig
 
 
 def get_dataset(name: str, config: Config) -> Dataset:
@@ -30,18 +32,7 @@ def get_dataset(name: str, config: Config) -> Dataset:
             a requested name.
     """
     if name in config.custom_datasets:
-        custom = config.custom_datasets[name]
-        protocol = Protocol(
-            custom.protocol,
-            radius=custom.radius,
-            unit=custom.unit,
-            views_per_place=custom.views_per_place,
-            framing=custom.framing,
-        )
-        if custom.csv:
-            dataset = csv_dataset(Path(custom.csv), protocol)
-        else:
-            dataset = folder_dataset(Path(custom.folder or "."), protocol)
+        dataset = _custom_dataset(config.custom_datasets[name])
     else:
         dataset = load_object("dataset", name)
     requested = config.protocols.get(name, [dataset.protocols[0].name])
@@ -51,6 +42,24 @@ def get_dataset(name: str, config: Config) -> Dataset:
     if dataset.render:
         raise InputError(f"config: dataset_roots.{name}: it is rendered into {dataset.root}; remove this key")
     return replace(dataset, root=Path(config.dataset_roots[name]))
+
+
+def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
+    """Declare a dataset of the configuration by the source that it names."""
+    protocol = Protocol(
+        custom.protocol,
+        radius=custom.radius,
+        unit=custom.unit,
+        views_per_place=custom.views_per_place,
+        framing=custom.framing,
+    )
+    chosen = "radius" in custom.model_fields_set
+    if custom.csv:
+        return csv_dataset(Path(custom.csv), protocol)
+    lists = {"database": custom.database or "", "queries": custom.queries or ""}
+    if custom.npz:
+        return npz_dataset(custom.npz, **lists, protocol=protocol, chosen=chosen)
+    return folder_dataset(Path(custom.folder or "."), protocol)
 
 
 def choose_protocol(name: str, dataset: Dataset, protocol: str) -> Protocol:
