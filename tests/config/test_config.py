@@ -82,6 +82,7 @@ BAD = {
         "not 0",
     ),
     "a dataset without a source": (changed(custom_datasets={"own": {}}), "custom_datasets.own", "give one of `csv`"),
+    "photos of a dbStruct": (changed(custom_datasets={"own": {"mat": "x", "npz": "y"}}), "not `npz` and `mat`"),
     "two sources": (changed(custom_datasets={"own": OWN | {"npz": "x"}}), "one of", "not `csv` and `npz`"),
     "a misspelt source": (changed(custom_datasets={"own": {"npx": "x"}}), "custom_datasets.own.npx", "'npz'"),
     "a source without its photos": (

@@ -24,14 +24,15 @@ class CityConfig(Section):
 
 
 # keys of a dataset's sources, one of which is given; those of BESIDE name the photos of a source without names
-SOURCES = ("csv", "folder", "npz")
+SOURCES = ("csv", "folder", "npz", "mat")
+WITH_NAMES = ("csv", "folder", "mat")
 BESIDE = ("database", "queries")
 
 
 class OwnDatasetConfig(Section):
     """A dataset of your own: a CSV, a folder of photos that carry their positions, or ground truth of another format.
 
-    Exactly one of `csv`, `folder` and `npz` is given.
+    Exactly one of `csv`, `folder`, `npz` and `mat` is given.
     """
 
     csv: str | None = Field(None, description="CSV file with one row per image")
@@ -40,6 +41,11 @@ class OwnDatasetConfig(Section):
     )
     npz: str | None = Field(
         None, description="`.npz` file with utmDb, utmQ (metres) and perhaps posDistThr; needs `database`, `queries`"
+    )
+    mat: str | None = Field(
+        None,
+        description="MATLAB file with a `dbStruct`; `database` and `queries` are the folders of its photos, or else "
+        "these lie beside the file",
     )
     database: str | None = Field(
         None,
@@ -68,7 +74,7 @@ class OwnDatasetConfig(Section):
         beside = [key for key in BESIDE if getattr(self, key) is not None]
         if beside and source in ("csv", "folder"):
             raise ValueError(f"`{beside[0]}` does nothing beside `{source}`; leave it out")
-        if source not in ("csv", "folder") and len(beside) < len(BESIDE):
+        if source not in WITH_NAMES and len(beside) < len(BESIDE):
             raise ValueError(f"`{source}` needs `database` and `queries`, the lists or folders of its photos")
         return self
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.csv_table import csv_dataset
+from vprlib.data.layouts.dbstruct import mat_dataset
 from vprlib.data.layouts.npz_positions import npz_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
 from vprlib.data.protocol import Protocol
@@ -56,6 +57,9 @@ def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
     chosen = "radius" in custom.model_fields_set
     if custom.csv:
         return csv_dataset(Path(custom.csv), protocol)
+    if custom.mat:
+        folders = {"database": custom.database, "queries": custom.queries}
+        return mat_dataset(custom.mat, **folders, protocol=protocol, chosen=chosen)
     lists = {"database": custom.database or "", "queries": custom.queries or ""}
     if custom.npz:
         return npz_dataset(custom.npz, **lists, protocol=protocol, chosen=chosen)
