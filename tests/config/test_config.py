@@ -23,6 +23,7 @@ BASE = {"datasets": ["city"], "base": {"train_set": "city"}, "runs": {"a": {}}}
 SARE = {"name": "sare_ind", "options": {"temperature": 0.07}}
 SFRS = {"loss": SARE, "regions": True, "soft": {"weight": 0.5}}
 OWN = {"csv": "x.csv", "radius": 5}
+LISTS = {"positives": "x.npy", "database": "d", "queries": "q"}
 
 
 def changed(**changes) -> dict:
@@ -82,6 +83,14 @@ BAD = {
         "not 0",
     ),
     "a dataset without a source": (changed(custom_datasets={"own": {}}), "custom_datasets.own", "give one of `csv`"),
+    "a radius of listed positives": (
+        changed(custom_datasets={"own": LISTS | {"radius": 5}}),
+        "custom_datasets.own",
+        "`radius` does nothing beside `positives`",
+    ),
+    "the unit of listed positives": (changed(custom_datasets={"own": LISTS | {"unit": "m"}}), "`unit` does nothing"),
+    "the first number of a table": (changed(custom_datasets={"own": OWN | {"first_index": 1}}), "`first_index` does"),
+    "a first number that is none": (changed(custom_datasets={"own": LISTS | {"first_index": 2}}), "first_index", "2"),
     "photos of a dbStruct": (changed(custom_datasets={"own": {"mat": "x", "npz": "y"}}), "not `npz` and `mat`"),
     "two sources": (changed(custom_datasets={"own": OWN | {"npz": "x"}}), "one of", "not `csv` and `npz`"),
     "a misspelt source": (changed(custom_datasets={"own": {"npx": "x"}}), "custom_datasets.own.npx", "'npz'"),

@@ -24,15 +24,16 @@ class CityConfig(Section):
 
 
 # keys of a dataset's sources, one of which is given; those of BESIDE name the photos of a source without names
-SOURCES = ("csv", "folder", "npz", "mat")
+SOURCES = ("csv", "folder", "npz", "mat", "positives")
 WITH_NAMES = ("csv", "folder", "mat")
 BESIDE = ("database", "queries")
+DISTANCES = ("radius", "unit", "views_per_place")  # keys that do nothing where positives are listed
 
 
 class OwnDatasetConfig(Section):
     """A dataset of your own: a CSV, a folder of photos that carry their positions, or ground truth of another format.
 
-    Exactly one of `csv`, `folder`, `npz` and `mat` is given.
+    Exactly one of `csv`, `folder`, `npz`, `mat` and `positives` is given.
     """
 
     csv: str | None = Field(None, description="CSV file with one row per image")
@@ -47,12 +48,20 @@ class OwnDatasetConfig(Section):
         description="MATLAB file with a `dbStruct`; `database` and `queries` are the folders of its photos, or else "
         "these lie beside the file",
     )
+    positives: str | None = Field(
+        None,
+        description="`.npy` or `.json` with a list for each query of the numbers of its positives; needs `database`, "
+        "`queries`",
+    )
     database: str | None = Field(
         None,
         description="database photos in the order of the ground truth: a text file with one path a line, a `.npy` of "
         "paths, or a folder",
     )
     queries: str | None = Field(None, description="query photos, likewise")
+    first_index: Literal[0, 1] | None = Field(
+        None, description="number of the first photo in `positives`, where the file does not tell"
+    )
     radius: PositiveFloat = Field(25, description="largest distance of a hit from its query, in `unit`")
     unit: Literal["m", "frames"] = Field("m", description="unit of the positions: metres (UTM), or frame numbers")
     views_per_place: PositiveInt | None = Field(
@@ -76,7 +85,16 @@ class OwnDatasetConfig(Section):
             raise ValueError(f"`{beside[0]}` does nothing beside `{source}`; leave it out")
         if source not in WITH_NAMES and len(beside) < len(BESIDE):
             raise ValueError(f"`{source}` needs `database` and `queries`, the lists or folders of its photos")
+        self._check_listed(source)
         return self
+
+    def _check_listed(self, source: str) -> None:
+        """Check the keys that apply to listed positives only, or not to them."""
+        if source != "positives" and self.first_index is not None:
+            raise ValueError(f"`first_index` does nothing beside `{source}`; leave it out")
+        for key in DISTANCES:
+            if source == "positives" and key in self.model_fields_set:
+                raise ValueError(f"`{key}` does nothing beside `{source}`, which lists the hits; leave it out")
 
     @property
     def files(self) -> dict[str, str]:

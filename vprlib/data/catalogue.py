@@ -12,6 +12,8 @@ from vprlib.data.layouts.csv_table import csv_dataset
 from vprlib.data.layouts.dbstruct import mat_dataset
 from vprlib.data.layouts.npz_positions import npz_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
+from vprlib.data.layouts.positives_list import positives_dataset
+from vprlib.data.listed_positives import LISTED, LISTED_RADIUS
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
 from vprlib.registry import load_object
@@ -47,10 +49,11 @@ def get_dataset(name: str, config: Config) -> Dataset:
 
 def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
     """Declare a dataset of the configuration by the source that it names."""
+    listed = bool(custom.positives)
     protocol = Protocol(
         custom.protocol,
-        radius=custom.radius,
-        unit=custom.unit,
+        radius=LISTED_RADIUS if listed else custom.radius,
+        unit=LISTED if listed else custom.unit,
         views_per_place=custom.views_per_place,
         framing=custom.framing,
     )
@@ -63,6 +66,8 @@ def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
     lists = {"database": custom.database or "", "queries": custom.queries or ""}
     if custom.npz:
         return npz_dataset(custom.npz, **lists, protocol=protocol, chosen=chosen)
+    if custom.positives:
+        return positives_dataset(custom.positives, **lists, first_index=custom.first_index, protocol=protocol)
     return folder_dataset(Path(custom.folder or "."), protocol)
 
 
