@@ -88,6 +88,10 @@ BAD = {
         "custom_datasets.own",
         "`radius` does nothing beside `positives`",
     ),
+    "views of pairs": (
+        changed(custom_datasets={"own": {"pairs": "x", "database": "d", "queries": "q", "views_per_place": 2}}),
+        "`views_per_place` does nothing beside `pairs`",
+    ),
     "the unit of listed positives": (changed(custom_datasets={"own": LISTS | {"unit": "m"}}), "`unit` does nothing"),
     "the first number of a table": (changed(custom_datasets={"own": OWN | {"first_index": 1}}), "`first_index` does"),
     "a first number that is none": (changed(custom_datasets={"own": LISTS | {"first_index": 2}}), "first_index", "2"),

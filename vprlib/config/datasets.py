@@ -24,7 +24,8 @@ class CityConfig(Section):
 
 
 # keys of a dataset's sources, one of which is given; those of BESIDE name the photos of a source without names
-SOURCES = ("csv", "folder", "npz", "mat", "positives")
+SOURCES = ("csv", "folder", "npz", "mat", "positives", "pairs")
+LISTS_OF_HITS = ("positives", "pairs")
 WITH_NAMES = ("csv", "folder", "mat")
 BESIDE = ("database", "queries")
 DISTANCES = ("radius", "unit", "views_per_place")  # keys that do nothing where positives are listed
@@ -33,7 +34,7 @@ DISTANCES = ("radius", "unit", "views_per_place")  # keys that do nothing where 
 class OwnDatasetConfig(Section):
     """A dataset of your own: a CSV, a folder of photos that carry their positions, or ground truth of another format.
 
-    Exactly one of `csv`, `folder`, `npz`, `mat` and `positives` is given.
+    Exactly one of `csv`, `folder`, `npz`, `mat`, `positives` and `pairs` is given.
     """
 
     csv: str | None = Field(None, description="CSV file with one row per image")
@@ -52,6 +53,11 @@ class OwnDatasetConfig(Section):
         None,
         description="`.npy` or `.json` with a list for each query of the numbers of its positives; needs `database`, "
         "`queries`",
+    )
+    pairs: str | None = Field(
+        None,
+        description="text file with the names of a query and of one of its positives in each line, as hloc and COLMAP "
+        "write it; needs `database`, `queries`",
     )
     database: str | None = Field(
         None,
@@ -93,7 +99,7 @@ class OwnDatasetConfig(Section):
         if source != "positives" and self.first_index is not None:
             raise ValueError(f"`first_index` does nothing beside `{source}`; leave it out")
         for key in DISTANCES:
-            if source == "positives" and key in self.model_fields_set:
+            if source in LISTS_OF_HITS and key in self.model_fields_set:
                 raise ValueError(f"`{key}` does nothing beside `{source}`, which lists the hits; leave it out")
 
     @property

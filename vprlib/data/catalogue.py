@@ -11,6 +11,7 @@ from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.csv_table import csv_dataset
 from vprlib.data.layouts.dbstruct import mat_dataset
 from vprlib.data.layouts.npz_positions import npz_dataset
+from vprlib.data.layouts.pairs_file import pairs_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
 from vprlib.data.layouts.positives_list import positives_dataset
 from vprlib.data.listed_positives import LISTED, LISTED_RADIUS
@@ -49,7 +50,7 @@ def get_dataset(name: str, config: Config) -> Dataset:
 
 def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
     """Declare a dataset of the configuration by the source that it names."""
-    listed = bool(custom.positives)
+    listed = bool(custom.positives or custom.pairs)
     protocol = Protocol(
         custom.protocol,
         radius=LISTED_RADIUS if listed else custom.radius,
@@ -68,6 +69,8 @@ def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
         return npz_dataset(custom.npz, **lists, protocol=protocol, chosen=chosen)
     if custom.positives:
         return positives_dataset(custom.positives, **lists, first_index=custom.first_index, protocol=protocol)
+    if custom.pairs:
+        return pairs_dataset(custom.pairs, **lists, protocol=protocol)
     return folder_dataset(Path(custom.folder or "."), protocol)
 
 

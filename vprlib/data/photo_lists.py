@@ -27,7 +27,11 @@ def read_photo_list(root: Path, listed: str) -> list[str]:
         names = list_photos(source)
         _check_order(source, names)
         return [join_path(listed, name) for name in names]
-    names = _read_array(source) if source.suffix == ".npy" else _read_lines(source)
+    names = (
+        _read_array(source)
+        if source.suffix == ".npy"
+        else [line.strip() for line in read_lines(source, "a list of paths") if line.strip()]
+    )
     if not names:
         raise InputError(f"{source}: lists no photo; write one path a line")
     return [join_path(str(Path(listed).parent), name) for name in names]
@@ -53,6 +57,22 @@ def check_list_length(count: int, names: list[str], *, source: Path, what: str, 
         )
 
 
+def read_lines(source: Path, content: str) -> list[str]:
+    """Return the lines of a text file.
+
+    Args:
+        source: the file, in UTF-8.
+        content: what it should hold, for the message.
+
+    Raises:
+        InputError: it cannot be read as UTF-8.
+    """
+    try:
+        return source.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: cannot be read as {content} in UTF-8 ({error})") from error
+
+
 def number_key(name: str) -> list[tuple[int, int | str]]:
     """Return a sort key that compares the numbers in names as numbers.
 
@@ -75,18 +95,6 @@ def _check_order(folder: Path, names: list[str]) -> None:
             f"{folder}: the order of its photos is unclear ({names[first]} or {by_number[first]} first); name a text "
             "file instead, one path a line, in the order of the ground truth"
         )
-
-
-def _read_lines(source: Path) -> list[str]:
-    """Return the lines of a text file without empty ones.
-
-    Raises:
-        InputError: it cannot be read as UTF-8.
-    """
-    try:
-        return [line.strip() for line in source.read_text("utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: cannot be read as a list of paths in UTF-8 ({error})") from error
 
 
 def _read_array(source: Path) -> list[str]:
