@@ -92,6 +92,22 @@ BAD = {
         changed(custom_datasets={"own": {"pairs": "x", "database": "d", "queries": "q", "views_per_place": 2}}),
         "`views_per_place` does nothing beside `pairs`",
     ),
+    "a track in frames": (
+        changed(
+            custom_datasets={
+                "own": {"database_track": "x", "queries_track": "y", "database": "d", "queries": "q", "unit": "frames"}
+            }
+        ),
+        "`unit` 'frames' does not fit `database_track`",
+    ),
+    "one track": (
+        changed(custom_datasets={"own": {"database_track": "x", "database": "d", "queries": "q"}}),
+        "`database_track` needs `queries_track`, `database`, `queries`; `queries_track` is missing",
+    ),
+    "a track beside a table": (
+        changed(custom_datasets={"own": OWN | {"queries_track": "x"}}),
+        "`queries_track` does nothing beside `csv`",
+    ),
     "the unit of listed positives": (changed(custom_datasets={"own": LISTS | {"unit": "m"}}), "`unit` does nothing"),
     "the first number of a table": (changed(custom_datasets={"own": OWN | {"first_index": 1}}), "`first_index` does"),
     "a first number that is none": (changed(custom_datasets={"own": LISTS | {"first_index": 2}}), "first_index", "2"),
@@ -101,7 +117,7 @@ BAD = {
     "a source without its photos": (
         changed(custom_datasets={"own": {"npz": "x", "queries": "q"}}),
         "custom_datasets.own",
-        "`npz` needs `database` and `queries`",
+        "`npz` needs `database`, `queries`; `database` is missing",
     ),
     "photos beside a table that names them": (
         changed(custom_datasets={"own": OWN | {"queries": "q"}}),

@@ -24,17 +24,17 @@ class CityConfig(Section):
 
 
 # keys of a dataset's sources, one of which is given; those of BESIDE name the photos of a source without names
-SOURCES = ("csv", "folder", "npz", "mat", "positives", "pairs")
+SOURCES = ("csv", "folder", "npz", "mat", "positives", "pairs", "database_track")
 LISTS_OF_HITS = ("positives", "pairs")
 WITH_NAMES = ("csv", "folder", "mat")
-BESIDE = ("database", "queries")
+BESIDE = ("queries_track", "database", "queries")
 DISTANCES = ("radius", "unit", "views_per_place")  # keys that do nothing where positives are listed
 
 
 class OwnDatasetConfig(Section):
     """A dataset of your own: a CSV, a folder of photos that carry their positions, or ground truth of another format.
 
-    Exactly one of `csv`, `folder`, `npz`, `mat`, `positives` and `pairs` is given.
+    Exactly one of `csv`, `folder`, `npz`, `mat`, `positives`, `pairs` and `database_track` is given.
     """
 
     csv: str | None = Field(None, description="CSV file with one row per image")
@@ -59,6 +59,12 @@ class OwnDatasetConfig(Section):
         description="text file with the names of a query and of one of its positives in each line, as hloc and COLMAP "
         "write it; needs `database`, `queries`",
     )
+    database_track: str | None = Field(
+        None,
+        description="track of the database's frames, one point a frame: `.gpx`, `.geojson`, KITTI's poses (`.txt`) or "
+        "its folder of oxts files; needs `queries_track`, `database`, `queries`",
+    )
+    queries_track: str | None = Field(None, description="track of the queries' frames, likewise")
     database: str | None = Field(
         None,
         description="database photos in the order of the ground truth: a text file with one path a line, a `.npy` of "
@@ -86,11 +92,13 @@ class OwnDatasetConfig(Section):
             named = ", not " + " and ".join(f"`{key}`" for key in given) if given else ""
             raise ValueError("give one of " + ", ".join(f"`{key}`" for key in SOURCES) + named)
         source = given[0]
-        beside = [key for key in BESIDE if getattr(self, key) is not None]
-        if beside and source in ("csv", "folder"):
-            raise ValueError(f"`{beside[0]}` does nothing beside `{source}`; leave it out")
-        if source not in WITH_NAMES and len(beside) < len(BESIDE):
-            raise ValueError(f"`{source}` needs `database` and `queries`, the lists or folders of its photos")
+        lists = () if source in ("csv", "folder") else ("database", "queries")
+        allowed = ("queries_track", *lists) if source == "database_track" else lists
+        for key in BESIDE:
+            if getattr(self, key) is not None and key not in allowed:
+                raise ValueError(f"`{key}` does nothing beside `{source}`; leave it out")
+            if getattr(self, key) is None and key in allowed and source not in WITH_NAMES:
+                raise ValueError(f"`{source}` needs {', '.join(f'`{name}`' for name in allowed)}; `{key}` is missing")
         self._check_listed(source)
         return self
 
@@ -98,6 +106,8 @@ class OwnDatasetConfig(Section):
         """Check the keys that apply to listed positives only, or not to them."""
         if source != "positives" and self.first_index is not None:
             raise ValueError(f"`first_index` does nothing beside `{source}`; leave it out")
+        if source == "database_track" and self.unit != "m":
+            raise ValueError(f"`unit` {self.unit!r} does not fit `database_track`, whose positions are in metres")
         for key in DISTANCES:
             if source in LISTS_OF_HITS and key in self.model_fields_set:
                 raise ValueError(f"`{key}` does nothing beside `{source}`, which lists the hits; leave it out")

@@ -14,6 +14,7 @@ from vprlib.data.layouts.npz_positions import npz_dataset
 from vprlib.data.layouts.pairs_file import pairs_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
 from vprlib.data.layouts.positives_list import positives_dataset
+from vprlib.data.layouts.tracks import tracks_dataset
 from vprlib.data.listed_positives import LISTED, LISTED_RADIUS
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
@@ -71,6 +72,8 @@ def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
         return positives_dataset(custom.positives, **lists, first_index=custom.first_index, protocol=protocol)
     if custom.pairs:
         return pairs_dataset(custom.pairs, **lists, protocol=protocol)
+    if custom.database_track:
+        return tracks_dataset(custom.database_track, custom.queries_track or "", **lists, protocol=protocol)
     return folder_dataset(Path(custom.folder or "."), protocol)
 
 
