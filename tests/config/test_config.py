@@ -112,6 +112,7 @@ BAD = {
     "the first number of a table": (changed(custom_datasets={"own": OWN | {"first_index": 1}}), "`first_index` does"),
     "a first number that is none": (changed(custom_datasets={"own": LISTS | {"first_index": 2}}), "first_index", "2"),
     "photos of a dbStruct": (changed(custom_datasets={"own": {"mat": "x", "npz": "y"}}), "not `npz` and `mat`"),
+    "a source without a name": (changed(custom_datasets={"own": {"csv": ""}}), "`csv` is empty"),
     "two sources": (changed(custom_datasets={"own": OWN | {"npz": "x"}}), "one of", "not `csv` and `npz`"),
     "a misspelt source": (changed(custom_datasets={"own": {"npx": "x"}}), "custom_datasets.own.npx", "'npz'"),
     "a source without its photos": (

@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.ground_truth import own_dataset, slow_positives, write_list
 from vprlib.data.geometry import to_utm
+from vprlib.data.layouts.photo_folder import read_photo_folder
 from vprlib.data.track_files import read_track
 
 
@@ -173,3 +174,18 @@ def test_a_folder_of_oxts_has_one_line_a_file(tmp_path, refused):
     (tmp_path / "data/0.txt").write_text(oxts(WAY))
     with refused(tmp_path / "data", "5 lines in 1 files"):
         read_track(tmp_path / "data")
+
+
+def test_a_track_places_real_photos_where_their_exif_does(tmp_path, real_data):
+    root = real_data / "opensfm_lund"
+    rows = [line.split(",") for line in (root / "gps.csv").read_text().splitlines()[1:]]
+    halves = {"db": rows[::2], "q": rows[1::2]}
+    for role, half in halves.items():
+        (tmp_path / f"{role}.gpx").write_text(gpx([(float(lon), float(lat)) for _, lat, lon, _ in half]))
+        write_list(tmp_path / f"{role}.txt", [str(root / "images" / name) for name, *_ in half])
+    tracks = {"database_track": "db.gpx", "queries_track": "q.gpx"}
+    table = own_dataset(tmp_path, tracks | {"database": "db.txt", "queries": "q.txt"}).table()
+    by_exif = read_photo_folder(root / "images").set_index("path")
+    names = [path.rpartition("/")[2] for path in table.path]
+    assert len(names) == len(by_exif) == 29
+    assert np.abs(table[["east", "north"]].to_numpy() - by_exif.loc[names, ["east", "north"]].to_numpy()).max() < 0.05

@@ -91,6 +91,8 @@ class OwnDatasetConfig(Section):
         if len(given) != 1:
             named = ", not " + " and ".join(f"`{key}`" for key in given) if given else ""
             raise ValueError("give one of " + ", ".join(f"`{key}`" for key in SOURCES) + named)
+        if empty := [key for key, named in self.files.items() if not named]:
+            raise ValueError(f"`{empty[0]}` is empty; name a file or folder")
         source = given[0]
         lists = () if source in ("csv", "folder") else ("database", "queries")
         allowed = ("queries_track", *lists) if source == "database_track" else lists

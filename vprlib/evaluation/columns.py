@@ -42,6 +42,7 @@ TABLES: dict[str, dict[str, str]] = {
         "north": "position to the north: UTM metres, or 0 for frames",
         "heading": "direction of the view, degrees clockwise from north",
         "time": "time of the photo, as a label",
+        "listed_positives": "if positives are listed: a database photo's number, or the numbers of a query's positives",
         "(others)": "conditions of the photo, as the dataset gives them; see `evaluate.group_by`",
     },
     "results/{dataset}/recalls.csv": {
