@@ -28,6 +28,7 @@ FILE = {
     "image": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
 }
 OWN = {"csv": "x.csv", "radius": 5}
+LISTS = {"positives": "x.npy", "database": "d", "queries": "q"}
 
 
 def changed(**changes) -> dict:
@@ -85,6 +86,49 @@ BAD = {
         "custom_datasets.own.radius",
         "greater than 0",
         "not 0",
+    ),
+    "a dataset without a source": (changed(custom_datasets={"own": {}}), "custom_datasets.own", "give one of `csv`"),
+    "a radius of listed positives": (
+        changed(custom_datasets={"own": LISTS | {"radius": 5}}),
+        "custom_datasets.own",
+        "`radius` does nothing beside `positives`",
+    ),
+    "views of pairs": (
+        changed(custom_datasets={"own": {"pairs": "x", "database": "d", "queries": "q", "views_per_place": 2}}),
+        "`views_per_place` does nothing beside `pairs`",
+    ),
+    "a track in frames": (
+        changed(
+            custom_datasets={
+                "own": {"database_track": "x", "queries_track": "y", "database": "d", "queries": "q", "unit": "frames"}
+            }
+        ),
+        "`unit` 'frames' does not fit `database_track`",
+    ),
+    "one track": (
+        changed(custom_datasets={"own": {"database_track": "x", "database": "d", "queries": "q"}}),
+        "`database_track` needs `queries_track`, `database`, `queries`; `queries_track` is missing",
+    ),
+    "a track beside a table": (
+        changed(custom_datasets={"own": OWN | {"queries_track": "x"}}),
+        "`queries_track` does nothing beside `csv`",
+    ),
+    "the unit of listed positives": (changed(custom_datasets={"own": LISTS | {"unit": "m"}}), "`unit` does nothing"),
+    "the first number of a table": (changed(custom_datasets={"own": OWN | {"first_index": 1}}), "`first_index` does"),
+    "a first number that is none": (changed(custom_datasets={"own": LISTS | {"first_index": 2}}), "first_index", "2"),
+    "photos of a dbStruct": (changed(custom_datasets={"own": {"mat": "x", "npz": "y"}}), "not `npz` and `mat`"),
+    "a source without a name": (changed(custom_datasets={"own": {"csv": ""}}), "`csv` is empty"),
+    "two sources": (changed(custom_datasets={"own": OWN | {"npz": "x"}}), "one of", "not `csv` and `npz`"),
+    "a misspelt source": (changed(custom_datasets={"own": {"npx": "x"}}), "custom_datasets.own.npx", "'npz'"),
+    "a source without its photos": (
+        changed(custom_datasets={"own": {"npz": "x", "queries": "q"}}),
+        "custom_datasets.own",
+        "`npz` needs `database`, `queries`; `database` is missing",
+    ),
+    "photos beside a table that names them": (
+        changed(custom_datasets={"own": OWN | {"queries": "q"}}),
+        "custom_datasets.own",
+        "`queries` does nothing beside `csv`",
     ),
     "negative number": (base(train={"epochs": -1}), "base.train.epochs", "greater than", "-1"),
     "a negative learning rate": (base(train={"optimiser": {"options": {"lr": -1}}}), "optimiser.options", "lr", "> 0"),

@@ -8,7 +8,9 @@ import pytest
 
 from vprlib.data.geometry import within
 from vprlib.data.image_table import hash_test_photos, read_image_table, select_rows
+from vprlib.data.listed_positives import LISTED, LISTED_RADIUS, listed_table
 from vprlib.data.protocol import Protocol
+from vprlib.evaluation.comparison import recall_by_threshold
 from vprlib.evaluation.intervals import recall_intervals
 from vprlib.evaluation.predictions import Predictions, load_predictions
 from vprlib.evaluation.query_table import distance_ratios, per_query_table
@@ -376,3 +378,23 @@ def test_a_table_that_lacks_what_a_protocol_needs_is_refused(made, refused):
 def test_a_query_without_positives_is_never_right_by_chance():
     assert random_recall([1, 5], [[]], 0) == {1: 0, 5: 0}
     assert random_recall([5], [[], [1]], 3) == {5: 0.5}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_listed_positives_are_the_hits_whatever_the_positions_are(made, seed):
+    rng = np.random.default_rng(seed)
+    table = read_image_table(made["images"])
+    paths = {role: list(select_rows(table, "test", role).path) for role in ("database", "query")}
+    lists = [np.sort(rng.choice(12, rng.integers(1, 4), replace=False)) for _ in range(9)]
+    write_csv(made["images"], listed_table(paths["database"], paths["query"], lists))
+    protocol = Protocol("own", LISTED_RADIUS, LISTED)
+    found = load_predictions(images=made["images"], ranking=made["ranking"], protocol=protocol)
+    table = answers(made["images"], made["ranking"], protocol, ks=[1, 5], config_hash="c")
+    for kind, part in table.groupby("descriptor"):
+        for k in (1, 5):
+            recall = slow_recall(k, found.rankings[kind], lists)
+            assert (part["rank"].fillna(99) <= k).mean() == recall
+            assert (part[f"error@{k}"] == 0).mean() == recall
+    identified = table.assign(dataset="d", run="r", seed=0, gen=0)
+    for kind, part in recall_by_threshold(identified).groupby("descriptor"):
+        assert set(part.recall) == {slow_recall(1, found.rankings[kind], lists)}

@@ -139,6 +139,17 @@ def test_a_name_that_snakemake_cannot_take_is_no_input_but_is_watched(name):
         made(**own).inputs.image_table(w(dataset="own"))
 
 
+def test_ground_truth_is_watched_with_the_lists_of_its_photos():
+    files = {"npz": "gt.npz", "database": "db.txt", "queries": "photos/q"}
+    own = {"custom_datasets": {"own": files}}
+    inputs = made(*files.values(), folders=["photos/q/a"], **own).inputs.image_table(w(dataset="own"))
+    assert inputs == [*files.values(), "photos/q/a"]
+    for key, file in files.items():
+        others = [other for other in files.values() if other != file]
+        with pytest.raises(InputError, match=rf"custom_datasets\.own\.{key}: {file}: no such file"):
+            made(*others, **own).inputs.image_table(w(dataset="own"))
+
+
 def test_a_folder_of_photos_is_watched_with_its_sub_folders():
     own, folders = {"custom_datasets": {"walk": {"folder": "walk"}}}, ["walk/a", "walk/b"]
     assert made("walk", folders=folders, **own).inputs.image_table(w(dataset="walk")) == ["walk", *folders]

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.csv_table import csv_dataset
+from vprlib.data.layouts.dbstruct import mat_dataset
+from vprlib.data.layouts.npz_positions import npz_dataset
+from vprlib.data.layouts.pairs_file import pairs_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
+from vprlib.data.layouts.positives_list import positives_dataset
+from vprlib.data.layouts.tracks import tracks_dataset
+from vprlib.data.listed_positives import LISTED, LISTED_RADIUS
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
 from vprlib.registry import load_object
 
 if TYPE_CHECKING:
     from vprlib.config import Config
+    from vprlib.config.datasets import OwnDatasetConfig
 
 
 def get_dataset(name: str, config: Config) -> Dataset:
@@ -30,18 +37,7 @@ def get_dataset(name: str, config: Config) -> Dataset:
             a requested name.
     """
     if name in config.custom_datasets:
-        custom = config.custom_datasets[name]
-        protocol = Protocol(
-            custom.protocol,
-            radius=custom.radius,
-            unit=custom.unit,
-            views_per_place=custom.views_per_place,
-            framing=custom.framing,
-        )
-        if custom.csv:
-            dataset = csv_dataset(Path(custom.csv), protocol)
-        else:
-            dataset = folder_dataset(Path(custom.folder or "."), protocol)
+        dataset = _custom_dataset(config.custom_datasets[name])
     else:
         dataset = load_object("dataset", name)
     requested = config.protocols.get(name, [dataset.protocols[0].name])
@@ -51,6 +47,34 @@ def get_dataset(name: str, config: Config) -> Dataset:
     if dataset.render:
         raise InputError(f"config: dataset_roots.{name}: it is rendered into {dataset.root}; remove this key")
     return replace(dataset, root=Path(config.dataset_roots[name]))
+
+
+def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
+    """Declare a dataset of the configuration by the source that it names."""
+    listed = bool(custom.positives or custom.pairs)
+    protocol = Protocol(
+        custom.protocol,
+        radius=LISTED_RADIUS if listed else custom.radius,
+        unit=LISTED if listed else custom.unit,
+        views_per_place=custom.views_per_place,
+        framing=custom.framing,
+    )
+    chosen = "radius" in custom.model_fields_set
+    if custom.csv:
+        return csv_dataset(Path(custom.csv), protocol)
+    if custom.mat:
+        folders = {"database": custom.database, "queries": custom.queries}
+        return mat_dataset(custom.mat, **folders, protocol=protocol, chosen=chosen)
+    lists = {"database": custom.database or "", "queries": custom.queries or ""}
+    if custom.npz:
+        return npz_dataset(custom.npz, **lists, protocol=protocol, chosen=chosen)
+    if custom.positives:
+        return positives_dataset(custom.positives, **lists, first_index=custom.first_index, protocol=protocol)
+    if custom.pairs:
+        return pairs_dataset(custom.pairs, **lists, protocol=protocol)
+    if custom.database_track:
+        return tracks_dataset(custom.database_track, custom.queries_track or "", **lists, protocol=protocol)
+    return folder_dataset(Path(custom.folder or "."), protocol)
 
 
 def choose_protocol(name: str, dataset: Dataset, protocol: str) -> Protocol:

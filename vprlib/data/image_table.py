@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vprlib.data.listed_positives import LISTED, LISTED_POSITIVES
 from vprlib.data.text_table import read_written_table
 from vprlib.io.fingerprints import short_hash
 
@@ -32,7 +33,7 @@ def read_image_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         InputError: the file is no CSV in UTF-8.
     """
     table = read_written_table(path, lambda column: column in NUMBERS)
-    others = [column for column in table if column not in COLUMNS] if len(table) else []
+    others = [column for column in table if column not in (*COLUMNS, LISTED_POSITIVES)] if len(table) else []
     flags = [column for column in others if table[column].isin(["0", "1"]).all()]
     return table.astype(dict.fromkeys(flags, int))
 
@@ -59,12 +60,14 @@ def hash_test_photos(table: pd.DataFrame) -> str:
 
 
 def has_no_coordinates(table: pd.DataFrame, unit: str) -> bool:
-    """Return whether positions only identify places, as the layout of a photo folder without coordinates sets them.
+    """Return whether positions are none: where positives are listed, or where positions only identify places.
 
-    Such positions lie on the east axis, at multiples of APART.
+    The layout of a photo folder without coordinates puts places on the east axis, at multiples of APART.
 
     Args:
         table: rows with east and north.
         unit: the unit of a protocol's radius; positions in frames are never of this kind.
     """
+    if unit == LISTED:
+        return True
     return unit == "m" and bool((table.north == 0).all() and (table.east % APART == 0).all())

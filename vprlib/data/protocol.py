@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vprlib.data.geometry import within
+from vprlib.data.listed_positives import LISTED, read_listed_positives
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Protocol:
     Attributes:
         name: the protocol's name.
         radius: a hit lies at most this far from the query, in `unit`.
-        unit: unit of the coordinates: "m", or "frames" of a traverse.
+        unit: unit of the coordinates: "m", or "frames" of a traverse; "listed" if the image table lists the positives
+            (`vprlib.data.listed_positives`), and the radius does not count.
         views_per_place: number of images of a place, if only the first of them counts among the candidates.
         queries: a column of the image table: the queries are those that have a 1 there. None means all queries.
         same_column: a column: a query is searched among the database images with the same value there.
@@ -70,7 +72,10 @@ class Protocol:
         Returns:
             Q arrays of row numbers of `database`, increasing.
         """
-        positives = within(query[["east", "north"]], database[["east", "north"]], self.radius)
+        if self.unit == LISTED:
+            positives = read_listed_positives(query, database)
+        else:
+            positives = within(query[["east", "north"]], database[["east", "north"]], self.radius)
         for column, compare in ((self.same_column, operator.eq), (self.different_column, operator.ne)):
             if column:
                 query_values, database_values = query[column].to_numpy(), database[column].to_numpy()
@@ -100,12 +105,12 @@ class Protocol:
 
     @property
     def radius_text(self) -> str:
-        """Return the radius with its unit.
+        """Return the radius with its unit, or that the positives are listed.
 
         >>> Protocol("25 m", radius=25).radius_text
         '25 m'
         """
-        return f"{self.radius:g} {self.unit}"
+        return "the listed positives" if self.unit == LISTED else f"{self.radius:g} {self.unit}"
 
 
 def check_positives(
@@ -126,7 +131,8 @@ def check_positives(
     Raises:
         InputError: no query has a positive, or each of FEW database images or more is a positive of each query.
     """
-    hint = "check the radius and the unit of the coordinates"
+    listed = protocol.unit == LISTED
+    hint = "check the list and its order" if listed else "check the radius and the unit of the coordinates"
     if not any(len(rows) for rows in positives):
         raise InputError(
             f"{source}: no query of the {split} split has a database image within {protocol.radius_text}; {hint}"
@@ -134,7 +140,8 @@ def check_positives(
     if all(len(rows) == len(database) for rows in positives):
         message = (
             f"{source}: every query of the {split} split has all {len(database)} database images within "
-            f"{protocol.radius_text}, so that any ranking is right; {hint}: degrees are no metres"
+            f"{protocol.radius_text}, so that any ranking is right; {hint}"
+            + ("" if listed else ": degrees are no metres")
         )
         if len(database) >= FEW:
             raise InputError(message)
@@ -157,6 +164,35 @@ def _warn_of_common_positives(
             subject, database.path.iloc[int(count_N.argmax())], count_N.max(), len(positives),
             (count_N > MOST_QUERIES * len(positives)).sum() - 1, radius,
         )  # fmt: skip
+
+
+def check_stated_radius(stated: ArrayLike, protocol: Protocol, *, chosen: bool, source: str) -> None:
+    """Compare the hit radius that a file of ground truth states with the protocol's.
+
+    If they differ, the log warns where the configuration sets the radius.
+
+    Args:
+        stated: one number, in metres.
+        protocol: what a hit is.
+        chosen: whether the configuration sets the radius.
+        source: the file and its key, for messages.
+
+    Raises:
+        InputError: it is no number, or differs from a radius that the configuration does not set.
+    """
+    import numpy as np
+
+    numbers = np.asarray(stated).ravel()
+    if len(numbers) != 1 or numbers.dtype.kind not in "iuf" or not numbers[0] > 0:
+        raise InputError(f"{source}: is not one positive number; correct it or leave it out")
+    if protocol.unit != "m" or float(numbers[0]) == protocol.radius:
+        return
+    if not chosen:
+        raise InputError(
+            f"{source}: is {numbers[0]:g} m, and the radius is {protocol.radius_text} unless it is set; write `radius: "
+            f"{numbers[0]:g}` in custom_datasets, or another one on purpose"
+        )
+    log.warning("warning: %s: is %g m, and the radius is set to %s", source, numbers[0], protocol.radius_text)
 
 
 def warn_of_radii(protocol: Protocol, *, positive: float, negative: float) -> None:

@@ -22,7 +22,7 @@ DESCRIPTOR = {
 PROTOCOL = {
     "protocol": "name of the protocol; recalls of two protocols do not compare",
     "radius": "largest distance of a hit, in `unit`",
-    "unit": "unit of the positions: `m`, or `frames` of a traverse",
+    "unit": "unit of the positions: `m`, `frames` of a traverse, or `listed`: positives are listed, without radius",
 }
 INTERVAL = {
     "low": "lower end of the 95 % interval",
@@ -42,6 +42,7 @@ TABLES: dict[str, dict[str, str]] = {
         "north": "position to the north: UTM metres, or 0 for frames",
         "heading": "direction of the view, degrees clockwise from north",
         "time": "time of the photo, as a label",
+        "listed_positives": "if positives are listed: a database photo's number, or the numbers of a query's positives",
         "(others)": "conditions of the photo, as the dataset gives them; see `evaluate.group_by`",
     },
     "results/{dataset}/recalls.csv": {
@@ -75,7 +76,7 @@ TABLES: dict[str, dict[str, str]] = {
         "top1_image": "first candidate",
         "score": "score of the first candidate: dot product, or 1 - distance after k-reciprocal re-ranking",
         "distance_ratio": "descriptor distance of the first candidate divided by that of the second place",
-        "error@{k}": "distance of the nearest of the first k candidates from the query, in `unit`",
+        "error@{k}": "distance of the nearest of the first k candidates, in `unit`; 0 for a hit if it is `listed`",
         **DESCRIPTOR,
         **PROTOCOL,
         "config_hash": "hash of the recipe of the network",

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vprlib.data.image_table import APART
+from vprlib.data.listed_positives import LISTED
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.recall import hits
@@ -42,7 +44,7 @@ def per_query_table(
         - `score`: the dot product of the first candidate (1 - distance after k-reciprocal re-ranking).
         - `distance_ratio`: see `distance_ratios`; empty where a re-ranker's scores are not dot products.
         - `error@k`: the distance of the nearest of the first k candidates, for k = 1 and all of `ks`, in the unit of
-          the protocol.
+          the protocol; see `listed_distances` where positives are listed.
         - the columns of `group_by`.
 
         A query without any candidate has `positives` only.
@@ -61,7 +63,10 @@ def per_query_table(
     for kind, ranking_QK in predictions.rankings.items():
         hit_QK = hits(ranking_QK, predictions.positives)
         has_candidate_Q = ranking_QK[:, 0] >= 0
-        distance_QK = candidate_distances(predictions, ranking_QK[:, : max(ks)])
+        if protocol.unit == LISTED:
+            distance_QK = listed_distances(ranking_QK[:, : max(ks)], hit_QK[:, : max(ks)])
+        else:
+            distance_QK = candidate_distances(predictions, ranking_QK[:, : max(ks)])
         table = predictions.query[["path", "east", "north"]].rename(columns={"path": "query"}).reset_index(drop=True)
         table["positives"] = [len(right) for right in predictions.positives]
         table["rank"] = pd.Series(1 + hit_QK.argmax(1)).where(pd.Series(hit_QK.any(1))).astype("Int64")
@@ -91,6 +96,15 @@ def candidate_distances(predictions: Predictions, ranking_QK: NDArray[np.int64])
         table[["east", "north"]].to_numpy(float) for table in (predictions.query, predictions.database)
     )
     return np.where(ranking_QK >= 0, np.hypot(*np.moveaxis(database_N2[ranking_QK] - query_Q2[:, None], 2, 0)), np.inf)
+
+
+def listed_distances(ranking_QK: NDArray[np.int64], hit_QK: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return what stands for the distances of candidates where positives are listed, (Q, K).
+
+    It is 0 for a hit, APART for another image and infinite where there is no candidate, so that the recall is the same
+    at every radius.
+    """
+    return np.where(ranking_QK >= 0, np.where(hit_QK, 0.0, APART), np.inf)
 
 
 def distance_ratios(predictions: Predictions, kind: str, radius: float) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vprlib.data.listed_positives import LISTED
 from vprlib.figures.photo_sheets import BOXES, SAME, PhotoCell, distance_formatter, plot_sheet
 from vprlib.figures.style import OutputPaths
 
@@ -57,6 +58,7 @@ def plot_contact_sheet(
             for row, value in distances.head(several - 1).items()
         ]
         order = "of its place, then others" if format_distance(0.0) == SAME else "nearest to it, with their distance"
+        order = "around its positives in the list" if unit == LISTED else order
         heading = f"{query.split}: a query and the database photos {order}"
         groups.append((heading, [PhotoCell(query.path, "query", "black"), *cells]))
     shown = sample(table[table.path.isin(list(boxes))]).path

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 
 from vprlib.data.image_table import has_no_coordinates
+from vprlib.data.listed_positives import LISTED
 from vprlib.data.photos import open_image, upright
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.predictions import Predictions
@@ -81,8 +82,11 @@ def plot_sheet(
 def distance_formatter(table: pd.DataFrame, unit: str) -> Callable[[float], str]:
     """Return a function that formats a distance between photos of a table.
 
-    The distance is in the table's unit. Without coordinates it is `same place` or `other place` instead.
+    The distance is in the table's unit. Without coordinates it is `same place` or `other place` instead, and empty
+    where positives are listed.
     """
+    if unit == LISTED:
+        return lambda distance: ""
     if has_no_coordinates(table, unit):
         return lambda distance: OTHER if distance else SAME
     return lambda distance: f"{distance:,.{int(unit == 'm')}f} {unit}"

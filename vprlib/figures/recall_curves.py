@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vprlib.data.listed_positives import LISTED
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.series import summarize_recalls
 from vprlib.figures.style import (
@@ -100,7 +101,8 @@ def plot_thresholds(out: OutputPaths, table: pd.DataFrame, summary: pd.DataFrame
             ax.minorticks_off()
             setting = f"{queries[first.protocol]:,} queries; {first.protocol}"
             panel.suptitle(f"{first.dataset}\n{wrap(setting, COLUMN)}")
-            title = f"recall@1 (%) at {radius:g} {first.unit}; bands: 95 % intervals"
+            at = "of listed positives" if first.unit == LISTED else f"at {radius:g} {first.unit}"
+            title = f"recall@1 (%) {at}; bands: 95 % intervals"
             panel.legend(title=title, alignment="left", loc="outside lower left")
     return fig
 

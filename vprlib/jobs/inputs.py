@@ -72,7 +72,7 @@ class Inputs:
         if name in self.config.custom_datasets:
             there += [folder for path in there for folder in self.disk.folders_below(path)]
         if not indexed:
-            self._check_own(name, paths[0])
+            self._check_own(name)
         complete = indexed or (len(there) >= len(paths) and not self._download_begun(declared))
         if declared.remotes and (self.disk.exists(manifest) or not complete):
             return [manifest]
@@ -82,10 +82,12 @@ class Inputs:
         names = ("downloads.json", *(f"{remote.name}.part" for remote in declared.remotes))
         return any(self.disk.exists(str(declared.root / name)) for name in names)
 
-    def _check_own(self, name: str, path: str) -> None:
+    def _check_own(self, name: str) -> None:
         own = self.config.custom_datasets.get(name)
         if own:
-            self._require(f"custom_datasets.{name}.{'csv' if own.csv else 'folder'}", path)
+            root, first = self.catalogue[name].root, self.catalogue[name].files[0]
+            for number, (key, named) in enumerate(own.files.items()):
+                self._require(f"custom_datasets.{name}.{key}", str(root / (named if number else first)))
         elif name in self.config.dataset_roots and not self.catalogue[name].remotes:  # a download makes its folder
             self._require(f"dataset_roots.{name}", self.config.dataset_roots[name])
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from vprlib.config import RunConfig
+from vprlib.data.listed_positives import LISTED
 from vprlib.evaluation.recall_table import ALL
 from vprlib.evaluation.series import CONFIDENCE, add_series_labels, summarize_recalls, training_columns
 from vprlib.figures.marks import series_numbers, series_style
@@ -33,6 +34,8 @@ def dataset_charts(campaign: Artifacts, dataset: str, protocol: str) -> dict[str
             continue
         joined = campaign.joined(campaign.results / dataset / f"{name}.csv", f"{dataset}: {TITLES[name]}", dataset)
         if joined is not None and len(part := joined[joined.protocol == protocol]):
+            if name == "thresholds" and part.unit.iloc[0] == LISTED:  # the recall is the same at every radius
+                continue
             charts[name] = make(campaign, part)
     return json_value(charts)
 

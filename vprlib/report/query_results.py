@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vprlib.data.catalogue import get_dataset
 from vprlib.data.image_table import COLUMNS, has_no_coordinates, read_image_table, select_rows
 from vprlib.data.layouts.utm_names import parse_utm_name
+from vprlib.data.listed_positives import LISTED, LISTED_POSITIVES
 from vprlib.data.positions import parse_grid
 from vprlib.evaluation.predictions import EvaluatedQueries, Predictions, read_predictions, select_evaluated_queries
 from vprlib.evaluation.recall import hits
@@ -243,15 +244,17 @@ def utm_zone(path: str) -> str:
 def filter_columns(query: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
     """Return the columns that queries can be filtered by, {column: text of each query}."""
     columns = {}
-    for name in [*(str(column) for column in query if column not in COLUMNS), "time"]:
+    for name in [*(str(column) for column in query if column not in (*COLUMNS, LISTED_POSITIVES)), "time"]:
         values = query[name].convert_dtypes().astype("string").fillna("none").to_numpy(str)
         if 1 < len(set(values)) <= VALUES:
             columns[name] = values
     return columns
 
 
-def coordinate_kind(found: QueryResults, unit: str) -> Literal["map", "frames", "places"]:
-    """Return the kind of coordinates: `map`, `frames` of a traverse, or `places` (only the place is known)."""
+def coordinate_kind(found: QueryResults, unit: str) -> Literal["map", "frames", "places", "listed"]:
+    """Return the kind of coordinates: `map`, `frames`, `places` (only the place is known), or `listed` (none)."""
+    if unit == LISTED:
+        return "listed"
     if unit != "m":
         return "frames"
     return "places" if has_no_coordinates(found.query, unit) else "map"

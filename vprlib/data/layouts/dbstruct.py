@@ -6,11 +6,13 @@ MATLAB versions 5 to 7 and 7.3 (HDF5) are read. Names are cells of strings, char
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vprlib.data.dataset import join_path
+from vprlib.data.dataset import Dataset, join_path
+from vprlib.data.protocol import Protocol, check_stated_radius
 from vprlib.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +23,53 @@ if TYPE_CHECKING:
 NAMES = {"database": ("dbImage", "dbImageFns"), "query": ("qImage", "qImageFns")}
 COORDINATES = {"database": "utmDb", "query": "utmQ"}
 TIMES = {"database": "dbTimeStamp", "query": "qTimeStamp"}
+THRESHOLD = "posDistThr"
+
+
+def mat_dataset(mat: str, *, database: str | None, queries: str | None, protocol: Protocol, chosen: bool) -> Dataset:
+    """Declare a custom dataset whose positions and names are in a `dbStruct`.
+
+    Args:
+        mat: the file.
+        database: the folder that the names of the database images are relative to; None for the file's folder.
+        queries: that of the queries, likewise.
+        protocol: what a hit is.
+        chosen: whether the configuration sets the radius.
+    """
+    beside = str(Path(mat).parent)
+    folders = {"database": database or beside, "query": queries or beside}
+    return Dataset(
+        read_images=partial(read_own_struct, mat=mat, folders=folders, protocol=protocol, chosen=chosen),
+        files=(mat,),
+        root=Path(),
+        protocols=(protocol,),
+        access="Name a .mat with a dbStruct, and the folders of its photos: mat, database, queries",
+    )
+
+
+def read_own_struct(
+    root: Path, *, mat: str, folders: Mapping[str, str], protocol: Protocol, chosen: bool
+) -> pd.DataFrame:
+    """Read a `.mat` file into an image table of the test split; see `read_dbstruct`.
+
+    Args:
+        root: the dataset's root.
+        mat: the file, relative to the root.
+        folders: role -> the folder, relative to the root, that names are relative to.
+        protocol: what a hit is.
+        chosen: whether the configuration sets the radius; else the file's must be the same.
+
+    Raises:
+        InputError: as `read_dbstruct`, a named folder is a file, or the file's radius is another one.
+    """
+    for key, folder in folders.items():
+        if (root / folder).is_file():
+            raise InputError(f"{root / folder}: is a file, and a .mat needs the folder of its {key} photos")
+    struct = read_mat_struct(root / mat)
+    table = _read_split(struct, root / mat, "test", folders, lambda names: [None] * len(names))
+    if THRESHOLD in struct:
+        check_stated_radius(struct[THRESHOLD], protocol, chosen=chosen, source=f"{root / mat}: {THRESHOLD}")
+    return table
 
 
 def read_dbstruct(
@@ -43,19 +92,33 @@ def read_dbstruct(
     """
     import pandas as pd
 
+    return pd.concat(
+        [_read_split(read_mat_struct(root / mat), root / mat, split, folders, place) for split, mat in splits.items()],
+        ignore_index=True,
+    )
+
+
+def _read_split(
+    struct: Mapping[str, Any],
+    path: Path,
+    split: str,
+    folders: Mapping[str, str],
+    place: Callable[[list[str]], Sequence[str | None]],
+) -> pd.DataFrame:
+    """Return the image table of one struct; `path` is its file, for messages."""
+    import pandas as pd
+
     parts = []
-    for split, mat in splits.items():
-        struct = read_mat_struct(root / mat)
-        for role, folder in folders.items():
-            names = mat_strings(_read_field(struct, NAMES[role], root / mat), NAMES[role][0], root / mat)
-            east, north = _read_matrix(struct, COORDINATES[role], 2, len(names), root / mat)
-            paths = [join_path(folder, name) for name in names]
-            part = pd.DataFrame({"path": paths, "split": split, "role": role, "east": east, "north": north})
-            part["place"] = place(names) if role == "database" else None
-            if TIMES[role] in struct:
-                times = _read_matrix(struct, TIMES[role], 1, len(names), root / mat)[0]
-                part["time"] = [f"{time:.0f}" for time in times]
-            parts.append(part)
+    for role, folder in folders.items():
+        names = mat_strings(_read_field(struct, NAMES[role], path), NAMES[role][0], path)
+        east, north = _read_matrix(struct, COORDINATES[role], 2, len(names), path)
+        paths = [join_path(folder, name) for name in names]
+        part = pd.DataFrame({"path": paths, "split": split, "role": role, "east": east, "north": north})
+        part["place"] = place(names) if role == "database" else None
+        if TIMES[role] in struct:
+            times = _read_matrix(struct, TIMES[role], 1, len(names), path)[0]
+            part["time"] = [f"{time:.0f}" for time in times]
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 

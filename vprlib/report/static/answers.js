@@ -81,6 +81,7 @@ class Answers {
   }
 
   metres(value) {
+    if (this.positions === "listed" && Number.isFinite(value)) return "";
     if (this.positions === "places" && Number.isFinite(value)) return value ? "other place" : "same place";
     return Number.isFinite(value) ? `${number(value, this.unit === "m" ? 1 : 0)} ${this.unit}` : "no candidate";
   }

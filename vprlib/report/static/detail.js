@@ -31,8 +31,8 @@ function rightOne(answers, system, query) {
   const none = "the database has no correct photo";
   if (item < 0) return photo(answers, "database", item, { caption: ["ground truth"], none });
   const metres = answers.metres(answers.distance(query, item));
-  const name = answers.positions === "places" ? "a correct photo" : "nearest correct photo";
-  const caption = [element("span", { class: "is-right" }, "✓ "), `${name}: ${metres}`];
+  const name = ["places", "listed"].includes(answers.positions) ? "a correct photo" : "nearest correct photo";
+  const caption = [element("span", { class: "is-right" }, "✓ "), metres ? `${name}: ${metres}` : name];
   const alt = `Ground truth, ${name}, ${metres}: ${answers.database_paths[item]}`;
   return photo(answers, "database", item, { frame: "is-right", caption, alt });
 }

@@ -158,8 +158,9 @@ async function openDataset() {
   fill(form().elements.protocol, protocols, protocols[0][0]);
   find("[data-many=protocols]").hidden = protocols.length < 2;
   find(".unit", form()).textContent = answers.unit;
-  find("#explorer-error").hidden = answers.positions === "places";
-  if (answers.positions === "places") for (const name of ["least", "most"]) form().elements[name].value = "";
+  const placeless = ["places", "listed"].includes(answers.positions);
+  find("#explorer-error").hidden = placeless;
+  if (placeless) for (const name of ["least", "most"]) form().elements[name].value = "";
   const selects = answers.conditions.map(([title, labels], number) => {
     const options = [["", "any"], ...labels.map((label, code) => [code, label])];
     const made = element("select", { name: `condition${number}` });

@@ -1,0 +1,147 @@
+"""Read a dataset whose ground truth is a list of pairs of photos' names, as hloc and COLMAP write it.
+
+Each line has a query's name and a database photo's, with blanks between them. COLMAP's pairs have no order, so a pair
+may also be written the other way round. Names are paths below the folders of the photos.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vprlib.data.dataset import Dataset
+from vprlib.data.listed_positives import listed_table
+from vprlib.data.photo_lists import read_lines, read_photo_list
+from vprlib.data.protocol import Protocol
+from vprlib.exceptions import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def pairs_dataset(pairs: str, *, database: str, queries: str, protocol: Protocol) -> Dataset:
+    """Declare a custom dataset whose positives are pairs of names.
+
+    Args:
+        pairs: the text file.
+        database: list of the database images; see `read_photo_list`.
+        queries: list of the queries, likewise.
+        protocol: of the unit LISTED.
+    """
+    lists = {"database": database, "query": queries}
+    return Dataset(
+        read_images=partial(read_pairs_file, pairs=pairs, lists=lists),
+        files=(pairs, database, queries),
+        root=Path(),
+        protocols=(protocol,),
+        access="Name a text file of pairs, and the lists (or folders) of its photos: pairs, database, queries",
+    )
+
+
+def read_pairs_file(root: Path, *, pairs: str, lists: dict[str, str]) -> pd.DataFrame:
+    """Read pairs of names and the photos that they are about into an image table of the test split.
+
+    Args:
+        root: the dataset's root.
+        pairs: the text file, relative to the root.
+        lists: role -> list of its photos, relative to the root.
+
+    Raises:
+        InputError: the file cannot be read or has no pair, or a line is no pair of a query and a database photo.
+    """
+    import numpy as np
+
+    source = root / pairs
+    database, queries = (read_photo_list(root, lists[role]) for role in ("database", "query"))
+    finders = PhotoFinder(queries), PhotoFinder(database)
+    positives: list[set[int]] = [set() for _ in queries]
+    others = 0
+    for number, line in enumerate(read_lines(source, "pairs of names"), 1):
+        if not line.strip():
+            continue
+        pair = match_pair(line.split(), *finders, where=f"{source}: line {number}")
+        if pair:
+            positives[pair[0]].add(pair[1])
+        else:
+            others += 1
+    if others:
+        log.warning("warning: %s: %d pairs of two queries or of two database photos are left out", source, others)
+    if not any(positives):
+        raise InputError(f"{source}: has no pair of a query and a database photo; write one a line: QUERY DATABASE")
+    return listed_table(database, queries, [np.array(sorted(rows), np.int64) for rows in positives])
+
+
+class PhotoFinder:
+    """Find photos by names: a name is the end of a photo's path, or ends with the whole path.
+
+    >>> finder = PhotoFinder(["q/a/1.jpg", "q/b/1.jpg"])
+    >>> finder.find("a/1.jpg"), finder.find("1.jpg"), finder.find("/far/q/b/1.jpg"), finder.find("c/1.jpg")
+    ([0], [0, 1], [1], [])
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.rows_by_end: defaultdict[str, list[int]] = defaultdict(list)
+        self.row_of_path = {os.path.normpath(path): row for row, path in enumerate(paths)}
+        for path, row in self.row_of_path.items():
+            parts = path.split("/")
+            for start in range(len(parts)):
+                self.rows_by_end["/".join(parts[start:])].append(row)
+
+    def find(self, name: str) -> list[int]:
+        """Return the rows of the photos that a name may mean."""
+        name = os.path.normpath(name)
+        if rows := self.rows_by_end.get(name):
+            return rows
+        parts = name.split("/")
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        return next(([self.row_of_path[end]] for end in ends if end in self.row_of_path), [])
+
+
+def match_pair(
+    words: Sequence[str], queries: PhotoFinder, database: PhotoFinder, *, where: str
+) -> tuple[int, int] | None:
+    """Return the row of the query and of the database photo that a line names; None for two photos of one role.
+
+    Args:
+        words: of the line; names may hold blanks, so that there are more than two.
+        queries: finds the queries.
+        database: finds the database photos. A name that may be either is a query if it comes first.
+        where: the file and line, for messages.
+
+    Raises:
+        InputError: a name is no photo's, or several photos'.
+    """
+    splits = [(" ".join(words[:cut]), " ".join(words[cut:])) for cut in range(1, len(words))]
+    if not splits:
+        raise InputError(f"{where}: has one name; write two, QUERY DATABASE")
+    for first, second in splits:
+        for query, photo in ((first, second), (second, first)):
+            rows, others = queries.find(query), database.find(photo)
+            if rows and others:
+                return _single(rows, query, where), _single(others, photo, where)
+    known = [[bool(queries.find(name) or database.find(name)) for name in names] for names in splits]
+    if [True, True] in known:
+        return None
+    names, found = max(zip(splits, known, strict=True), key=lambda item: sum(item[1]))
+    raise InputError(
+        f"{where}: {names[found.index(False)]} is no photo of `queries` or `database`; write names as paths below "
+        "their folders, QUERY DATABASE"
+    )
+
+
+def _single(rows: Sequence[int], name: str, where: str) -> int:
+    """Return the only row.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(rows) > 1:
+        raise InputError(f"{where}: {name} may be {len(rows)} photos; write more of its path")
+    return rows[0]

@@ -1,0 +1,116 @@
+"""Lists of photos whose order matters: the files that stand beside ground truth without names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vprlib.data.dataset import join_path
+from vprlib.data.photos import list_photos
+from vprlib.exceptions import InputError
+
+
+def read_photo_list(root: Path, listed: str) -> list[str]:
+    """Read the paths of photos, in order, relative to the root (or absolute, where the list has them so).
+
+    Args:
+        root: the dataset's root.
+        listed: a text file with one path a line, relative to its folder or absolute; a `.npy` array of such paths; or
+            a folder, whose photos are taken in the order of their names. Relative to the root, or absolute.
+
+    Raises:
+        InputError: the list cannot be read or is empty, or the order of a folder's photos depends on how their numbers
+            are read.
+    """
+    source = root / listed
+    if source.is_dir():
+        names = list_photos(source)
+        _check_order(source, names)
+        return [join_path(listed, name) for name in names]
+    names = (
+        _read_array(source)
+        if source.suffix == ".npy"
+        else [line.strip() for line in read_lines(source, "a list of paths") if line.strip()]
+    )
+    if not names:
+        raise InputError(f"{source}: lists no photo; write one path a line")
+    return [join_path(str(Path(listed).parent), name) for name in names]
+
+
+def check_list_length(count: int, names: list[str], *, source: Path, what: str, listed: str) -> None:
+    """Check that ground truth has as many rows as its list has photos.
+
+    Args:
+        count: number of rows.
+        names: the photos.
+        source: the file of the ground truth, for the message.
+        what: which rows, for the message.
+        listed: the list of photos, for the message.
+
+    Raises:
+        InputError: the numbers differ.
+    """
+    if count != len(names):
+        raise InputError(
+            f"{source}: {what} has {count} rows, and {listed} has {len(names)} photos; one row a photo, in the same "
+            "order, is needed"
+        )
+
+
+def read_lines(source: Path, content: str) -> list[str]:
+    """Return the lines of a text file.
+
+    Args:
+        source: the file, in UTF-8.
+        content: what it should hold, for the message.
+
+    Raises:
+        InputError: it cannot be read as UTF-8.
+    """
+    try:
+        return source.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: cannot be read as {content} in UTF-8 ({error})") from error
+
+
+def number_key(name: str) -> list[tuple[int, int | str]]:
+    """Return a sort key that compares the numbers in names as numbers.
+
+    >>> sorted(["a10.jpg", "a9.jpg"], key=number_key)
+    ['a9.jpg', 'a10.jpg']
+    """
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _check_order(folder: Path, names: list[str]) -> None:
+    """Check that photos have the same order by name and by number.
+
+    Raises:
+        InputError: naming the first two that have not.
+    """
+    by_number = sorted(names, key=number_key)
+    if by_number != names:
+        first = next(n for n, (name, other) in enumerate(zip(names, by_number, strict=True)) if name != other)
+        raise InputError(
+            f"{folder}: the order of its photos is unclear ({names[first]} or {by_number[first]} first); name a text "
+            "file instead, one path a line, in the order of the ground truth"
+        )
+
+
+def _read_array(source: Path) -> list[str]:
+    """Return the strings of a `.npy` array.
+
+    Raises:
+        InputError: it is no array of strings.
+    """
+    import numpy as np
+
+    try:
+        array = np.load(source, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{source}: cannot be read as an array of paths ({error}); write them as text, one a line"
+        ) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "US" or array.ndim != 1:
+        raise InputError(f"{source}: is no array of strings, one for each photo; write the paths as text, one a line")
+    return [str(name) if array.dtype.kind == "U" else name.decode() for name in array]
