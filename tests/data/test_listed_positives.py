@@ -102,7 +102,7 @@ def test_a_traverse_of_overlapping_positives_is_cut_into_blocks(step):
     position = table.loc[table.role == "query", ["east", "north"]].to_numpy()
     alone = np.random.default_rng(0).random(200) < 0.5
     together = np.repeat(np.random.default_rng(0).random(20) < 0.5, 10)
-    groups = [correlated_groups(position, hit[:, None]).max() + 1 for hit in (alone, together)]
+    groups = [correlated_groups(position, LISTED_RADIUS, hit[:, None]).max() + 1 for hit in (alone, together)]
     assert groups[0] > 3 * groups[1]
     assert groups[1] < 40
 
@@ -111,7 +111,7 @@ def test_queries_of_places_apart_are_independent():
     lists = [[50 * q, 50 * q + 1] for q in range(60)]
     position = east_of(lists, 3000).query("role == 'query'")[["east", "north"]].to_numpy()
     hit = np.random.default_rng(0).random(60) < 0.5
-    assert len(set(correlated_groups(position, hit[:, None]))) == 60
+    assert len(set(correlated_groups(position, LISTED_RADIUS, hit[:, None]))) == 60
 
 
 BAD = {

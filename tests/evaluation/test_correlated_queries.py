@@ -22,7 +22,7 @@ def test_places_apart_are_groups_of_their_own():
     """24 views of each of 30 positions, 100 m apart and in any order."""
     rng = np.random.default_rng(0)
     place = rng.permutation(np.repeat(np.arange(30), 24))
-    groups = correlated_groups(np.stack([100.0 * place, 0 * place], 1), rng.random((720, 3)) < 0.5)
+    groups = correlated_groups(np.stack([100.0 * place, 0 * place], 1), 25, rng.random((720, 3)) < 0.5)
     assert len(set(groups)) == 30
     assert len(set(zip(groups, place, strict=True))) == 30
 
@@ -40,7 +40,7 @@ def test_blocks_along_a_traverse_grow_with_the_memory_of_the_outcomes():
     sizes = []
     for memory in (0.0, 0.6, 0.95):
         hits = (autoregressive(1000, memory, rng) > 0)[:, None]
-        groups = correlated_groups(frames, hits)
+        groups = correlated_groups(frames, 1, hits)
         assert (np.diff(groups) >= 0).all(), "blocks are stretches of the traverse"
         counts = np.bincount(groups)
         assert counts.max() <= 2 * counts.min(), "blocks are about equally long"
@@ -53,7 +53,7 @@ def test_blocks_end_where_a_traverse_ends():
     """Two walks a kilometre apart, one after the other in the table."""
     along = np.concatenate([np.arange(300.0), 1000 + np.arange(300.0)])
     hits = np.repeat([True, False] * 6, 50)[:, None]
-    groups = correlated_groups(np.stack([along, 0 * along], 1), hits)
+    groups = correlated_groups(np.stack([along, 0 * along], 1), 1, hits)
     assert not set(groups[:300]) & set(groups[300:])
     assert len(set(groups)) < 100
 
@@ -86,10 +86,10 @@ def test_the_order_of_the_table_does_not_matter_along_a_street():
     turn = np.linspace(0, 1.9 * np.pi, 400)
     street = 2000 * np.stack([np.cos(turn), np.sin(turn)], 1)
     hits = (autoregressive(400, 0.95, rng) > 0)[:, None]
-    driven = correlated_groups(street, hits)
+    driven = correlated_groups(street, 25, hits)
     assert len(set(driven)) < 30
     for order in (np.argsort(street[:, 0]), rng.permutation(400)):
-        groups = correlated_groups(street[order], hits[order])
+        groups = correlated_groups(street[order], 25, hits[order])
         assert abs(len(set(groups)) - len(set(driven))) <= 10
         spans = [np.ptp(order[groups == group]) for group in set(groups)]
         assert np.median(spans) <= 2 * 400 / len(set(groups)), "a block is a stretch of the street"
@@ -97,7 +97,16 @@ def test_the_order_of_the_table_does_not_matter_along_a_street():
 
 def test_queries_without_a_position_are_one_group_and_no_query_is_none():
     nowhere = [np.nan, np.nan]
-    groups = correlated_groups(np.array([[0.0, 0], nowhere, [500, 0], nowhere]), np.ones((4, 1)))
+    groups = correlated_groups(np.array([[0.0, 0], nowhere, [500, 0], nowhere]), 25, np.ones((4, 1)))
     assert groups[1] == groups[3]
     assert len(set(groups)) == 3
-    assert not len(correlated_groups(np.empty((0, 2)), np.empty((0, 3))))
+    assert not len(correlated_groups(np.empty((0, 2)), 25, np.empty((0, 3))))
+
+
+def test_queries_near_each_other_are_of_one_place():
+    """GPS that scatters by two metres: 8 queries at each of 40 places, 30 m apart."""
+    rng = np.random.default_rng(4)
+    place = rng.permutation(np.repeat(np.arange(40), 8))
+    position = np.stack([30.0 * (place % 8), 30.0 * (place // 8)], 1) + rng.uniform(-2, 2, (320, 2))
+    groups = correlated_groups(position, 25, rng.random((320, 1)) < 0.5)
+    assert len(set(zip(groups, place, strict=True))) == len(set(groups)) == 40

@@ -282,7 +282,7 @@ def test_intervals_along_a_traverse_cover(frames, memory):
             ((better > 0.84) | alike & (better > -0.84))[None],
             ((better < -0.84) | alike & (better < 0.84))[None],
         )
-        groups = correlated_groups(position, (correct[0].astype(int) - other[0])[:, None])
+        groups = correlated_groups(position, 1, (correct[0].astype(int) - other[0])[:, None])
         found = paired_difference(groups, correct, other)
         covered += found.low <= 0 <= found.high
     assert covered / draws >= 0.9

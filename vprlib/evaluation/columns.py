@@ -29,7 +29,7 @@ INTERVAL = {
     "high": "upper end of the 95 % interval",
     "design_effect": "how many times as large as with independent queries the variance is, at least 1",
 }
-PLACES = {"places": "number of independent places: distinct positions of queries, or blocks of them along a traverse"}
+PLACES = {"places": "number of independent places: queries within half the radius, or blocks of such along a traverse"}
 CODE = {"version": "version of vprlib", "commit": "git commit of the code; `+` if files were changed since"}
 
 TABLES: dict[str, dict[str, str]] = {

@@ -85,7 +85,7 @@ def compare_answers(answers: pd.DataFrame, other_answers: pd.DataFrame) -> dict[
     )
     query = answers[answers.seed == answers.seed.iloc[0]]
     difference_Q = correct_SQ.mean(0) - other_correct_SQ.mean(0)
-    group_Q = correlated_groups(query[["east", "north"]].to_numpy(float), difference_Q[:, None])
+    group_Q = correlated_groups(query[["east", "north"]].to_numpy(float), query.radius.iloc[0], difference_Q[:, None])
     found = paired_difference(group_Q, correct_SQ, other_correct_SQ)
     counts = {"k": 1, "seeds": len(correct_SQ), "queries": len(query), "places": len(np.unique(group_Q))}
     recalls = {"recall": correct_SQ.mean(), "other_recall": other_correct_SQ.mean(), "difference": found.value}
@@ -125,7 +125,7 @@ def recall_by_threshold(answers: pd.DataFrame) -> pd.DataFrame:
     for key, part in answers.groupby(CURVE, sort=False):
         error_Q = part["error@1"].to_numpy()
         share, hit_QC = recall_by_radius(THRESHOLDS, error_Q), error_Q[:, None] <= THRESHOLDS
-        group_Q = correlated_groups(part[["east", "north"]].to_numpy(float), hit_QC)
+        group_Q = correlated_groups(part[["east", "north"]].to_numpy(float), part.radius.iloc[0], hit_QC)
         low, high, effect = recall_intervals(group_Q, hit_QC)
         table = pd.DataFrame({"threshold": THRESHOLDS, "k": 1, "recall": share, "low": low, "high": high})
         table = table.assign(design_effect=effect, queries=len(part), places=len(np.unique(group_Q)))

@@ -14,16 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 SAME_POSITION = 0.01  # metres (or frames) within which two positions are one
 NOWHERE = 1e12  # metres: stands for a missing coordinate
 MOST_POSITIONS = 20_000  # of which the path from neighbour to neighbour is looked for
+FEWEST_BLOCKS = 6  # with fewer, no flip of signs could reach a p-value of 0.05
 GAP = 10.0  # median steps that end a traverse
 CAUTION = 3.0  # blocks are this many times as long as the best length for the variance
 NOTED = 1.4  # threshold of a correlation, in units of sqrt(log10(G) / G)
 
 
-def position_groups(position_Q2: NDArray[np.floating]) -> NDArray[np.int64]:
+def position_groups(position_Q2: NDArray[np.floating], apart: float = 0.0) -> NDArray[np.int64]:
     """Number the distinct positions of queries in the order in which they come first.
 
     Args:
         position_Q2: east and north of each query.
+        apart: positions up to this far from the first one of a group belong to it.
 
     Returns:
         (Q,) the number of each query's position, from 0.
@@ -31,33 +33,41 @@ def position_groups(position_Q2: NDArray[np.floating]) -> NDArray[np.int64]:
     Examples:
         >>> position_groups(np.array([[5.0, 0], [7, 0], [5, 0]])).tolist()
         [0, 1, 0]
+        >>> position_groups(np.array([[5.0, 0], [7, 0], [5, 0]]), apart=3).tolist()
+        [0, 0, 0]
     """
-    rounded_Q2 = np.round(np.asarray(position_Q2, float) / SAME_POSITION)
-    _, first, group_Q = np.unique(rounded_Q2, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    number = np.empty_like(order)
-    number[order] = np.arange(len(order))
-    return number[group_Q.ravel()]
+    from scipy.spatial import cKDTree
+
+    position_Q2 = np.asarray(position_Q2, float)
+    group_Q = np.full(len(position_Q2), -1)
+    tree, count = cKDTree(position_Q2), 0
+    for number, position in enumerate(position_Q2):
+        if group_Q[number] < 0:
+            near = np.array(tree.query_ball_point(position, max(apart, SAME_POSITION)))
+            group_Q[near[group_Q[near] < 0]] = count
+            count += 1
+    return group_Q
 
 
-def correlated_groups(position_Q2: NDArray[np.floating], outcome_QC: ArrayLike) -> NDArray[np.int64]:
+def correlated_groups(position_Q2: NDArray[np.floating], radius: float, outcome_QC: ArrayLike) -> NDArray[np.int64]:
     """Group queries whose outcomes depend on each other.
 
-    Queries of one position are one group. If the outcomes of neighbouring positions are correlated, as along a
-    traverse, blocks of neighbours are one group. The length of the blocks follows from the autocorrelation of all
-    outcomes together; it is 1 where neighbours are independent. Neighbours are consecutive in the table, or consecutive
-    on a path from each position to the nearest one that is left, if that path is much shorter.
+    Queries of one place, within half the hit radius, are one group. If the outcomes of neighbouring places are
+    correlated, as along a traverse, blocks of neighbours are one group. The length of the blocks follows from the
+    autocorrelation of all outcomes together; it is 1 where neighbours are independent. Neighbours are consecutive in
+    the table, or consecutive on a path from each place to the nearest one that is left, if that path is much shorter.
 
     Args:
         position_Q2: east and north of each query, in the order of the image table. Queries without a position are one
             group.
+        radius: the hit radius, in the unit of the positions.
         outcome_QC: what is averaged over the queries, hits for example.
 
     Returns:
         (Q,) the number of each query's group, from 0 to G - 1.
     """
     position_Q2 = np.nan_to_num(np.asarray(position_Q2, float), nan=NOWHERE)
-    group_Q = position_groups(position_Q2)
+    group_Q = position_groups(position_Q2, radius / 2)
     if not len(group_Q):
         return group_Q
     first_G = np.unique(group_Q, return_index=True)[1]
@@ -127,7 +137,7 @@ def block_length(value_GC: NDArray[np.floating], traverse_G: NDArray[np.int64]) 
     """
     count, value_GC = len(value_GC), value_GC - value_GC.mean(0)
     variance = float(np.mean(value_GC**2))
-    longest = count // 3
+    longest = count // FEWEST_BLOCKS
     if variance == 0 or longest < 1:
         return 1
     most_lags = min(int(np.ceil(np.sqrt(count))) + 5, count - 1)

@@ -132,7 +132,7 @@ def recall_table(
         row | setting
         for kind in predictions.rankings
         for name, part in parts.items()
-        for row in recalls_of(ks, part, kind, name, chances[name])
+        for row in recalls_of(ks, part, kind, name, chances[name], protocol.radius)
     )
 
 
@@ -194,12 +194,13 @@ def check_ranking_depth(
 
 
 def recalls_of(
-    ks: Sequence[int], predictions: Predictions, kind: str, condition: str, chances: dict[int, float]
+    ks: Sequence[int], predictions: Predictions, kind: str, condition: str, chances: dict[int, float], radius: float
 ) -> Iterator[dict[str, Any]]:
     """Yield the recalls of the queries of one condition by one kind of descriptor, a dict for each k.
 
     Args:
         chances: {k: recall of a random ranking}.
+        radius: the hit radius, in the unit of the positions.
     """
     kind_columns = {
         "descriptor": kind,
@@ -208,20 +209,22 @@ def recalls_of(
         "condition": condition,
     }
     without = sum(not len(right) for right in predictions.positives)
-    intervals, places = intervals_of(ks, predictions, kind)
+    intervals, places = intervals_of(ks, predictions, kind, radius)
     for row in intervals:
         counts = {"queries": len(predictions.query), "places": places, "without_positives": without}
         yield kind_columns | row | {"chance": chances[row["k"]]} | counts
 
 
-def intervals_of(ks: Sequence[int], predictions: Predictions, kind: str) -> tuple[list[dict[str, Any]], int]:
-    """Compute the recall at each k with its interval and design effect.
+def intervals_of(
+    ks: Sequence[int], predictions: Predictions, kind: str, radius: float
+) -> tuple[list[dict[str, Any]], int]:
+    """Compute the recall at each k with its interval and design effect; `radius` is the hit radius.
 
     Returns:
         A dict with `k`, `recall`, `low`, `high` and `design_effect` for each k, and the number of independent places.
     """
     hit_QC = hits_at(ks, predictions.rankings[kind], predictions.positives)
-    group_Q = correlated_groups(predictions.query[["east", "north"]].to_numpy(float), hit_QC)
+    group_Q = correlated_groups(predictions.query[["east", "north"]].to_numpy(float), radius, hit_QC)
     columns = ("recall", "low", "high", "design_effect")
     values = zip(ks, *(part.tolist() for part in (hit_QC.mean(0), *recall_intervals(group_Q, hit_QC))), strict=True)
     return [dict(zip(("k", *columns), row, strict=True)) for row in values], len(np.unique(group_Q))

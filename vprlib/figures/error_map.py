@@ -57,7 +57,7 @@ def plot_errors(out: OutputPaths, found: Predictions, *, title: str, protocol: P
     flat = not np.ptp(np.append(database_N2[:, 1], query_Q2[:, 1]))
     wrong = np.flatnonzero((first_Q >= 0) & ~right_Q)
     drawn = np.sort(np.random.default_rng(seed).choice(wrong, min(LINES, len(wrong)), replace=False))
-    captions = [title, f"{len(query):,} queries; {protocol.name}", recall_text(right_Q, query_Q2)]
+    captions = [title, f"{len(query):,} queries; {protocol.name}", recall_text(right_Q, query_Q2, protocol.radius)]
     captions += [f"lines: to {len(drawn):,} of {len(wrong):,} wrong candidates"] * (not flat)
     captions += [f"the largest {len(large)} of {len(parts)} by {within}"] * (len(parts) > len(large))
     head, rows = "\n".join(wrap(line, width) for line in captions), -(-len(large) // columns)
@@ -87,15 +87,16 @@ def plot_errors(out: OutputPaths, found: Predictions, *, title: str, protocol: P
     return fig
 
 
-def recall_text(right_Q: NDArray[np.bool_], query_Q2: NDArray[np.float64]) -> str:
+def recall_text(right_Q: NDArray[np.bool_], query_Q2: NDArray[np.float64], radius: float) -> str:
     """Format recall@1 with its 95 % interval.
 
     Args:
         right_Q: whether the first candidate of each query is a hit.
         query_Q2: position of each query.
+        radius: the hit radius, in the unit of the positions.
     """
     hit_QC = right_Q[:, None]
-    (low,), (high,), _ = recall_intervals(correlated_groups(query_Q2, hit_QC), hit_QC)
+    (low,), (high,), _ = recall_intervals(correlated_groups(query_Q2, radius, hit_QC), hit_QC)
     return f"recall@1 {100 * right_Q.mean():.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 

@@ -85,7 +85,7 @@ def measure_sizes(
             shared: dict[str, Any] = {"dim": dim, "compression": storage, "bytes": max(size for *_, size in spent)}
             shared["search_ms"] = 1000 * sum(seconds for seconds, *_ in spent) / searched
             ks = [k for k in KS if k <= len(predictions.database)]
-            intervals, places = intervals_of(ks, predictions, KIND)
+            intervals, places = intervals_of(ks, predictions, KIND, protocol.radius)
             shared |= {"queries": count, "places": places, "database": len(predictions.database)}
             rows += [shared | row | {"protocol": protocol.name} | code_version() for row in intervals]
     return pd.DataFrame(rows)
