@@ -17,14 +17,6 @@ ROUNDING = 1e-12  # a smaller sum of probabilities has no exact digit
 PRIOR_EVENTS = 2.0  # weight of the pooled design effect in that of one outcome, in events
 
 
-class Interval(NamedTuple):
-    """An estimate with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class Difference(NamedTuple):
     """The difference of two recalls on the same queries, its 95 % interval and its two-sided p-value."""
 

@@ -227,6 +227,16 @@ def read_h5_attributes(file: h5py.File) -> dict[str, Any]:
     return {name: file.attrs[name] for name in file.attrs if name != CHECKSUM}
 
 
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the sections of the configuration that an HDF5 file says it was made with; its arrays are not read.
+
+    Raises:
+        InputError: as `open_h5`.
+    """
+    with open_h5(path, verify=()) as file:
+        return dict(json.loads(file.attrs.get("recipe", "{}")))
+
+
 @contextmanager
 def open_h5(path: str | os.PathLike[str], verify: Collection[str] | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading and compare its datasets with their checksums, if it has any.

@@ -17,7 +17,7 @@ from vprlib.data.protocol import FIXED
 from vprlib.exceptions import InputError
 from vprlib.images.framing import CROPS
 from vprlib.images.loader import PhotoDataset, load_batches
-from vprlib.io.files import open_h5, write_h5
+from vprlib.io.files import read_recipe, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.checkpoint import load_checkpoint
 from vprlib.models.feature_cache import CachedFeatures
@@ -129,8 +129,7 @@ def extract_shard(
             arrays[f"{role}/{kind}{suffix}"] = described.astype(np.float16)
     recipe = dict(attributes.get("recipe", {}))
     if fitted and whitening:
-        with open_h5(whitening) as file:
-            recipe |= json.loads(file.attrs.get("recipe", "{}"))
+        recipe |= read_recipe(whitening)
     sources = {
         "checkpoint": sha256_of_file(checkpoint),
         "whitening": sha256_of_file(whitening) if fitted and whitening else "",

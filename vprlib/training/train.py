@@ -3,7 +3,6 @@
 GPS tells which photos may show the same place; mining selects the positives and negatives among them.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from vprlib.config.base import Section
 from vprlib.data.image_table import read_image_table
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
-from vprlib.io.files import file_lock, open_h5, read_finite_h5, write_csv
+from vprlib.io.files import file_lock, read_finite_h5, read_recipe, write_csv
 from vprlib.io.fingerprints import describe_difference, sha256_of_file, short_hash
 from vprlib.models.checkpoint import load_checkpoint, load_weights, read_attributes, save_checkpoint
 from vprlib.models.feature_cache import CachedFeatures, open_inputs
@@ -144,8 +143,7 @@ def made_with(sources: TrainingSources, settings: TrainConfig, sections: Mapping
     """
     recipe = dict(read_attributes(sources.weights).get("recipe", {}))
     if sources.centroids:
-        with open_h5(sources.centroids) as file:
-            recipe |= json.loads(file.attrs.get("recipe", "{}"))
+        recipe |= read_recipe(sources.centroids)
     earlier = read_attributes(sources.teacher).get("recipe", {}).get("train", []) if sources.teacher else []
     recipe |= {name: section.without_defaults() for name, section in sections.items()}
     return recipe | {"train": [*earlier, settings.without_defaults()]}
