@@ -74,8 +74,8 @@ def test_the_score_interval_inverts_the_score_test(only, other, queries):
     )
 
 
-def test_the_score_interval_of_a_published_example():
-    """Tango 1998, table II: 43 pairs of eyes, 0 and 1 discordant: -0.1188 to 0.0616 (without correction)."""
+def test_the_score_interval_of_one_discordant_pair():
+    """One discordant pair of 43: a pinned value; the score test itself is inverted numerically above."""
     low, high = score_interval(-1 / 43, 1 / 43, 43, Z95)
     assert (low, high) == pytest.approx((-0.1206, 0.0624), abs=2e-3)
 

@@ -1,7 +1,7 @@
 """Group queries that are not independent: those taken at one position, and blocks along a traverse.
 
 Queries of one place succeed and fail together, so they are worth fewer independent ones: an interval that ignores this
-is too narrow by the square root of the design effect (Kish 1965, section 8.2).
+is too narrow by the square root of the design effect (Kish 1965).
 
 Axes: Q queries, G groups of queries, C outcomes of a query (a cut-off, a threshold, a seed).
 """
@@ -125,7 +125,7 @@ def block_length(value_GC: NDArray[np.floating], traverse_G: NDArray[np.int64]) 
     """Choose the length of blocks along traverses from the autocorrelation of all outcomes together.
 
     It is CAUTION times the length that estimates the variance of a mean with the smallest error (Politis and White
-    2004, corrected by Patton et al. 2009, section 2), because blocks that are too short make an interval too narrow,
+    2004, corrected by Patton et al. 2009), because blocks that are too short make an interval too narrow,
     and blocks that are too long only make it a little wider.
 
     Args:

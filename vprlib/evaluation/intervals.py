@@ -266,7 +266,7 @@ def _interval_that_agrees(value: float, share: float, trials: float, freedom: fl
 
 
 def score_interval(value: float, share: float, trials: float, quantile: float) -> tuple[float, float]:
-    """Compute the score interval of a difference of two paired shares (Tango 1998, eq. 3).
+    """Compute the score interval of a difference of two paired shares (Tango 1998).
 
     Args:
         value: the difference.

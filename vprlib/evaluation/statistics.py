@@ -76,7 +76,7 @@ def average_precision(curve: dict[str, NDArray]) -> float:
 
 
 def area_under_curve(curve: dict[str, NDArray]) -> float:
-    """Compute AUC-PR as VPR-Bench does (Zaffar et al. 2021, section 4.2), from a `precision_recall` curve.
+    """Compute AUC-PR as VPR-Bench does (Zaffar et al. 2021), from a `precision_recall` curve.
 
     Recall divides by the correct first candidates, so that it ends at 1. The curve begins at recall 0 and precision 1,
     and the area is that of trapezoids. It says how well the confidence separates right from wrong first candidates,

@@ -40,7 +40,7 @@ def fit_to_size(photo_CHW: torch.Tensor, size: tuple[int, int], framing: str) ->
 def size_with_shorter_side(height: int, width: int, side: int) -> tuple[int, int]:
     """Return the (height, width) of a photo whose shorter side becomes `side`; the other is cut to whole pixels.
 
-    OpenIBL (`ibl/utils/data/dataset.py`, by torchvision's Resize) cuts, too, where rounding would add a pixel.
+    OpenIBL, by torchvision's Resize, cuts, too, where rounding would add a pixel.
 
     >>> size_with_shorter_side(450, 800, 640)
     (640, 1137)
