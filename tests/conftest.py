@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from vprlib.exceptions import InputError
 from vprlib.io.files import file_lock
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Networks that a test builds without a seed of its own are the same in any order of the tests."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

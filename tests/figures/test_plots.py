@@ -21,7 +21,7 @@ from vprlib.figures.recall_curves import plot_recalls, plot_thresholds
 from vprlib.figures.run_comparison import plot_comparison
 from vprlib.figures.style import COLUMN, PAGE, PRINT, RIGHT, WRONG, line_style
 from vprlib.figures.training_curves import plot_training
-from vprlib.io.files import write_h5
+from vprlib.io.files import write_csv, write_h5
 
 NONE = pd.DataFrame({name: [] for name in ("origin", "dataset", "protocol", "run", "dim", "train_set", "k", "recall")})
 
@@ -351,7 +351,7 @@ def searched(photos, tmp_path, kinds, views=None):
     """6 queries that have their own place first, then the next one, then nothing; the later ones are the surer."""
     place = np.arange(12, 18) % 4
     ranking = np.stack([place, place + 4, (place + 1) % 4, np.full(6, -1)], axis=1)
-    photos.to_csv(tmp_path / "images.csv", index=False)
+    write_csv(tmp_path / "images.csv", photos)
     arrays = {f"all/{kind}/ranking": np.roll(ranking, n, axis=0) for n, kind in enumerate(kinds)}
     scores = np.repeat(np.linspace(0.1, 0.9, 6, dtype=np.float32)[:, None], 4, axis=1)
     arrays |= {f"all/{kind}/score": scores for kind in kinds}

@@ -7,7 +7,8 @@ import pytest
 
 from vprlib.data.text_table import read_written_table
 from vprlib.exceptions import InputError
-from vprlib.io.files import array_checksum, check_csv, h5_writer, open_h5, read_h5, write_csv, write_h5
+from vprlib.io.checksums import array_checksum
+from vprlib.io.files import check_csv, h5_writer, open_h5, read_h5, write_csv, write_h5
 
 
 def flip(path, bit):
@@ -24,19 +25,17 @@ def content(path):
         return arrays, {name: str(value) for name, value in file.attrs.items()}
 
 
-def test_a_flipped_bit_of_an_hdf5_file_changes_nothing_or_is_told(tmp_path):
+def test_a_flipped_bit_of_an_hdf5_file_is_told_wherever_it_is(tmp_path):
     path, rng = tmp_path / "x.h5", np.random.default_rng(0)
     arrays = {"raw": rng.normal(size=(40, 16)).astype(np.float16), "all/raw/ranking": rng.integers(0, 9, (5, 4))}
     write_h5(path, arrays, {"checkpoint": "12ab" * 16, "recipe": '{"train": [{"epochs": 5}]}'})
     whole, told = content(path), []
     for bit in rng.choice(8 * path.stat().st_size, 400, replace=False):
         flip(path, bit)
-        try:
-            assert content(path) == whole, f"bit {bit}"
-        except InputError as error:
-            told.append(str(error))
+        with pytest.raises(InputError) as refused:
+            content(path)
+        told.append(str(refused.value))
         flip(path, bit)
-    assert len(told) > 60
     assert all(message.startswith(f"{path}: ") and "\n" not in message for message in told)
     assert content(path) == whole
 

@@ -4,12 +4,12 @@ import sys
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import timm
 import torch
 
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, parse_config
-from vprlib.data.image_table import read_image_table
 from vprlib.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_weights
 from vprlib.models.feature_cache import cache_frozen_features
 from vprlib.models.network import build_backbone, build_network
@@ -167,16 +167,12 @@ def test_weights_of_timm_that_cannot_be_downloaded_are_one_line(repository, tmp_
     ids=lambda part: getattr(part, "name", None),
 )
 def test_the_trunk_s_cache_is_the_trunk_with_stored_statistics(backbone, image, tmp_path, photo):
-    rows = ["path,split,role,place,east,north,heading,time"]
-    pixels = []
-    for number in range(3):
-        pixels.append(photo(tmp_path / f"{number}.png", seed=number, size=(96, 64)))
-        rows.append(f"{tmp_path / f'{number}.png'},train,database,{number},0,0,,")
-    (tmp_path / "images.csv").write_text("\n".join(rows))
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    pixels = [photo(path, seed=number, size=(96, 64)) for number, path in enumerate(paths)]
+    table = pd.DataFrame({"path": map(str, paths), "split": "train", "role": "database", "east": range(3), "north": 0})
     network = build_backbone(backbone, image)
     write_weights(tmp_path / "w", network.state_dict(), {})
     compute = {"device": torch.device("cpu"), "batch": 2, "workers": 0}
-    table = read_image_table(tmp_path / "images.csv")
     cache_frozen_features(
         tmp_path / "t.h5", table=table, weights=tmp_path / "w", image=image, backbone=backbone, **compute
     )

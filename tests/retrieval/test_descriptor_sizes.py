@@ -5,7 +5,7 @@ import pytest
 from vprlib.config import DescriptorSizesConfig
 from vprlib.data.protocol import Protocol
 from vprlib.figures.pareto import plot_pareto
-from vprlib.io.files import write_h5
+from vprlib.io.files import write_csv, write_h5
 from vprlib.retrieval.compression import STORAGES
 from vprlib.retrieval.descriptor_sizes import measure_sizes
 
@@ -22,7 +22,7 @@ def described(tmp_path):
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
     table = pd.DataFrame({"path": range(340), "split": "test", "role": ["query"] * 40 + ["database"] * 300})
     table = table.assign(place=place, east=100.0 * place, north=0.0, heading=None, time=None, city=place % 2)
-    table.to_csv(tmp_path / "images.csv", index=False)
+    write_csv(tmp_path / "images.csv", table)
     write_h5(tmp_path / "queries.h5", {"whitened": x[:40]}, {"checkpoint": "abc"})
     write_h5(tmp_path / "database.h5", {"whitened": x[40:]}, {"checkpoint": "abc"})
     found = {name: tmp_path / f"{name}.h5" for name in ("database", "queries")}

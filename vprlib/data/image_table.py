@@ -30,9 +30,9 @@ def read_image_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     nothing but 0 and 1, as those that select a protocol's queries, are integers.
 
     Raises:
-        InputError: the file is no CSV in UTF-8.
+        InputError: the file is no CSV in UTF-8, or is not as `write_csv` wrote it.
     """
-    table = read_written_table(path, lambda column: column in NUMBERS)
+    table = read_written_table(path, lambda column: column in NUMBERS, required=True)
     others = [column for column in table if column not in (*COLUMNS, LISTED_POSITIVES)] if len(table) else []
     flags = [column for column in others if table[column].isin(["0", "1"]).all()]
     return table.astype(dict.fromkeys(flags, int))

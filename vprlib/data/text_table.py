@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>")  # as spreadsheets and programs write
 
 
-def read_written_table(path: str | os.PathLike[str], is_number: Callable[[str], bool]) -> pd.DataFrame:
+def read_written_table(
+    path: str | os.PathLike[str], is_number: Callable[[str], bool], *, required: bool = False
+) -> pd.DataFrame:
     """Read a table that `write_csv` wrote, after comparing it with its checksum; see `read_text_table`.
+
+    Args:
+        path, is_number: as in `read_text_table`.
+        required: whether a table without a checksum is refused.
 
     Raises:
         InputError: also if the file changed after it was written.
     """
-    check_csv(path)
+    check_csv(path, required=required)
     table = read_text_table(path, is_number)
     return table.drop(columns=TABLE_CHECKSUM, errors="ignore")
 

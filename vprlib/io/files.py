@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 
 from vprlib.exceptions import InputError
-from vprlib.io.fingerprints import short_hash
+from vprlib.io.checksums import BLANK, array_checksum, checksum_around
 
 if TYPE_CHECKING:
     import h5py
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CHECKSUM = "checksum"  # attribute of an HDF5 file, of each of its datasets and of a safetensors file
+CHECKSUM = "checksum"  # attribute of each dataset of an HDF5 file and of a safetensors file
+FILE_CHECKSUM = "file_checksum"  # attribute of an HDF5 file: of all its bytes that no dataset's checksum holds
 TABLE_CHECKSUM = "table_checksum"  # last column of a table
-SUMMED = 1 << 17  # 64-bit numbers that are summed before they are hashed: 1 MB
 
 
 @contextmanager
@@ -151,8 +151,12 @@ def write_csv(path: str | os.PathLike[str], table: pd.DataFrame, *, checksum: bo
     write_bytes(path, text.encode())
 
 
-def check_csv(path: str | os.PathLike[str]) -> None:
+def check_csv(path: str | os.PathLike[str], *, required: bool = False) -> None:
     """Compare a table with its column TABLE_CHECKSUM, if it has one.
+
+    Args:
+        path: the file.
+        required: whether a table of at least one row must have one.
 
     Raises:
         InputError: the file is missing, or differs from what `write_csv` wrote.
@@ -163,6 +167,11 @@ def check_csv(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: no such file") from error
     named = header.rpartition(b",")[2]
     if named.strip(b'"') != TABLE_CHECKSUM.encode():
+        if required and rows:
+            raise InputError(
+                f"{path}: its last column is not {TABLE_CHECKSUM!r}, so a change of it would go unnoticed; delete the "
+                "file, so that it is made again"
+            )
         return
     if not rows:
         raise InputError(f"{path}: has no row, so it was cut short; delete the file, so that it is made again")
@@ -177,7 +186,7 @@ def check_csv(path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def h5_writer(path: str | os.PathLike[str], lazy: Collection[str] = ()) -> Iterator[h5py.File]:
-    """Yield a new HDF5 file; it becomes `path` if the block succeeds, with a checksum of every dataset.
+    """Yield a new HDF5 file; it becomes `path` if the block succeeds, with checksums of every dataset and of the rest.
 
     Datasets named in `lazy` have none, because few of their rows are read at a time.
 
@@ -185,6 +194,7 @@ def h5_writer(path: str | os.PathLike[str], lazy: Collection[str] = ()) -> Itera
         InputError: the file cannot be written.
     """
     import h5py
+    import numpy as np
 
     with atomic(path) as partial:
         file = h5py.File(partial, "w")
@@ -193,12 +203,17 @@ def h5_writer(path: str | os.PathLike[str], lazy: Collection[str] = ()) -> Itera
             file.flush()
             for dataset in _datasets(file, lazy):
                 dataset.attrs[CHECKSUM] = array_checksum(_map_or_read(dataset))
-            file.attrs[CHECKSUM] = _description_checksum(file)
+            file.attrs[FILE_CHECKSUM] = np.bytes_(BLANK)
+            arrays = _mapped_bytes(file)
         finally:
             try:
                 file.close()
             except RuntimeError as error:  # HDF5 reports a full disk this way when it flushes
                 raise OSError(str(error)) from error
+        checksum, position = checksum_around(partial, arrays, BLANK)
+        with partial.open("rb+") as written:
+            written.seek(position)
+            written.write(checksum)
 
 
 def write_h5(
@@ -223,8 +238,8 @@ def write_h5(
 
 
 def read_h5_attributes(file: h5py.File) -> dict[str, Any]:
-    """Return the attributes of an open HDF5 file, without their checksum."""
-    return {name: file.attrs[name] for name in file.attrs if name != CHECKSUM}
+    """Return the attributes of an open HDF5 file, without its checksum."""
+    return {name: file.attrs[name] for name in file.attrs if name not in (CHECKSUM, FILE_CHECKSUM)}
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -271,16 +286,17 @@ def open_h5(path: str | os.PathLike[str], verify: Collection[str] | None = None)
             raise InputError(f"{path}: cannot be read as HDF5 ({error})") from error
 
 
-def _description_checksum(file: h5py.File) -> str:
-    attributes = {name: str(value) for name, value in read_h5_attributes(file).items()}
-    return short_hash([attributes, {dataset.name: dataset.attrs.get(CHECKSUM, "") for dataset in _datasets(file)}])
-
-
 def _changed_part(file: h5py.File, verify: Collection[str] | None) -> str:
     """Name what differs from its checksum; empty if nothing does."""
-    if file.attrs.get(CHECKSUM, unchanged := _description_checksum(file)) != unchanged:
-        return "its names or attributes"
-    for dataset in _datasets(file):
+    datasets, written = _datasets(file), file.attrs.get(FILE_CHECKSUM)
+    if written is not None:
+        checksum, _ = checksum_around(file.filename, _mapped_bytes(file), bytes(written))
+        rest_changed = checksum != written
+    else:  # a file of others, or of an earlier version, with a CHECKSUM of its attributes alone
+        rest_changed = CHECKSUM not in file.attrs and any(CHECKSUM in dataset.attrs for dataset in datasets)
+    if rest_changed:
+        return "its names, attributes or unused bytes"
+    for dataset in datasets:
         if verify is not None and dataset.name.lstrip("/") not in verify:
             continue
         if CHECKSUM in dataset.attrs and dataset.attrs[CHECKSUM] != array_checksum(_map_or_read(dataset)):
@@ -297,6 +313,12 @@ def _datasets(file: h5py.File, left_out: Collection[str] = ()) -> list[h5py.Data
     return [node for name, node in found.items() if isinstance(node, h5py.Dataset) and name not in left_out]
 
 
+def _mapped_bytes(file: h5py.File) -> list[tuple[int, int]]:
+    """List first and end byte of each dataset that lies in the file as one block."""
+    starts = ((dataset.id.get_offset(), dataset) for dataset in _datasets(file) if not dataset.dtype.hasobject)
+    return sorted((start, start + dataset.id.get_storage_size()) for start, dataset in starts if start is not None)
+
+
 def _map_or_read(dataset: h5py.Dataset) -> NDArray:
     """Memory-map a contiguous dataset; read another one."""
     import numpy as np
@@ -305,30 +327,6 @@ def _map_or_read(dataset: h5py.Dataset) -> NDArray:
     if offset is None or not dataset.size or dataset.dtype.hasobject:
         return np.asarray(dataset[()])
     return np.memmap(dataset.file.filename, dataset.dtype, "r", offset, dataset.shape)
-
-
-def array_checksum(array: ArrayLike) -> str:
-    """Return 16 hexadecimal digits that change with any single bit of an array, its shape or its type.
-
-    The bytes are summed as 64-bit numbers, megabyte by megabyte, and the sums are hashed. This takes no longer than
-    reading the array from memory, and finds flipped bits and lost blocks. It does not find numbers
-    that change places within a megabyte, and is no protection against forgery.
-
-    >>> array_checksum([1.0, 2.0]) == array_checksum([1.0, 2.5])
-    False
-    """
-    import numpy as np
-
-    array = np.asarray(array)
-    if array.dtype.hasobject:  # texts of any length
-        return short_hash([item.decode() if isinstance(item, bytes) else str(item) for item in array.ravel()])
-    hashed = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    whole = len(data) // 8 * 8
-    words = data[:whole].view(np.uint64)
-    sums = np.add.reduceat(words, np.arange(0, len(words), SUMMED)) if len(words) else words
-    hashed.update(sums.tobytes() + data[whole:].tobytes())
-    return hashed.hexdigest()[:16]
 
 
 def read_h5(path: str | os.PathLike[str], *names: str) -> list[Any]:

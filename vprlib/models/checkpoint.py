@@ -13,7 +13,8 @@ from torch import nn
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
 from vprlib.config.options import options_of
 from vprlib.exceptions import InputError
-from vprlib.io.files import CHECKSUM, array_checksum, write_bytes
+from vprlib.io.checksums import array_checksum
+from vprlib.io.files import CHECKSUM, write_bytes
 from vprlib.io.fingerprints import code_version, short_hash
 from vprlib.models.network import DescriptorNetwork, build_network
 
