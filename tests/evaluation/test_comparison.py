@@ -149,7 +149,7 @@ def recalls(dataset, seeds):
     rows = [
         {"dataset": dataset, "protocol": "25 m", "run": run, "seed": seed, "gen": 0, "train_set": "city", "dim": 8}
         | {"descriptor": "raw", "rerank": "none", "k": k, "condition": condition, "recall": 0.1 * k + 0.01 * seed}
-        | {"low": 0.1, "high": 0.9, "queries": 100, "places": 20, "design_effect": 1.5}
+        | {"low": 0.1, "high": 0.9, "queries": 100, "places": 30, "groups": 20, "design_effect": 1.5}
         | {"epoch_selected_on": "last epoch"}
         for run in "ab"
         for seed in range(seeds)
@@ -167,7 +167,7 @@ def test_ours_and_published_recalls_stay_apart():
     several = ours[(ours.dataset == "pitts30k") & (ours.k == 1)].iloc[0]
     expected = (0.11, 0.01, *mean_recall_interval([0.1, 0.11, 0.12], 100, [1.5] * 3, 20))
     assert (several.recall, several["std"], several.low, several.high) == pytest.approx(expected)
-    assert (several.seeds, several.places, several.design_effect) == (3, 20, 1.5)
+    assert (several.seeds, several.places, several.groups, several.design_effect) == (3, 30, 20, 1.5)
     single = ours[(ours.dataset == "city") & (ours.k == 5)].iloc[0]
     assert (single.recall, single.low, single.high, single.seeds) == (0.5, 0.1, 0.9, 1)
     assert ours.source.isna().all()

@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vprlib.evaluation.correlated_queries import block_length, correlated_groups, group_variance, position_groups
+from vprlib.evaluation.correlated_queries import (
+    block_length,
+    correlated_groups,
+    count_groups,
+    group_variance,
+    position_groups,
+)
 
 
 @settings(deadline=None, derandomize=True)
@@ -88,6 +94,8 @@ def test_the_order_of_the_table_does_not_matter_along_a_street():
     hits = (autoregressive(400, 0.95, rng) > 0)[:, None]
     driven = correlated_groups(street, 25, hits)
     assert len(set(driven)) < 30
+    places = len(set(position_groups(street, 12.5)))
+    assert count_groups(street, 25, driven) == {"places": places, "groups": len(set(driven))}
     for order in (np.argsort(street[:, 0]), rng.permutation(400)):
         groups = correlated_groups(street[order], 25, hits[order])
         assert abs(len(set(groups)) - len(set(driven))) <= 10

@@ -349,9 +349,8 @@ def test_the_chosen_epoch_names_who_chose_it(tmp_path):
     tables = {"own": rows, "noval": [row for row in rows if "val" not in row], "other": [f"x{row}" for row in rows]}
     tables["tests_val"] = [row.replace("val", "test") for row in rows if "val" in row]
     for name, lines in tables.items():
-        (tmp_path / f"{name}.csv").write_text(
-            "\n".join(["path,split,role,place,time", *(f"{line},," for line in lines)])
-        )
+        cells = [line.split(",") for line in lines]
+        write_csv(tmp_path / f"{name}.csv", pd.DataFrame(cells, columns=["path", "split", "role"]))
 
     def said(training, tested, checkpoint="best", epoch=3):
         trained = MODEL | {"epoch": epoch}

@@ -179,7 +179,7 @@ def details(runs=("vlad", "netvlad"), seeds=1, gens=1, protocols=("10 m",)):
         key |= {"gen": gen, "descriptor": {8: "raw", 4: "whitened"}[dim], "dim": dim, "rerank": "none"}
         share = np.sort(rng.uniform(0.1, 0.9, 100))
         curve = {"threshold": np.arange(1, 101), "recall": share, "low": share - 0.05, "high": share + 0.05}
-        sizes = {"queries": 1300, "places": 54, "design_effect": 1.5}
+        sizes = {"queries": 1300, "places": 54, "groups": 54, "design_effect": 1.5}
         tables[0].append(pd.DataFrame(curve).assign(**key, **sizes))
         for by in ("score", "distance_ratio"):
             points = {"precision": np.sort(rng.uniform(0.5, 1, 9))[::-1], "recall": np.sort(rng.uniform(0, 0.6, 9))}

@@ -22,6 +22,7 @@ def recalls(dataset="city", runs=("vlad", "netvlad"), seeds=1, gens=1, forms=("r
                 "chance": 0.01 * k,
                 "queries": 1300,
                 "places": 54,
+                "groups": 54,
                 "design_effect": 1.5,
                 "database": 480,
                 "protocol": "10 m",

@@ -170,7 +170,7 @@ def test_charts_hold_the_tables_numbers(whole):
 def test_bands_are_the_interval_over_several_seeds():
     table = pd.DataFrame({"run": "plain", "gen": 0, "descriptor": "raw", "dim": 8, "rerank": "none", "k": 1,
                           "seed": [0, 1], "recall": [0.4, 0.6], "low": [0.1, 0.2], "high": [0.8, 0.9],
-                          "queries": 90, "places": 30, "design_effect": 1.2})  # fmt: skip
+                          "queries": 90, "places": 40, "groups": 30, "design_effect": 1.2})  # fmt: skip
     config = type("Config", (), {"runs": {"plain": made_run()}})
     [line] = chart_lines(type("Campaign", (), {"config": config}), summarize_recalls(table), "k")
     low, high = mean_recall_interval([0.4, 0.6], 90, [1.2, 1.2], 30)

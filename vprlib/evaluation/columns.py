@@ -29,7 +29,10 @@ INTERVAL = {
     "high": "upper end of the 95 % interval",
     "design_effect": "how many times as large as with independent queries the variance is, at least 1",
 }
-PLACES = {"places": "number of independent places: queries within half the radius, or blocks of such along a traverse"}
+PLACES = {
+    "places": "number of places: queries within half the radius of one another",
+    "groups": "number of independent groups of queries: the places, or blocks of them along a traverse",
+}
 CODE = {"version": "version of vprlib", "commit": "git commit of the code; `+` if files were changed since"}
 
 TABLES: dict[str, dict[str, str]] = {
@@ -101,7 +104,7 @@ TABLES: dict[str, dict[str, str]] = {
         **INTERVAL,
         "run_only_correct": "queries that only the first run got right, mean over the seeds",
         "other_only_correct": "queries that only the second run got right, mean over the seeds",
-        "p": "p-value of the exact test that flips the results of whole places",
+        "p": "p-value of the exact test that flips the results of whole groups",
         "p_holm": "p-value adjusted for all comparisons under the same protocol (Holm)",
     },
     "results/{dataset}/thresholds.csv": {

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vprlib.evaluation.correlated_queries import correlated_groups
+from vprlib.evaluation.correlated_queries import correlated_groups, count_groups
 from vprlib.evaluation.intervals import paired_difference, recall_intervals
 from vprlib.evaluation.statistics import (
     area_under_curve,
@@ -28,7 +28,7 @@ CONFIDENCES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "score": lambda answers: answers.score,
     "distance_ratio": lambda answers: 1 - answers.distance_ratio,
 }
-DIFFERENCE = ["run", "gen", "other", "other_gen", "k", "seeds", "queries", "places", "recall", "other_recall"]
+DIFFERENCE = ["run", "gen", "other", "other_gen", "k", "seeds", "queries", "places", "groups", "recall", "other_recall"]
 DIFFERENCE += ["difference", "low", "high", "design_effect", "run_only_correct", "other_only_correct", "p", "p_holm"]
 
 
@@ -85,9 +85,10 @@ def compare_answers(answers: pd.DataFrame, other_answers: pd.DataFrame) -> dict[
     )
     query = answers[answers.seed == answers.seed.iloc[0]]
     difference_Q = correct_SQ.mean(0) - other_correct_SQ.mean(0)
-    group_Q = correlated_groups(query[["east", "north"]].to_numpy(float), query.radius.iloc[0], difference_Q[:, None])
+    position_Q2, radius = query[["east", "north"]].to_numpy(float), query.radius.iloc[0]
+    group_Q = correlated_groups(position_Q2, radius, difference_Q[:, None])
     found = paired_difference(group_Q, correct_SQ, other_correct_SQ)
-    counts = {"k": 1, "seeds": len(correct_SQ), "queries": len(query), "places": len(np.unique(group_Q))}
+    counts = {"k": 1, "seeds": len(correct_SQ), "queries": len(query)} | count_groups(position_Q2, radius, group_Q)
     recalls = {"recall": correct_SQ.mean(), "other_recall": other_correct_SQ.mean(), "difference": found.value}
     only = {
         "run_only_correct": (correct_SQ & ~other_correct_SQ).sum(1).mean(),
@@ -125,10 +126,11 @@ def recall_by_threshold(answers: pd.DataFrame) -> pd.DataFrame:
     for key, part in answers.groupby(CURVE, sort=False):
         error_Q = part["error@1"].to_numpy()
         share, hit_QC = recall_by_radius(THRESHOLDS, error_Q), error_Q[:, None] <= THRESHOLDS
-        group_Q = correlated_groups(part[["east", "north"]].to_numpy(float), part.radius.iloc[0], hit_QC)
+        position_Q2, radius = part[["east", "north"]].to_numpy(float), part.radius.iloc[0]
+        group_Q = correlated_groups(position_Q2, radius, hit_QC)
         low, high, effect = recall_intervals(group_Q, hit_QC)
         table = pd.DataFrame({"threshold": THRESHOLDS, "k": 1, "recall": share, "low": low, "high": high})
-        table = table.assign(design_effect=effect, queries=len(part), places=len(np.unique(group_Q)))
+        table = table.assign(design_effect=effect, queries=len(part), **count_groups(position_Q2, radius, group_Q))
         tables.append(pd.concat([_key_columns(key, len(table)), table], axis=1))
     return pd.concat(tables, ignore_index=True)
 

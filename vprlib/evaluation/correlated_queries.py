@@ -83,6 +83,17 @@ def correlated_groups(position_Q2: NDArray[np.floating], radius: float, outcome_
     return block_G.ravel()[rank_G[group_Q]]
 
 
+def count_groups(position_Q2: NDArray[np.floating], radius: float, group_Q: NDArray[np.int64]) -> dict[str, int]:
+    """Count the places of queries, which follow from positions alone, and their independent groups.
+
+    Args:
+        position_Q2, radius: as in `correlated_groups`.
+        group_Q: what it returned.
+    """
+    position_Q2 = np.nan_to_num(np.asarray(position_Q2, float), nan=NOWHERE)
+    return {"places": len(np.unique(position_groups(position_Q2, radius / 2))), "groups": len(np.unique(group_Q))}
+
+
 @cache
 def _path(positions: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Order positions (G, 2 float64 as bytes) along a path; return it, and the number of the traverse of each stop.

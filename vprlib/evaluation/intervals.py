@@ -128,7 +128,7 @@ def variance_freedom(group_Q: NDArray[np.int64], outcome_QC: ArrayLike) -> NDArr
 
 
 def mean_recall_interval(
-    recall_S: ArrayLike, queries: int, design_effect_S: ArrayLike, places: ArrayLike
+    recall_S: ArrayLike, queries: int, design_effect_S: ArrayLike, groups: ArrayLike
 ) -> tuple[float, float]:
     """Compute the interval of the mean recall of several trainings over other seeds and other queries.
 
@@ -139,16 +139,16 @@ def mean_recall_interval(
         recall_S: the recall of each seed.
         queries: Q.
         design_effect_S: the design effect of each.
-        places: G, of each or of all.
+        groups: G, of each or of all.
     """
     recall_S, effect_S = np.asarray(recall_S, float), np.asarray(design_effect_S, float)
-    mean, effect, groups = recall_S.mean(), effect_S.mean(), float(np.mean(np.asarray(places, float)))
+    mean, effect, count = recall_S.mean(), effect_S.mean(), float(np.mean(np.asarray(groups, float)))
     of_queries = float(np.mean(effect_S * recall_S * (1 - recall_S)) / queries)
     of_seeds = float(recall_S.var(ddof=1) / len(recall_S)) if len(recall_S) > 1 else 0.0
     total = of_queries + of_seeds
     trials = mean * (1 - mean) / total if total > 0 and 0 < mean < 1 else queries / effect
-    freedom = degrees_of_freedom([(of_queries, groups - 1), (of_seeds, len(recall_S) - 1)])
-    low, high = wilson_interval(mean, trials, student_quantile(min(freedom, groups - 1)))
+    freedom = degrees_of_freedom([(of_queries, count - 1), (of_seeds, len(recall_S) - 1)])
+    low, high = wilson_interval(mean, trials, student_quantile(min(freedom, count - 1)))
     return float(low), float(high)
 
 

@@ -21,6 +21,7 @@ COLUMNS += [
     "seeds",
     "queries",
     "places",
+    "groups",
     "epoch_selected_on",
     "source",
 ]
@@ -54,14 +55,14 @@ def compare_with_published(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     recalls = pd.concat(tables, ignore_index=True)
     recalls = recalls[recalls.condition == ALL]
-    summarized = ("recall", "low", "high", "design_effect", "places")
+    summarized = ("recall", "low", "high", "design_effect", "places", "groups")
     keys = [name for name in COLUMNS if name in recalls and name not in summarized]
     rows: list[dict[Hashable, Any]] = []
     for key, part in recalls.groupby(keys, sort=False, dropna=False):
         row: dict[Hashable, Any] = dict(zip(keys, key, strict=True))
-        row.update(summarize_seeds(part), places=part.places.min(), origin="ours")
+        row.update(summarize_seeds(part), places=part.places.iloc[0], groups=part.groups.min(), origin="ours")
         rows.append(row)
     published = published_recalls(list(recalls.dataset.unique()))
     table = pd.DataFrame(rows + published.to_dict("records"), columns=COLUMNS)
-    integers = ["gen", "dim", "seeds", "queries", "places"]  # nullable: published results mostly lack them
+    integers = ["gen", "dim", "seeds", "queries", "places", "groups"]  # nullable: published results mostly lack them
     return table.astype(dict.fromkeys(integers, "Int64"))

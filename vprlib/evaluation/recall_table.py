@@ -13,7 +13,7 @@ from vprlib.data.image_table import read_image_table, select_rows
 from vprlib.data.protocol import Protocol, check_positives
 from vprlib.data.text_table import read_written_table
 from vprlib.evaluation.columns import is_number_column
-from vprlib.evaluation.correlated_queries import correlated_groups
+from vprlib.evaluation.correlated_queries import correlated_groups, count_groups
 from vprlib.evaluation.intervals import recall_intervals
 from vprlib.evaluation.predictions import Predictions
 from vprlib.evaluation.recall import hits_at, random_recall
@@ -209,25 +209,27 @@ def recalls_of(
         "condition": condition,
     }
     without = sum(not len(right) for right in predictions.positives)
-    intervals, places = intervals_of(ks, predictions, kind, radius)
+    intervals, groups = intervals_of(ks, predictions, kind, radius)
     for row in intervals:
-        counts = {"queries": len(predictions.query), "places": places, "without_positives": without}
+        counts = {"queries": len(predictions.query)} | groups | {"without_positives": without}
         yield kind_columns | row | {"chance": chances[row["k"]]} | counts
 
 
 def intervals_of(
     ks: Sequence[int], predictions: Predictions, kind: str, radius: float
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Compute the recall at each k with its interval and design effect; `radius` is the hit radius.
 
     Returns:
-        A dict with `k`, `recall`, `low`, `high` and `design_effect` for each k, and the number of independent places.
+        A dict with `k`, `recall`, `low`, `high` and `design_effect` for each k, and the numbers of places
+        and independent groups.
     """
     hit_QC = hits_at(ks, predictions.rankings[kind], predictions.positives)
-    group_Q = correlated_groups(predictions.query[["east", "north"]].to_numpy(float), radius, hit_QC)
+    position_Q2 = predictions.query[["east", "north"]].to_numpy(float)
+    group_Q = correlated_groups(position_Q2, radius, hit_QC)
     columns = ("recall", "low", "high", "design_effect")
     values = zip(ks, *(part.tolist() for part in (hit_QC.mean(0), *recall_intervals(group_Q, hit_QC))), strict=True)
-    return [dict(zip(("k", *columns), row, strict=True)) for row in values], len(np.unique(group_Q))
+    return [dict(zip(("k", *columns), row, strict=True)) for row in values], count_groups(position_Q2, radius, group_Q)
 
 
 def chance_recall(ks: Sequence[int], predictions: Predictions, protocol: Protocol) -> dict[int, float]:

@@ -43,7 +43,7 @@ def summarize_seeds(rows: pd.DataFrame) -> dict[str, float]:
     summary = {"recall": float(rows.recall.mean()), "std": float(rows.recall.std()), "seeds": seeds}
     low, high = first.low, first.high
     if seeds > 1:
-        low, high = mean_recall_interval(rows.recall, first.queries, rows.design_effect, rows.places)
+        low, high = mean_recall_interval(rows.recall, first.queries, rows.design_effect, rows.groups)
     return summary | {"low": low, "high": high, "design_effect": float(rows.design_effect.mean())}
 
 

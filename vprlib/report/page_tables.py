@@ -223,8 +223,8 @@ def measured_on(campaign: Artifacts, dataset: str, protocol: str) -> dict[str, A
     if table.empty:
         return {}
     first = table.iloc[0]
-    names = ("queries", "without_positives", "database", "radius", "unit")
-    return json_value({name: first[name] for name in names} | {"places": table.places.min()})
+    names = ("queries", "places", "without_positives", "database", "radius", "unit")
+    return json_value({name: first[name] for name in names})
 
 
 def or_gap(what: str, make: Callable[..., Part], campaign: Artifacts, *arguments: Any) -> Part | None:
