@@ -1,7 +1,6 @@
 """Library for visual place recognition research; the workflow's stages call it.
 
-import vprlib
-descriptors = vprlib.describe("best.safetensors", ["a.jpg", "b.jpg"])  # (2, D) float32, rows of unit norm
+`vprlib.describe("best.safetensors", ["a.jpg", "b.jpg"])` returns (2, D) float32 descriptors, rows of unit norm.
 """
 
 from importlib import import_module
