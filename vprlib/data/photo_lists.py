@@ -1,8 +1,10 @@
-"""Lists of photos whose order matters: the files that stand beside ground truth without names."""
+"""Lists of photos whose order matters: the files that stand beside ground truth and descriptors without names."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vprlib.data.dataset import join_path
@@ -35,6 +37,31 @@ def read_photo_list(root: Path, listed: str) -> list[str]:
     if not names:
         raise InputError(f"{source}: lists no photo; write one path a line")
     return [join_path(str(Path(listed).parent), name) for name in names]
+
+
+def match_photos(listed: Sequence[str], photos: Sequence[str]) -> list[int]:
+    """Find the photo that each listed path names: the photo of this path, or else the only one whose path ends with it.
+
+    Returns:
+        For each listed path the number of its photo, -1 without one, or -2 if several end with it.
+
+    >>> match_photos(["q/a.jpg", "a.jpg", "b.jpg", "c.jpg"], ["data/q/a.jpg", "data/r/a.jpg", "data/q/b.jpg"])
+    [0, -2, 2, -1]
+    """
+    whole = [os.path.abspath(photo) for photo in photos]  # noqa: PTH100 - up to 280,000 paths
+    numbers = {photo: number for number, photo in enumerate(whole)}
+    ends: dict[int, dict[str, int]] = {}  # number of a path's parts -> the last parts of the photos -> their number
+    matched = []
+    for name in map(os.path.normpath, listed):
+        parts = name.count("/") + 1
+        if parts not in ends:
+            ends[parts] = {}
+            for number, photo in enumerate(whole):
+                end = "/".join(photo.rsplit("/", parts)[1:])
+                ends[parts][end] = -2 if end in ends[parts] else number
+        exact = numbers.get(os.path.abspath(name))  # noqa: PTH100
+        matched.append(ends[parts].get(name, -1) if exact is None else exact)
+    return matched
 
 
 def check_list_length(count: int, names: list[str], *, source: Path, what: str, listed: str) -> None:
