@@ -186,3 +186,15 @@ def test_the_trunk_s_cache_is_the_trunk_with_stored_statistics(backbone, image, 
         expected = network.trunk((x_BCHW - mean) / std).numpy()
     with h5py.File(tmp_path / "t.h5") as file:
         np.testing.assert_allclose(file["activations"], expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("test_vit", (480, 640)), ("test_resnet", (480, 640)), ("mixer_s16_224", (224, 224)), ("vit_tiny_patch14_x", None)],
+)
+def test_a_model_takes_its_usual_image_with_pretrained_weights(name, size):
+    network = build_backbone(section("test_vit" if size is None else name))
+    if size is None:  # a model of patches of 14 pixels, as DINOv2's
+        network.multiple, size = (14, 14), (476, 630)
+    network.check_image(network.usual_image, pretrained=True)
+    assert network.usual_image.size == size

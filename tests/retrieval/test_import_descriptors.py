@@ -143,7 +143,7 @@ def broken(kind, x_ND):
         ("zero", ["row 4", "data/database/4.jpg", "zero"]),
         ("whole numbers", ["7 x 5 of int64", "floating-point"]),
         ("flat", ["35 of float32", "photos x dimensions"]),
-        ("short", ["has 6 rows", "7 database photos", "images.csv", "list of the photos"]),
+        ("short", ["has 6 rows", "7 database photos of the test split", "list of the photos"]),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_writes_nothing(given, refused, kind, fragments):

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vprlib.data.photo_lists import match_photos, read_lines
+from vprlib.data.photo_lists import PhotoFinder, read_lines
 from vprlib.exceptions import InputError
 from vprlib.io.files import open_h5
 
@@ -106,7 +106,7 @@ def find_rows(given: DescriptorFile, photos: Sequence[str], others: Sequence[str
         given: the descriptors. Without a list, they are those of `photos` in this order.
         photos: N paths.
         others: photos that may be listed, too; their rows are left out.
-        what: the photos, for messages, such as `database photos of results/city/images.csv`.
+        what: the photos, for messages, such as `database photos of the test split`.
 
     Returns:
         (N,) row numbers.
@@ -122,23 +122,23 @@ def find_rows(given: DescriptorFile, photos: Sequence[str], others: Sequence[str
                 "in this order, or a list of the photos of the rows"
             )
         return np.arange(len(photos))
-    number_L = np.array(match_photos(given.listed, photos), np.int64).reshape(-1)
-    if (unclear := np.flatnonzero(number_L == -2)).size:
+    row_N, finder, left = np.full(len(photos), -1), PhotoFinder(photos), []
+    for row, name in enumerate(given.listed):
+        numbers = finder.find(name)
+        if len(numbers) > 1:
+            raise InputError(f"{given.name}: {name} may be {len(numbers)} of the {what}; list more of its path")
+        if not numbers:
+            left.append(name)
+        elif row_N[numbers[0]] >= 0:
+            raise InputError(f"{given.name}: {name} is listed twice; leave out one of its rows")
+        else:
+            row_N[numbers[0]] = row
+    other = PhotoFinder(others if left else ())
+    if unknown := [name for name in left if not other.find(name)]:
         raise InputError(
-            f"{given.name}: the path {given.listed[unclear[0]]} is the end of several {what}; list longer paths"
+            f"{given.name}: {unknown[0]} is none of the {what} ({len(unknown)} such paths); list paths as the image "
+            "table has them, or the ends of these"
         )
-    left = [given.listed[row] for row in np.flatnonzero(number_L < 0)]
-    unknown = [name for name, number in zip(left, match_photos(left, others), strict=True) if number == -1]
-    if unknown:
-        raise InputError(
-            f"{given.name}: {unknown[0]} is none of the {what} ({len(unknown)} such paths); list paths as they are "
-            "there, or the ends of these"
-        )
-    row_N = np.full(len(photos), -1)
-    for row in np.flatnonzero(number_L >= 0):
-        if row_N[number_L[row]] >= 0:
-            raise InputError(f"{given.name}: {given.listed[row]} is listed twice; leave out one of its rows")
-        row_N[number_L[row]] = row
     if (missing := np.flatnonzero(row_N < 0)).size:
         raise InputError(
             f"{given.name}: {photos[missing[0]]} is not listed ({len(missing)} of the {len(photos)} {what}); each "

@@ -72,8 +72,7 @@ def import_descriptors(
             names = (key,) if "file" in files else (kind, DESCRIBED, key)
             given = stack.enter_context(open_descriptors(path, names, listed))
             photos = select_rows(table, "test", role).path.tolist()
-            what = f"{role} photos of the test split in {images}"
-            row_N = find_rows(given, photos, table.path.tolist(), what)
+            row_N = find_rows(given, photos, table.path.tolist(), f"{role} photos of the test split")
             opened[role] = given, row_N, _lengths_to_divide(given, row_N, photos)
         widths = {role: given.x_ND.shape[1] for role, (given, _, _) in opened.items()}
         if len(set(widths.values())) > 1:
