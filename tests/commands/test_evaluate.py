@@ -1,8 +1,6 @@
 """`vprlib evaluate`, as it is typed: recalls by their definition, and those of the workflow to the last digit."""
 
 import re
-import subprocess
-import sys
 
 import h5py
 import numpy as np
@@ -139,7 +137,8 @@ def test_bad_arguments_are_one_line(place, capsys, arguments, fragments):
     assert not [fragment for fragment in fragments if fragment not in said.err], said.err
 
 
-def test_a_checkpoint_and_its_own_files_have_the_recalls_of_the_workflow_to_the_last_digit(done):
+def test_a_checkpoint_and_its_own_files_have_the_recalls_of_the_workflow_to_the_last_digit(done, monkeypatch):
+    monkeypatch.chdir(done)
     table = pd.read_csv(done / "results/city/images.csv")
     table = table[table.split == "test"]
     for role, name in (("database", "db.txt"), ("query", "q.txt")):
@@ -153,8 +152,7 @@ def test_a_checkpoint_and_its_own_files_have_the_recalls_of_the_workflow_to_the_
         "whitened": ["--network", f"{MODEL}/best.safetensors", "--whitening", f"{MODEL}/pca.h5"],
         "own": ["--descriptors", str(own / "database.h5"), str(own / "queries.h5")],
     }.items():
-        command = [sys.executable, "-m", "vprlib", "evaluate", *lists, *ks, *given, "--out", "out.csv"]
-        subprocess.run(command, cwd=done, check=True, stdout=subprocess.DEVNULL)
+        assert main(["evaluate", *lists, *ks, *given, "--out", "out.csv"]) == 0
         found = pd.read_csv(done / "out.csv")
         wanted = recalls.loc["raw" if kind == "own" else kind].reset_index(drop=True)
         pd.testing.assert_frame_equal(found[columns], wanted[columns], check_exact=True)

@@ -189,12 +189,16 @@ def test_the_trunk_s_cache_is_the_trunk_with_stored_statistics(backbone, image, 
 
 
 @pytest.mark.parametrize(
-    ("name", "size"),
-    [("test_vit", (480, 640)), ("test_resnet", (480, 640)), ("mixer_s16_224", (224, 224)), ("vit_tiny_patch14_x", None)],
+    ("name", "patch", "size"),
+    [
+        ("test_resnet", 1, (480, 640)),
+        ("test_vit", 16, (480, 640)),
+        ("test_vit", 14, (476, 630)),  # as DINOv2's
+        ("mixer_s16_224", 1, (224, 224)),
+    ],
 )
-def test_a_model_takes_its_usual_image_with_pretrained_weights(name, size):
-    network = build_backbone(section("test_vit" if size is None else name))
-    if size is None:  # a model of patches of 14 pixels, as DINOv2's
-        network.multiple, size = (14, 14), (476, 630)
+def test_a_model_takes_its_usual_image_with_pretrained_weights(name, patch, size):
+    network = build_backbone(section(name))
+    network.multiple = (patch, patch)
     network.check_image(network.usual_image, pretrained=True)
     assert network.usual_image.size == size
