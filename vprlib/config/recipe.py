@@ -288,9 +288,9 @@ class RunConfig(Section):
         """A published network, or descriptors that were computed elsewhere, have one generation."""
         if self.checkpoint and self.descriptors:
             raise ValueError("a run has a `checkpoint` or `descriptors`, not both; remove one of them")
-        for key in ("checkpoint", "descriptors"):
-            if getattr(self, key) and len(self.generations) > 1:
-                raise ValueError(f"a run with `{key}` is not trained, so it has one generation; remove `generations`")
+        if (self.checkpoint or self.descriptors) and len(self.generations) > 1:
+            given = "a `checkpoint`" if self.checkpoint else "`descriptors`"
+            raise ValueError(f"a run with {given} is not trained, so it has one generation; remove `generations`")
         return self
 
     @model_validator(mode="after")
