@@ -7,6 +7,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import generate  # noqa: E402
+import notebook  # noqa: E402
 
 from vprlib import __version__  # noqa: E402
 
@@ -20,6 +21,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4  # so that links to headings are checked
 exclude_patterns = ["_build"]
 nitpicky = True
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}
 
 html_theme = "furo"
 html_title = f"vprlib {__version__}"
@@ -34,3 +36,10 @@ pygments_style = "tango"
 def setup(app):
     """Generate the pages of the reference from the code before Sphinx looks for pages."""
     app.connect("builder-inited", lambda app: generate.write(Path(app.srcdir) / "reference/generated"))
+    app.connect("source-read", read_notebook)
+
+
+def read_notebook(app, name, source):
+    """Turn a notebook into Markdown when Sphinx reads it as a page."""
+    if str(app.env.doc2path(name)).endswith(".ipynb"):
+        source[0] = notebook.to_markdown(source[0])

@@ -8,11 +8,9 @@ import torch
 from PIL import Image as Picture
 
 import vprlib
+from tests.helpers.tiny_network import write_tiny_network
 from vprlib.__main__ import main
-from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
 from vprlib.io.fingerprints import sha256_of_file
-from vprlib.models.checkpoint import save_checkpoint
-from vprlib.models.network import build_network
 from vprlib.models.published_export import export_checkpoint
 from vprlib.models.published_import import read_published
 from vprlib.models.whitening import Whitening
@@ -21,18 +19,7 @@ from vprlib.models.whitening import Whitening
 @pytest.fixture
 def place(tmp_path, photo):
     """A checkpoint, its whitening, another's whitening, and a folder of photos of its size."""
-    sections = (
-        ImageConfig(height=32, width=48),
-        BackboneConfig(options={"width": 1 / 16}),
-        AggregatorConfig(options={"clusters": 4}),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_network(*sections)
-    for layer in model.backbone.layers.values():
-        if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(layer.weight, generator=torch.Generator().manual_seed(0))
-    save_checkpoint(tmp_path / "best.safetensors", model, *sections[1:])
+    write_tiny_network(tmp_path / "best.safetensors")
     rng = np.random.default_rng(0)
     whitening = Whitening.of_layer(rng.normal(size=(7, 128)), rng.normal(size=7))
     whitening.save(tmp_path / "pca.h5", {"checkpoint": sha256_of_file(tmp_path / "best.safetensors")})
@@ -93,9 +80,9 @@ def test_what_cannot_be_described_is_one_line(place, refused):
 
 
 def test_importing_the_package_is_instant(repository):
-    code = "import sys, vprlib; print('torch' in sys.modules); vprlib.describe; print('torch' in sys.modules)"
+    code = "import sys, vprlib; vprlib.describe, vprlib.evaluate, vprlib.match; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.split() == ["False"]
     with pytest.raises(AttributeError, match="describle"):
         vprlib.describle  # noqa: B018
 
@@ -133,6 +120,12 @@ def test_the_command_writes_npy_and_exports(place, capsys):
         (["describe", "best.safetensors", "photos/notes.txt", "--out", "x.h5"], ["notes.txt", "no photo"]),
         (["describe", "best.safetensors", "photos", "--out", "x.h5", "--batch", "0"], ["--batch 0"]),
         (["export", "best.safetensors", "x.pth", "--format", "openibl"], ["best.safetensors", "mean"]),
+        (["describe", "best.safetensors", "none", "--out", "x.h5"], ["none: no such file or folder"]),
+        (["describe", "none.pth", "photos", "--out", "x.h5"], ["none.pth: no such file"]),
+        (["describe", "resnet8", "photos", "--out", "x.h5"], ["resnet8", "did you mean 'resnet18'?"]),
+        (["describe", "resnet18+gam", "photos", "--out", "x.h5"], ["aggregator 'gam'", "did you mean 'gem'?"]),
+        (["describe", "resnet18+netvlad", "photos", "--out", "x.h5"], ["centroids", "gem, max, mean"]),
+        (["export", "none.safetensors", "x.pth", "--format", "openibl"], ["none.safetensors: no such file"]),
         (["export", "pca.h5", "x.pth", "--format", "openibl"], ["pca.h5", "safetensors"]),
     ],
 )
@@ -145,3 +138,42 @@ def test_the_command_ends_on_bad_input_with_one_line(arguments, fragments, place
     assert message.count("\n") == 1
     assert not [fragment for fragment in fragments if fragment not in message], message
     assert not [path for path in place.iterdir() if path.name.startswith("x.")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["describe", "none.pth", "a.jpg", "--out", "x.h5"],
+        ["describe", "best.safetensors", "none.jpg", "--out", "x.h5"],
+        ["match", "photos", "none", "--network", "best.safetensors", "--out", "x"],
+        ["evaluate", "--database", "photos", "--queries", "photos", "--network", "none.pth"],
+        ["export", "none.safetensors", "x.pth", "--format", "openibl"],
+    ],
+)
+def test_bad_arguments_are_told_before_torch_is_imported(arguments, place):
+    """Which takes seconds. The time itself depends on the machine."""
+    code = f"import sys; from vprlib.__main__ import main; print(main({arguments!r}), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False"], done.stderr
+    assert "no such file" in done.stderr
+
+
+def test_a_network_by_name_has_published_weights_and_pools(place, monkeypatch):
+    """The weights lie where torch caches them, so nothing is downloaded."""
+    import torchvision
+
+    network = torchvision.models.squeezenet1_0(weights=None)
+    cached = place / "hub/checkpoints/squeezenet1_0-b66bff10.pth"
+    cached.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), cached)
+    monkeypatch.setenv("TORCH_HOME", str(place))
+    photo = place / "photos/b.png"
+    found = vprlib.describe("squeezenet1_0+max", photo)
+    pixels = torch.from_numpy(np.array(Picture.open(photo))).permute(2, 0, 1)
+    resized = torchvision.transforms.functional.resize(pixels, [480, 640], antialias=True).float() / 255
+    mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    normal = torchvision.transforms.functional.normalize(resized, mean, std)
+    with torch.inference_mode():
+        x_CHW = network.features.eval()(normal[None])[0]
+    wanted = torch.nn.functional.normalize(x_CHW.amax((1, 2)), dim=0)
+    assert np.abs(found[0] - wanted.numpy()).max() < 2e-3

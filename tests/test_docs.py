@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from tests.helpers.experiment_files import write_photo
 from tests.helpers.workflow import ENVIRONMENT, ROOT
 
 PAGES = sorted(
@@ -107,6 +108,9 @@ def test_the_site_builds_without_a_warning(site):
     assert (status, said) == (0, "")
     for page in ("index", "tour", "reference/generated/configuration", "reference/generated/api/retrieval"):
         assert (html / f"{page}.html").exists()
+    notebook = (html / "tutorials/explore.html").read_text(encoding="utf-8")
+    assert notebook.count("<img") >= 2, "its figures"
+    assert "A network in ten cells" in notebook
 
 
 def test_the_site_loads_nothing_from_elsewhere(site):
@@ -161,8 +165,12 @@ def test_the_commands_of_a_page_run(page, folder):
 
 
 def write_files(page, folder):
-    """Write the files that a page shows, and what they need to be looked at by a dry run."""
-    (folder / "photos").mkdir()
+    """Write the files that a page shows, and photos along a street for what they need."""
+    for role, count in (("database", 12), ("query", 3)):
+        (folder / "photos" / role).mkdir(parents=True)
+        for number in range(count):
+            name = f"@{500_000 + 40 * number}.00@5400000.00@{number:02d}@.jpg"
+            write_photo(folder / "photos" / role / name, seed=number, size=(48, 36))
     for language, text, name in blocks(page):
         if name and language == "diff":
             apply(text, folder / name)

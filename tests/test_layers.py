@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "retrieval": {"models", "evaluation", "images", "compute", "data", "config", "io"},
     "training": {"retrieval", "evaluation", "models", "images", "data", "compute", "config", "io"},
     "api": None,  # everything
-    "__main__": None,
+    "commands": None,
+    "__main__": {"commands"},
     "__init__": {"api"},
     "scripts": None,
 }
@@ -38,6 +39,7 @@ REGISTERED = [(f, name) for f, names in registry.FAMILIES.items() for name in na
 REGISTERED += [("backbone", "timm/test_vit"), ("optimiser", "SGD"), ("schedule", "StepLR")]
 EXTENDS = {("synthetic_city", "pittsburgh"), ("synthetic_city", "tokyo247"), ("tokyotm", "tokyo247")}
 EXTENDS |= {(layout, "utm_names") for layout in ("photo_folder", "traverse", "csv_table")}
+EXTENDS |= {("two_folders", "photo_folder"), ("two_folders", "csv_table")}
 METHODS = ("models/backbones", "models/aggregators", "training/losses", "data/datasets", "data/layouts")
 
 

@@ -10,7 +10,7 @@ from vprlib._version import __version__  # noqa: F401
 
 
 def __getattr__(name: str) -> Any:
-    """Import `describe` when it is first used: it needs torch, which a workflow's parse must not wait for."""
-    if name != "describe":
+    """Import what is first used: the functions need torch, which a workflow's parse must not wait for."""
+    if name not in ("describe", "evaluate", "match"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module("vprlib.api").describe
+    return getattr(import_module("vprlib.api"), name)

@@ -182,3 +182,19 @@ def test_the_trunk_s_cache_is_the_trunk_with_stored_statistics(backbone, image, 
         expected = network.trunk((x_BCHW - mean) / std).numpy()
     with h5py.File(tmp_path / "t.h5") as file:
         np.testing.assert_allclose(file["activations"], expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "patch", "size"),
+    [
+        ("test_resnet", 1, (480, 640)),
+        ("test_vit", 16, (480, 640)),
+        ("test_vit", 14, (476, 630)),  # as DINOv2's
+        ("mixer_s16_224", 1, (224, 224)),
+    ],
+)
+def test_a_model_takes_its_usual_image_with_pretrained_weights(name, patch, size):
+    network = build_backbone(section(name))
+    network.multiple = (patch, patch)
+    network.check_image(network.usual_image, pretrained=True)
+    assert network.usual_image.size == size

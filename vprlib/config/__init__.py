@@ -6,6 +6,7 @@ is parsed, so it imports neither torch nor pandas.
 
 from vprlib.config.base import join_faults
 from vprlib.config.datasets import CityConfig, OwnDatasetConfig, VerifyConfig
+from vprlib.config.descriptor_files import DescriptorFilesConfig
 from vprlib.config.experiment import Config
 from vprlib.config.methods import (
     AggregatorConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "CheckpointConfig",
     "CityConfig",
     "Config",
+    "DescriptorFilesConfig",
     "DescriptorSizesConfig",
     "EvaluateConfig",
     "ExecutionConfig",

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from vprlib.config.base import Name, Section, Seed, distinct_values
 from vprlib.config.datasets import CityConfig, OwnDatasetConfig, VerifyConfig
+from vprlib.config.descriptor_files import DATASET
 from vprlib.config.recipe import RunConfig
 from vprlib.config.stages import (
     DescriptorSizesConfig,
@@ -66,7 +67,7 @@ class Config(Section):
         used = [("datasets", name) for name in self.datasets]
         used += [(key, name) for key in ("dataset_roots", "protocols") for name in getattr(self, key)]
         used += [("evaluate.group_by", name) for name in self.evaluate.group_by]
-        used += [(f"runs.{run}.train_set", self.runs[run].train_set) for run in self.runs]
+        used += [(f"runs.{name}.train_set", run.train_set) for name, run in self.runs.items() if not run.descriptors]
         for key, name in used:
             if name not in self.dataset_names:
                 raise ValueError(f"{key}: unknown dataset {name!r}; {did_you_mean(name, self.dataset_names)}")
@@ -94,7 +95,7 @@ class Config(Section):
         for name in self.descriptor_sizes.runs:
             if name not in self.runs:
                 raise ValueError(f"descriptor_sizes.runs: unknown run {name!r}; {did_you_mean(name, self.runs)}")
-            if "whitened" not in self.runs[name].extract.descriptors:
+            if "whitened" not in self.runs[name].kinds:
                 raise ValueError(
                     f"descriptor_sizes.runs: {name!r} has no whitened descriptors; add them to its extract.descriptors"
                 )
@@ -115,13 +116,25 @@ class Config(Section):
     def sized(self) -> list[str]:
         """The names of the runs whose descriptors are measured at several sizes."""
         asked = (self.descriptor_sizes.runs or self.runs) if self.descriptor_sizes.dims else ()
-        return [name for name in self.runs if name in asked and "whitened" in self.runs[name].extract.descriptors]
+        return [name for name in self.runs if name in asked and "whitened" in self.runs[name].kinds]
+
+    @model_validator(mode="after")
+    def check_descriptor_files(self) -> Self:
+        """Each of several datasets has descriptors of its own."""
+        for name, run in self.external.items():
+            for key, path in run.descriptors.files.items() if run.descriptors and len(self.datasets) > 1 else ():
+                if DATASET not in path:
+                    raise ValueError(
+                        f"runs.{name}.descriptors.{key}: {path} would be that of {len(self.datasets)} datasets; put "
+                        f"{DATASET} into the path, which becomes the name of each, or evaluate one dataset"
+                    )
+        return self
 
     @model_validator(mode="after")
     def check_processes(self) -> Self:
         """A training step must have at least one tuple for each process."""
         together = self.execution.processes * self.execution.nodes
-        for name, run in self.runs.items():
+        for name, run in self.trained.items():
             least = min(run.generation(number).batch_size for number in range(len(run.generations)))
             if together > least:
                 raise ValueError(
@@ -186,7 +199,17 @@ class Config(Section):
     @property
     def trained(self) -> dict[str, RunConfig]:
         """The runs that are trained here."""
-        return {name: run for name, run in self.runs.items() if not run.checkpoint}
+        return {name: run for name, run in self.runs.items() if not run.checkpoint and not run.descriptors}
+
+    @property
+    def published(self) -> dict[str, RunConfig]:
+        """The runs that evaluate a published network."""
+        return {name: run for name, run in self.runs.items() if run.checkpoint}
+
+    @property
+    def external(self) -> dict[str, RunConfig]:
+        """The runs that evaluate descriptors that were computed elsewhere."""
+        return {name: run for name, run in self.runs.items() if run.descriptors}
 
     @cached_property
     def dataset_names(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from vprlib.config.base import Section, distinct_values, explain_error, join_faults
+from vprlib.config.descriptor_files import DescriptorFilesConfig
 from vprlib.config.methods import (
     AggregatorConfig,
     BackboneConfig,
@@ -264,6 +265,9 @@ class RunConfig(Section):
     checkpoint: CheckpointConfig | None = Field(
         None, description="published network to evaluate instead of training one"
     )
+    descriptors: DescriptorFilesConfig | None = Field(
+        None, description="descriptors that were computed elsewhere, to evaluate instead of a network"
+    )
     generations: tuple[dict[str, Any], ...] = Field(
         ({},),
         min_length=1,
@@ -272,11 +276,21 @@ class RunConfig(Section):
     whiten: WhitenConfig = WhitenConfig()
     extract: ExtractConfig = ExtractConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def allow_no_train_set(cls, values: Any) -> Any:
+        """Descriptors that were computed elsewhere need no training set."""
+        given = isinstance(values, dict) and values.get("descriptors") is not None
+        return {"train_set": "", **values} if given else values
+
     @model_validator(mode="after")
     def check_checkpoint(self) -> Self:
-        """A published network has one generation."""
-        if self.checkpoint and len(self.generations) > 1:
-            raise ValueError("a run with a `checkpoint` is not trained, so it has one generation; remove `generations`")
+        """A published network, or descriptors that were computed elsewhere, have one generation."""
+        if self.checkpoint and self.descriptors:
+            raise ValueError("a run has a `checkpoint` or `descriptors`, not both; remove one of them")
+        if (self.checkpoint or self.descriptors) and len(self.generations) > 1:
+            given = "a `checkpoint`" if self.checkpoint else "`descriptors`"
+            raise ValueError(f"a run with {given} is not trained, so it has one generation; remove `generations`")
         return self
 
     @model_validator(mode="after")
@@ -312,6 +326,11 @@ class RunConfig(Section):
         return TrainConfig.model_validate(overlay(self.train.model_dump(), self.generations[number]))
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of descriptors that are evaluated."""
+        return (self.descriptors.kind,) if self.descriptors else self.extract.descriptors
+
+    @property
     def outside_methods(self) -> set[str]:
         """The methods outside vprlib that this recipe names."""
         trains = [self.generation(number) for number in range(len(self.generations))]
@@ -330,6 +349,8 @@ class RunConfig(Section):
         Values that are the default and sections that do not apply are left out, so that a new key with a default
         changes no hash.
         """
+        if self.descriptors:
+            return short_hash({"descriptors": self.descriptors.without_defaults()})
         unused = {"train", "generations"}
         unused |= set() if self.aggregator.has_trait("centroids") and not self.checkpoint else {"centroids"}
         unused |= set() if "whitened" in self.extract.descriptors else {"whiten"}

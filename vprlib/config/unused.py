@@ -18,6 +18,7 @@ TRAINING = (
 )
 SOFT = ("temperature", "positives", "pool", "k1", "k2", "euclidean_weight", "squarings")
 NETWORK = ("image", "backbone", "aggregator", "centroids", "cache_frozen_features", "train", "generations")
+NOT_OF_DESCRIPTORS = ("train_set", *NETWORK, "whiten", "extract")
 RENDERED = {"city", "city_night"}
 
 
@@ -60,7 +61,7 @@ def _idle_keys(raw: Mapping[str, Any], config: Config) -> dict[str, list[str]]:
     written = [(f"runs.{name}.{key}", why) for name in runs for key, why in idle[name].items() if _has(runs[name], key)]
     for key, why in next(iter(idle.values())).items():
         everywhere = all(key in reasons for reasons in idle.values())
-        if everywhere and _has(base, key) and not any(run.checkpoint for run in config.runs.values()):
+        if everywhere and _has(base, key) and len(config.trained) == len(config.runs):
             written.append((f"base.{key}", why))
     for name, run in config.runs.items():
         entries = (runs[name] or {}).get("generations") or ()
@@ -78,6 +79,8 @@ def _idle_keys(raw: Mapping[str, Any], config: Config) -> dict[str, list[str]]:
 def idle_in_run(run: RunConfig) -> Reasons:
     """Return the keys of a run that do nothing for it."""
     idle: Reasons = {}
+    if run.descriptors:
+        return dict.fromkeys(NOT_OF_DESCRIPTORS, "`descriptors` are evaluated as they are")
     if run.checkpoint:
         idle |= dict.fromkeys((*NETWORK, "extract.checkpoint"), "the network is that of `checkpoint`")
         if run.checkpoint.whitening == "published":

@@ -1,8 +1,11 @@
-"""Lists of photos whose order matters: the files that stand beside ground truth without names."""
+"""Lists of photos whose order matters: the files that stand beside ground truth and descriptors without names."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from vprlib.data.dataset import join_path
@@ -35,6 +38,45 @@ def read_photo_list(root: Path, listed: str) -> list[str]:
     if not names:
         raise InputError(f"{source}: lists no photo; write one path a line")
     return [join_path(str(Path(listed).parent), name) for name in names]
+
+
+class PhotoFinder:
+    """Find photos by names: a name is a photo's path, or the end of it, or ends with the whole path.
+
+    >>> finder = PhotoFinder(["q/a/1.jpg", "q/b/1.jpg"])
+    >>> finder.find("a/1.jpg"), finder.find("1.jpg"), finder.find("/far/q/b/1.jpg"), finder.find("c/1.jpg")
+    ([0], [0, 1], [1], [])
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.rows_by_end: defaultdict[str, list[int]] = defaultdict(list)
+        self.row_of_path = {os.path.normpath(path): row for row, path in enumerate(paths)}
+        for path, row in self.row_of_path.items():
+            parts = path.split("/")
+            for start in range(len(parts)):
+                self.rows_by_end["/".join(parts[start:])].append(row)
+
+    def find(self, name: str) -> list[int]:
+        """Return the rows of the photos that a name may mean."""
+        name = os.path.normpath(name)
+        if name in self.row_of_path:
+            return [self.row_of_path[name]]
+        if rows := self.rows_by_end.get(name):
+            return rows
+        parts = name.split("/")
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        return next(([self.row_of_path[end]] for end in ends if end in self.row_of_path), [])
+
+
+def names_below_common_folder(*lists: Sequence[str]) -> tuple[str, list[list[str]]]:
+    """Return the lowest folder that holds all photos of some lists, and each list as paths relative to it.
+
+    >>> names_below_common_folder(["/a/q/1.jpg"], ["/a/db/x/1.jpg", "/a/db/y/1.jpg"])
+    ('/a', [['q/1.jpg'], ['db/x/1.jpg', 'db/y/1.jpg']])
+    """
+    whole = [[os.path.abspath(path) for path in paths] for paths in lists]  # noqa: PTH100 - links are not followed
+    root = os.path.commonpath({os.path.dirname(path) for paths in whole for path in paths})  # noqa: PTH120
+    return root, [[os.path.relpath(path, root) for path in paths] for paths in whole]
 
 
 def check_list_length(count: int, names: list[str], *, source: Path, what: str, listed: str) -> None:

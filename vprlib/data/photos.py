@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -90,6 +90,20 @@ def list_photos(folder: Path) -> list[str]:
     names = sorted(os.path.relpath(name, folder) for name in names)
     _check_encoding(folder, names)
     return names
+
+
+def expand_photo_paths(images: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Replace each folder by all photos below it, sorted; files stay as they are.
+
+    Raises:
+        InputError: a folder contains no photo, or a file is missing.
+    """
+    paths: list[Path] = []
+    for path in map(Path, images):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        paths += [path / name for name in list_photos(path)] if path.is_dir() else [path]
+    return paths
 
 
 def count_kinds(names: Sequence[str]) -> str:

@@ -65,7 +65,8 @@ def epoch_selection(
         images: the image table of the tested dataset.
     """
     if "source" in trained:
-        return f"published, {trained['source']['file']}"
+        origin = "computed elsewhere" if "given" in trained["source"] else "published"
+        return f"{origin}, {trained['source']['file']}"
     if not trained["epoch"]:
         return "initial network"
     table = read_image_table(validation)

@@ -128,8 +128,8 @@ class Inputs:
 
     def features(self, w: Wildcards) -> str | list:
         """The cached features that a run reads; a published network reads none."""
-        run = self.config.runs[w.run]
-        return [] if run.checkpoint else _optional(self.targets.features_of(run))
+        run = self.config.trained.get(w.run)
+        return _optional(self.targets.features_of(run)) if run else []
 
     def weights(self, w: Wildcards) -> str:
         """The initial weights of a run's backbone."""
@@ -167,14 +167,24 @@ class Inputs:
 
     def whitening(self, w: Wildcards) -> str | list:
         """The whitening of a run that evaluates whitened descriptors."""
-        wanted = "whitened" in self.config.runs[w.run].extract.descriptors
+        wanted = "whitened" in self.config.runs[w.run].kinds
         return fill(self.paths.whitening, **_network(w)) if wanted else []
 
     # of an evaluation
 
+    def descriptor_files(self, w: Wildcards) -> list[str]:
+        """The files of descriptors that were computed elsewhere.
+
+        Raises:
+            InputError: one is not there.
+        """
+        made = fill(self.paths.database, **_network(w), dataset=w.dataset)
+        named = self.targets.descriptor_files(w.run, w.dataset).items()
+        return [part for key, path in named for part in self._named(f"runs.{w.run}.descriptors.{key}", path, made)]
+
     def validation_images(self, w: Wildcards) -> str | list:
-        """The image table that the evaluated epoch was selected on; none for a published network."""
-        return [] if self.config.runs[w.run].checkpoint else self.training_images(w)
+        """The image table that the evaluated epoch was selected on; none if the run is not trained here."""
+        return self.training_images(w) if w.run in self.config.trained else []
 
     def rankings(self, w: Wildcards) -> list[str]:
         """The first ranking of an evaluation and those of the re-rankers."""

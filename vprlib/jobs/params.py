@@ -101,13 +101,22 @@ class Params:
 
     def descriptors(self, w: Wildcards) -> list[str]:
         """The kinds of descriptors that a run extracts."""
-        return list(self.config.runs[w.run].extract.descriptors)
+        return list(self.config.runs[w.run].kinds)
+
+    def descriptor_files(self, w: Wildcards) -> Plain:
+        """The files of descriptors that were computed elsewhere, by their key, and their kind."""
+        given = self.config.runs[w.run].descriptors
+        if not given:
+            raise ValueError(f"run {w.run} has no `descriptors`")
+        return {"files": self.targets.descriptor_files(w.run, w.dataset), "kind": given.kind}
 
     def recipe(self, w: Wildcards) -> Plain:
-        """The sections that an evaluated network must have been made with; a published one was made by others."""
+        """The sections that an evaluated network must have been made with; those of others are not known."""
         run = self.config.runs[w.run]
         sections: dict[str, Section] = {}
-        if "whitened" in run.extract.descriptors and w.run not in self.targets.with_published_whitening:
+        if run.descriptors:
+            return {}
+        if "whitened" in run.kinds and w.run not in self.targets.with_published_whitening:
             sections["whiten"] = run.whiten
         if run.checkpoint:
             return {name: section.without_defaults() for name, section in sections.items()}
@@ -124,7 +133,8 @@ class Params:
     def selection(self, w: Wildcards) -> Plain:
         """Which checkpoint of a training is evaluated, and where its val split is."""
         run = self.config.runs[w.run]
-        return {"checkpoint": run.extract.checkpoint, "train_set": "" if run.checkpoint else run.train_set}
+        train_set = run.train_set if w.run in self.config.trained else ""
+        return {"checkpoint": run.extract.checkpoint, "train_set": train_set}
 
     def published(self, *keys: str) -> Callable[[Wildcards], Plain]:
         """A param function: keys of the published checkpoint that a run evaluates."""

@@ -25,12 +25,18 @@ class Targets:
     @property
     def with_published_whitening(self) -> set[str]:
         """The runs that evaluate a published network by the whitening published with it."""
-        runs = self.config.runs.items()
+        runs = self.config.published.items()
         return {name for name, run in runs if run.checkpoint and run.checkpoint.whitening == "published"}
 
+    def descriptor_files(self, run: str, dataset: str) -> dict[str, str]:
+        """The files of a run's descriptors that were computed elsewhere, by their key; empty for another run."""
+        given = self.config.runs[run].descriptors
+        return {key: fill(path, dataset=dataset) for key, path in given.files.items()} if given else {}
+
     def seeds(self, run: str) -> tuple[int, ...]:
-        """The seeds of a run. A published network of which nothing is fitted here has the first one only."""
-        return self.config.seeds[:1] if run in self.with_published_whitening else self.config.seeds
+        """The seeds of a run. A run of which nothing is trained or fitted here has the first one only."""
+        fixed = self.with_published_whitening | self.config.external.keys()
+        return self.config.seeds[:1] if run in fixed else self.config.seeds
 
     def networks(self, runs: Iterable[str] | None = None) -> list[Network]:
         """All networks of some runs, by default of all: run by run, its generations, and of each its seeds."""
@@ -133,13 +139,15 @@ class Targets:
 
         A log's name is its path below `logs/` without suffix.
         """
-        config, trained = self.config, self.config.trained
-        whitened = {name for name, run in config.runs.items() if "whitened" in run.extract.descriptors}
+        config, trained, external = self.config, self.config.trained, self.config.external
+        whitened = {name for name, run in config.runs.items() if "whitened" in run.kinds} - config.external.keys()
         fitted = whitened - self.with_published_whitening
         indexed = sorted({*config.datasets, *self.trained_on(), *(config.runs[name].train_set for name in fitted)})
         weights = {f"{run.backbone.path}/{run.backbone.weights}": run.backbone for run in trained.values()}
         networks = {one: f"{one.run}/seed{one.seed}/gen{one.gen}" for one in self.networks()}
         evaluated = [f"{name}/{network}" for name in config.datasets for network in networks.values()]
+        given = [f"{name}/{path}" for name in config.datasets for one, path in networks.items() if one.run in external]
+        extracted = [name for name in evaluated if name not in set(given)]
         sharded = config.shards.search > 1
         jobs = {
             "render_city": [name for name in indexed if self.catalogue[name].render],
@@ -155,11 +163,12 @@ class Targets:
                 if one.run in trained
             ],
             "train": [path for one, path in networks.items() if one.run in trained],
-            "import_checkpoint": [path for one, path in networks.items() if one.run not in trained],
+            "import_checkpoint": [path for one, path in networks.items() if one.run in config.published],
             "import_whitening": [path for one, path in networks.items() if one.run in whitened - fitted],
             "fit_whitening": [path for one, path in networks.items() if one.run in fitted],
-            "extract_descriptors": _shard_names(evaluated, config.shards.extract),
-            "merge_descriptors": evaluated,
+            "extract_descriptors": _shard_names(extracted, config.shards.extract),
+            "merge_descriptors": extracted,
+            "import_descriptors": given,
             "search": [] if sharded else evaluated,
             "search_shard": _shard_names(evaluated, config.shards.search) if sharded else [],
             "merge_rankings": evaluated if sharded else [],

@@ -102,7 +102,7 @@ def styled_series(campaign: Artifacts, rows: pd.DataFrame) -> Iterator[tuple[dic
 
 def is_main_series(run: RunConfig, row: pd.Series) -> bool:
     """Return whether a row is of its run's last generation, of whitened descriptors if any, and not re-ranked."""
-    kind = "whitened" if "whitened" in run.extract.descriptors else "raw"
+    kind = "whitened" if "whitened" in run.kinds else "raw"
     return bool(row.gen == len(run.generations) - 1 and row.descriptor == kind and row["rerank"] == "none")
 
 

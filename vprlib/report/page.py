@@ -7,12 +7,10 @@ import os
 import platform
 import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vprlib.data.protocol import Protocol
 from vprlib.figures.marks import DASHES, HUES, MARKERS
@@ -34,12 +32,12 @@ from vprlib.report.page_tables import (
 )
 from vprlib.report.provenance import command_for, evaluation_sources
 from vprlib.report.query_results import TOP, collect_query_results, coordinate_kind, page_arrays, shown_images
+from vprlib.report.templating import page_environment, read_static
 from vprlib.report.thumbnails import choose_thumbnails, inline_thumbnails, thumbnail_files
 
 log = logging.getLogger(__name__)
 
 
-HERE = Path(__file__).parent  # holds templates/ and static/
 STYLES = ("base.css", "parts.css")
 SCRIPTS = ("base.js", "table.js", "charts.js", "answers.js", "explorer.js", "detail.js", "map.js", "main.js")
 ANSWERS_SHARE = 0.55  # share of the page's bytes that per-query results may take before they are deflated
@@ -164,13 +162,7 @@ def photo_data(parts: list[dict[str, Any]], folder: Path | None, out: Path, room
 
 def render_page(page: dict[str, Any]) -> str:
     """Render the page's HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {"number": format_number, "hours": format_hours, "anchor": html_anchor, "plain": json_value}
     environment.globals["data"] = deflate(json.dumps(chart_data(page), separators=(",", ":"), allow_nan=False).encode())
     return environment.get_template("page.html").render(page)
@@ -193,11 +185,6 @@ def chart_data(page: dict[str, Any]) -> dict[str, Any]:
 def radius_texts(protocols: list[Protocol]) -> list[float]:
     """Return the hit radius of each protocol, in its unit."""
     return [protocol.radius for protocol in protocols]
-
-
-def read_static(names: Sequence[str]) -> str:
-    """Join static files of one kind; the scripts share one scope, in this order."""
-    return "\n".join((HERE / "static" / name).read_text() for name in names)
 
 
 @functools.cache

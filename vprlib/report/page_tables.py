@@ -116,9 +116,10 @@ def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
         )
         rows.append({
             "run": name,
-            "train_set": run.train_set,
+            "train_set": "" if run.descriptors else run.train_set,
             **network_columns(campaign, name, run),
             "trained": f"published: {Path(run.checkpoint.path).name}" if run.checkpoint
+            else "computed elsewhere" if run.descriptors
             else ", then ".join(losses) or "initial network",
             "generations": len(generations),
             "seeds": len({network.seed for network in campaign.networks if network.run == name}),
@@ -131,8 +132,12 @@ def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
 def network_columns(campaign: Artifacts, name: str, run: RunConfig) -> dict[str, str]:
     """Describe the network of a run: its input size, backbone and aggregator.
 
-    Those of a published network stand in its file, so they are read from a ranking, if there is one yet.
+    Those of a published network stand in its file, so they are read from a ranking, if there is one yet. Nothing is
+    known of the network of descriptors that were computed elsewhere.
     """
+    if run.descriptors:
+        files = ", ".join(dict.fromkeys(Path(path).name for path in run.descriptors.files.values()))
+        return {"image": "not known", "backbone": f"descriptors of {files}", "aggregator": "not known"}
     if not run.checkpoint:
         words = f", {run.aggregator.option('clusters')} words" if run.aggregator.has_trait("centroids") else ""
         return {

@@ -75,6 +75,8 @@ def provenance_chain(ranking: Path) -> tuple[list[list[str]], str]:
         model = json.loads(attributes.get("model", "{}"))
     except (InputError, ValueError):  # an incomplete file; the evaluation in the same folder is complete
         return [], ""
+    if given := model.get("source", {}).get("given"):  # descriptors that were computed elsewhere
+        return [[f"given file {one['file']}", one["sha256"]] for one in given.values()], ""
     inputs: list[tuple[str, str]] = [
         (name, attributes[name]) for name in ("checkpoint", "whitening") if name in attributes
     ]

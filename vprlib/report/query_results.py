@@ -125,7 +125,7 @@ def rankings_by_importance(
 
 def descriptor_kinds(campaign: Artifacts, network: EvaluatedNetwork) -> list[str]:
     """Return the kinds of descriptors of a network, whitened ones first."""
-    return sorted(campaign.config.runs[network.run].extract.descriptors, reverse=True)
+    return sorted(campaign.config.runs[network.run].kinds, reverse=True)
 
 
 def ranking_results(

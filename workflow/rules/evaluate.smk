@@ -1,4 +1,4 @@
-"""From networks to recalls: extract, search, re-rank, evaluate."""
+"""From networks, or descriptors of others, to recalls: extract or import, search, re-rank, evaluate."""
 
 
 rule extract_descriptors:
@@ -28,8 +28,28 @@ rule merge_descriptors:
         queries=paths.queries,
     log:
         "logs/merge_descriptors/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    wildcard_constraints:
+        run=one_of(set(cfg.runs) - set(cfg.external)),
     script:
         "../scripts/merge_descriptors.py"
+
+
+rule import_descriptors:
+    input:
+        or_exit(inputs.descriptor_files),
+        images=paths.images,
+    output:
+        database=paths.database,
+        queries=paths.queries,
+    log:
+        "logs/import_descriptors/{dataset}/{run}/seed{seed}/gen{gen}.log",
+    wildcard_constraints:
+        run=one_of(cfg.external),
+    params:
+        given=params.descriptor_files,
+        framings=params.framings,
+    script:
+        "../scripts/import_descriptors.py"
 
 
 if cfg.shards.search == 1:

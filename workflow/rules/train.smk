@@ -110,7 +110,7 @@ rule import_checkpoint:
     log:
         "logs/import_checkpoint/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
-        run=one_of(set(cfg.runs) - set(cfg.trained)),
+        run=one_of(cfg.published),
     localrule: True
     params:
         published=params.published("file", "url", "sha256", "format"),
@@ -145,7 +145,7 @@ rule fit_whitening:
     log:
         "logs/fit_whitening/{run}/seed{seed}/gen{gen}.log",
     wildcard_constraints:
-        run=one_of(set(cfg.runs) - targets.with_published_whitening),
+        run=one_of(set(cfg.runs) - targets.with_published_whitening - set(cfg.external)),
     threads: 8
     resources:
         gpu=1,

@@ -1,4 +1,4 @@
-"""Read a dataset whose ground truth is a list of pairs of photos' names, as hloc and COLMAP write it.
+"""Read a dataset whose ground truth is a list of pairs of photos' names, as hloc and COLMAP write it; write such pairs.
 
 Each line has a query's name and a database photo's, with blanks between them. COLMAP's pairs have no order, so a pair
 may also be written the other way round. Names are paths below the folders of the photos.
@@ -7,8 +7,6 @@ may also be written the other way round. Names are paths below the folders of th
 from __future__ import annotations
 
 import logging
-import os
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from vprlib.data.dataset import Dataset
 from vprlib.data.listed_positives import listed_table
-from vprlib.data.photo_lists import read_lines, read_photo_list
+from vprlib.data.photo_lists import PhotoFinder, names_below_common_folder, read_lines, read_photo_list
 from vprlib.data.protocol import Protocol
 from vprlib.exceptions import InputError
+from vprlib.io.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,30 +77,33 @@ def read_pairs_file(root: Path, *, pairs: str, lists: dict[str, str]) -> pd.Data
     return listed_table(database, queries, [np.array(sorted(rows), np.int64) for rows in positives])
 
 
-class PhotoFinder:
-    """Find photos by names: a name is the end of a photo's path, or ends with the whole path.
+def write_pairs_file(out: Path, queries: Sequence[str], database: Sequence[str]) -> str:
+    """Write a pair `QUERY DATABASE` a line, as hloc reads it: names below the folder that holds all photos.
 
-    >>> finder = PhotoFinder(["q/a/1.jpg", "q/b/1.jpg"])
-    >>> finder.find("a/1.jpg"), finder.find("1.jpg"), finder.find("/far/q/b/1.jpg"), finder.find("c/1.jpg")
-    ([0], [0, 1], [1], [])
+    hloc splits lines at blanks. If a name has one, no pairs are written, an older file is removed, and the log warns.
+
+    Args:
+        out: the file.
+        queries: paths of photos.
+        database: the photo that each is paired with.
+
+    Returns:
+        The folder that the names are below; empty if no pairs are written.
+
+    Raises:
+        InputError: the file cannot be written.
     """
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.rows_by_end: defaultdict[str, list[int]] = defaultdict(list)
-        self.row_of_path = {os.path.normpath(path): row for row, path in enumerate(paths)}
-        for path, row in self.row_of_path.items():
-            parts = path.split("/")
-            for start in range(len(parts)):
-                self.rows_by_end["/".join(parts[start:])].append(row)
-
-    def find(self, name: str) -> list[int]:
-        """Return the rows of the photos that a name may mean."""
-        name = os.path.normpath(name)
-        if rows := self.rows_by_end.get(name):
-            return rows
-        parts = name.split("/")
-        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
-        return next(([self.row_of_path[end]] for end in ends if end in self.row_of_path), [])
+    root, names = names_below_common_folder(queries, database)
+    unreadable = [name for side in names for name in side if len(name.split()) != 1]
+    if unreadable:
+        out.unlink(missing_ok=True)
+        log.warning(
+            "warning: %s: is not written, because hloc cannot read names with blanks (the first is %s); rename them",
+            out, unreadable[0],
+        )  # fmt: skip
+        return ""
+    write_bytes(out, "".join(f"{query} {photo}\n" for query, photo in zip(*names, strict=True)).encode())
+    return root
 
 
 def match_pair(

@@ -39,7 +39,7 @@ LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, STATUS, DIRECTION, ORIGINAL = 
 NO_GPS = "no GPS"  # fault of a photo without GPS tags
 WAYS = (
     "all of them need GPS in their EXIF, or names that begin with @east@north@, or a sub-folder for each place, or a "
-    "CSV with the east and north of each (custom_datasets: {NAME: {csv: FILE}})"
+    "CSV with the east and north of each (custom_datasets: {NAME: {csv: FILE}}; on the command line --positions FILE)"
 )
 
 
@@ -63,6 +63,27 @@ def read_photo_folder(root: Path) -> pd.DataFrame:
     """
     names = list_photos(root)
     folders = read_folder_roles(root, names)
+    table = locate_photos(root, names, [folder.place for folder in folders], root=root)
+    return table.assign(
+        path=names, split=[row.split for row in folders], role=[row.role or "database" for row in folders]
+    )
+
+
+def locate_photos(where: Path, names: Sequence[str], places: Sequence[str], *, root: Path) -> pd.DataFrame:
+    """Read the positions of photos from their names or EXIF; if none has a position, put their places on a line.
+
+    Args:
+        where: the folder, for messages.
+        names: N photos, relative to `root`.
+        places: the sub-folder of each that could be its place; empty if there is none.
+        root: the folder from which the names lead to the files.
+
+    Returns:
+        N rows with `east` and `north`, and as far as they are known `place`, `heading` and `time`.
+
+    Raises:
+        InputError: one cannot be read, or only some photos have a position.
+    """
     rows: list[dict[str, Any] | None] = utm_name_rows(os.path.basename(name) for name in names)  # noqa: PTH119
     faults: dict[str, str] = {}
     if not any(rows):
@@ -71,12 +92,8 @@ def read_photo_folder(root: Path) -> pd.DataFrame:
         rows = [None if isinstance(position, str) else position for position in positions]
         faults = {name: fault for name, fault in zip(names, positions, strict=True) if isinstance(fault, str)}
     if any(rows):
-        table = _table_of_positions(root, names, rows, faults)
-    else:
-        table = _table_of_places(root, names, [folder.place for folder in folders], faults)
-    return table.assign(
-        path=names, split=[row.split for row in folders], role=[row.role or "database" for row in folders]
-    )
+        return _table_of_positions(where, names, rows, faults)
+    return _table_of_places(where, names, places, faults)
 
 
 def _table_of_places(

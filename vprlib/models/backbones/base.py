@@ -4,13 +4,11 @@ Axes: B images, C channels, H x W positions.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from vprlib.config import ImageConfig
+from vprlib.config import ImageConfig
 
 
 class Backbone(nn.Module):
@@ -45,7 +43,12 @@ class Backbone(nn.Module):
         """Return the local features of normalised photos."""
         return self.head(self.trunk(x_BCHW))
 
-    def check_image(self, image: "ImageConfig", pretrained: bool) -> None:
+    @property
+    def usual_image(self) -> ImageConfig:
+        """Return the section `image` that the published weights are used with where none is given."""
+        return ImageConfig()
+
+    def check_image(self, image: ImageConfig, pretrained: bool) -> None:
         """Check that the backbone takes photos of the size and normalisation of `image`; this class takes all.
 
         Args:

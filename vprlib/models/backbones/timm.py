@@ -8,16 +8,14 @@ Axes: B images, C channels, H x W positions.
 """
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from vprlib.config import ImageConfig
 from vprlib.exceptions import InputError
 from vprlib.models.backbones.base import Backbone
-
-if TYPE_CHECKING:
-    from vprlib.config import ImageConfig
 
 INNER = "layers.0.model."  # prefix of timm's own names in the state dict
 TRAINED = {"all": 0, "none": 1}  # number of the first trained layer; the model is layer 0
@@ -57,7 +55,15 @@ class TimmBackbone(Backbone):
         self.multiple = model.patch_embed.patch_size if dynamic else (1, 1)
         self.only = self.made_for["input_size"][1:] if fixed and not dynamic else None
 
-    def check_image(self, image: "ImageConfig", pretrained: bool) -> None:
+    @property
+    def usual_image(self) -> ImageConfig:
+        """Return the mean and std of the model, and the default size, or the nearest smaller one that it takes."""
+        default = ImageConfig()
+        sides = [side // multiple * multiple for side, multiple in zip(default.size, self.multiple, strict=True)]
+        height, width = self.only or sides
+        return ImageConfig(height=height, width=width, mean=self.made_for["mean"], std=self.made_for["std"])
+
+    def check_image(self, image: ImageConfig, pretrained: bool) -> None:
         """Check that the model takes this size and, if `pretrained`, that its weights expect this mean and std.
 
         Raises:

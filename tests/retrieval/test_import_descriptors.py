@@ -1,0 +1,187 @@
+"""Descriptors of other programs become our files: the same rows, whatever file, type and order they come in."""
+
+import json
+import logging
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from vprlib.data.image_table import hash_test_photos, read_image_table
+from vprlib.io.files import open_h5, write_csv
+from vprlib.io.fingerprints import sha256_of_file
+from vprlib.retrieval.import_descriptors import import_descriptors
+
+D = 5
+COUNTS = {"database": 7, "query": 3}
+
+
+def unit_rows(count, seed, dtype=np.float32):
+    x_ND = np.random.default_rng(seed).normal(size=(count, D))
+    return (x_ND / np.linalg.norm(x_ND, axis=1, keepdims=True)).astype(dtype)
+
+
+@pytest.fixture
+def given(tmp_path):
+    """An image table, whose photos need not exist, and its descriptors as `.npy`: (folder, files, {role: rows})."""
+    rows = [
+        {"path": f"data/{role}/{n}.jpg", "split": split, "role": role, "east": 0.0, "north": 0.0}
+        for role, count in COUNTS.items()
+        for split, number in (("train", 2), ("test", count))
+        for n in range(100 * (split == "train"), 100 * (split == "train") + number)
+    ]
+    write_csv(tmp_path / "images.csv", pd.DataFrame(rows))
+    x = {"database": unit_rows(7, 0), "query": unit_rows(3, 1)}
+    files = {"database": str(tmp_path / "db.npy"), "queries": str(tmp_path / "q.npy")}
+    for path, rows_ND in zip(files.values(), x.values(), strict=True):
+        np.save(path, rows_ND)
+    return tmp_path, files, x
+
+
+def imported(folder, files, **options):
+    import_descriptors(folder / "out", images=folder / "images.csv", files=files, **options)
+    result = {}
+    for role, name in (("database", "database.h5"), ("query", "queries.h5")):
+        with open_h5(folder / "out" / name) as file:
+            result[role] = {kind: file[kind][()] for kind in file}
+            attributes = dict(file.attrs)
+    return result, attributes
+
+
+def test_rows_in_the_order_of_the_table_are_kept(given):
+    folder, files, x = given
+    found, attributes = imported(folder, files)
+    for role, rows_ND in x.items():
+        assert list(found[role]) == ["raw"]
+        np.testing.assert_array_equal(found[role]["raw"], rows_ND)
+    assert attributes["photos"] == hash_test_photos(read_image_table(folder / "images.csv"))
+    source = json.loads(attributes["model"])["source"]
+    assert source["given"]["queries"] == {"file": "q.npy", "sha256": sha256_of_file(files["queries"])}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float16_stays_and_wider_types_become_float32(given, dtype):
+    folder, files, _ = given
+    x_ND = unit_rows(7, 2, dtype)
+    np.save(files["database"], x_ND)
+    found, _ = imported(folder, files)
+    wanted = x_ND.astype(np.float16 if dtype == np.float16 else np.float32)
+    assert found["database"]["raw"].dtype == wanted.dtype
+    np.testing.assert_array_equal(found["database"]["raw"], wanted)
+
+
+@pytest.mark.parametrize("form", ["list", "one file", "described"])
+def test_rows_of_any_order_are_found_by_their_paths(given, form):
+    """Also if photos of another split are among them, and if paths are relative to another folder."""
+    folder, files, x = given
+    rng = np.random.default_rng(3)
+    one = {}
+    for (role, rows_ND), key in zip(x.items(), files, strict=True):
+        paths = [f"{role}/{n}.jpg" for n in range(len(rows_ND))] + [f"data/{role}/100.jpg"]
+        order = rng.permutation(len(paths))
+        shuffled = np.concatenate([rows_ND, unit_rows(1, 9)])[order]
+        listed = [paths[n] for n in order]
+        one |= {key: shuffled, f"{key}_paths": listed}
+        if form == "list":
+            np.save(files[key], shuffled)
+            (folder / f"{key}.txt").write_text("\n".join(listed) + "\n\n")
+            files = files | {f"{key}_paths": str(folder / f"{key}.txt")}
+        elif form == "described":  # a file of `vprlib describe`
+            with h5py.File(folder / f"{key}.h5", "w") as file:
+                file["descriptors"], file["paths"] = shuffled, listed
+            files = files | {key: str(folder / f"{key}.h5")}
+    if form == "one file":
+        with h5py.File(folder / "one.h5", "w") as file:
+            for name, values in one.items():
+                options = {"chunks": True, "compression": "gzip"} if values is one.get(name.split("_")[0]) else {}
+                file.create_dataset(name, data=values, **options)
+        files = {"file": str(folder / "one.h5")}
+    found, _ = imported(folder, files)
+    for role, rows_ND in x.items():
+        np.testing.assert_array_equal(found[role]["raw"], rows_ND)
+
+
+def test_our_own_files_give_the_same_bits_for_each_kind_and_framing(given):
+    folder, files, _ = given
+    own = {"raw": unit_rows(7, 4, np.float16), "whitened": unit_rows(7, 5, np.float16)}
+    with h5py.File(folder / "database.h5", "w") as file:
+        for kind, rows_ND in own.items():
+            file[kind] = rows_ND
+    for kind, rows_ND in own.items():
+        changed = files | {"database": str(folder / "database.h5")}
+        found, _ = imported(folder, changed, kind=kind, framings=["fixed", "shorter"])
+        assert found["database"][kind].tobytes() == rows_ND.tobytes()
+        assert sorted(found["query"]) == [kind, f"{kind}@shorter"]
+
+
+def test_rows_of_other_lengths_are_normalised_with_a_warning(given, caplog):
+    folder, files, x = given
+    scaled = x["database"] * np.linspace(0.5, 30, 7, dtype=np.float32)[:, None]
+    np.save(files["database"], scaled)
+    with caplog.at_level(logging.WARNING):
+        found, _ = imported(folder, files)
+    np.testing.assert_allclose(np.linalg.norm(found["database"]["raw"], axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(found["database"]["raw"], x["database"], atol=1e-6)
+    assert "db.npy: 7 of 7 rows are not of unit length (0.5 to 30)" in caplog.text
+    assert "q.npy" not in caplog.text
+
+
+def broken(kind, x_ND):
+    """Descriptors that cannot be used."""
+    if kind in ("nan", "zero"):
+        x_ND = x_ND.copy()
+        x_ND[4] = np.nan if kind == "nan" else 0
+        return x_ND
+    return {"whole numbers": (100 * x_ND).astype(int), "flat": x_ND.ravel(), "short": x_ND[:-1]}[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fragments"),
+    [
+        ("nan", ["row 4", "data/database/4.jpg", "not finite"]),
+        ("zero", ["row 4", "data/database/4.jpg", "zero"]),
+        ("whole numbers", ["7 x 5 of int64", "floating-point"]),
+        ("flat", ["35 of float32", "photos x dimensions"]),
+        ("short", ["has 6 rows", "7 database photos of the test split", "list of the photos"]),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_and_writes_nothing(given, refused, kind, fragments):
+    folder, files, x = given
+    np.save(files["database"], broken(kind, x["database"]))
+    with refused("db.npy", *fragments):
+        imported(folder, files)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({2: "other/2.jpg"}, ["other/2.jpg is none of the database photos", "(1 such paths)"]),
+        ({2: "3.jpg"}, ["3.jpg is listed twice"]),
+        ({2: "database/100.jpg"}, ["data/database/2.jpg is not listed (1 of the 7"]),
+        ({2: None}, ["lists 6 photos", "db.npy has 7 rows"]),
+    ],
+)
+def test_a_list_that_does_not_fit_names_the_photo(given, refused, changes, fragments):
+    folder, files, _ = given
+    listed = [changes.get(n, f"database/{n}.jpg") for n in range(7)]
+    (folder / "db.txt").write_text("\n".join(filter(None, listed)))
+    with refused(*fragments):
+        imported(folder, files | {"database_paths": str(folder / "db.txt")})
+
+
+def test_other_faults_name_their_file(given, refused):
+    folder, files, _ = given
+    np.save(folder / "wide.npy", unit_rows(3, 1).repeat(2, axis=1) / np.sqrt(2).astype(np.float32))
+    with refused("wide.npy: has 10 dimensions", "db.npy has 5"):
+        imported(folder, files | {"queries": str(folder / "wide.npy")})
+    with refused("descriptors.queries", "none.npy: no such file"):
+        imported(folder, files | {"queries": str(folder / "none.npy")})
+    (folder / "text.npy").write_text("no array")
+    with refused("text.npy: cannot be read as a .npy array"):
+        imported(folder, files | {"queries": str(folder / "text.npy")})
+    with h5py.File(folder / "q.h5", "w") as file:
+        file["features"] = unit_rows(3, 1)
+    with refused("q.h5: has no dataset raw or descriptors or queries; it has features"):
+        imported(folder, files | {"queries": str(folder / "q.h5")})

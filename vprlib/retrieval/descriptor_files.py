@@ -1,0 +1,177 @@
+"""Open files of descriptors that other programs wrote, and find the row of each photo.
+
+Axes: N photos, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vprlib.data.photo_lists import PhotoFinder, read_lines
+from vprlib.exceptions import InputError
+from vprlib.io.files import open_h5
+
+DESCRIBED = "descriptors"  # dataset of a file that `vprlib describe` wrote; `paths` beside it are its photos
+UNIT_ERROR = 1e-3  # a row whose length differs more from 1 is not of unit length: float16 has errors below it
+BLOCK = 1 << 24  # values that are read together
+
+
+class DescriptorFile(NamedTuple):
+    """Descriptors as another program wrote them: rows of any order and length."""
+
+    x_ND: Any  # a memory-mapped array or an HDF5 dataset, of floating point
+    listed: list[str] | None  # the photo of each row, if the file or a list names them
+    name: str  # of the file, and its dataset if it has several, for messages
+
+
+@contextmanager
+def open_descriptors(
+    path: str | Path, names: Sequence[str], paths: str | Path | None = None
+) -> Iterator[DescriptorFile]:
+    """Open a `.npy` array or an HDF5 file of descriptors.
+
+    Args:
+        path: the file.
+        names: names that the dataset of an HDF5 file may have; the first one that is there is read. Its photos are
+            listed in a dataset `<name>_paths`, or `paths` beside `descriptors`, if there is one.
+        paths: a text file with the photo of each row, one path a line.
+
+    Raises:
+        InputError: the file cannot be read or has no such dataset, it holds no rows of floating-point numbers, or the
+            list has another number of photos.
+    """
+    path = Path(path)
+    if path.suffix == ".npy":
+        yield _checked(_map_npy(path), _read_list(paths), str(path), paths)
+        return
+    with open_h5(path, verify=()) as file:
+        name = next((name for name in names if isinstance(file.get(name), h5py.Dataset)), None)
+        if name is None:
+            raise InputError(f"{path}: has no dataset {' or '.join(names)}; it has {', '.join(sorted(file)) or 'none'}")
+        with open_h5(path, verify=(name,)):  # compared with its checksum, if this library wrote it
+            pass
+        beside = file.get("paths" if name == DESCRIBED else f"{name}_paths")
+        listed = _read_list(paths) if paths else None if beside is None else [*map(_text, beside[()])]
+        yield _checked(file[name], listed, f"{path}: {name}", paths or path)
+
+
+def _map_npy(path: Path) -> NDArray:
+    """Memory-map a `.npy` array."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as a .npy array of numbers ({error})") from error
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _read_list(paths: str | Path | None) -> list[str] | None:
+    """Read a list of photos as written; None without one."""
+    if paths is None:
+        return None
+    return [line.strip() for line in read_lines(Path(paths), "a list of paths") if line.strip()]
+
+
+def _checked(x_ND: Any, listed: list[str] | None, name: str, source: str | Path | None) -> DescriptorFile:
+    """Check the shape and type of descriptors, and the length of their list.
+
+    Raises:
+        InputError: they are no rows of floating-point numbers, or the list has another length.
+    """
+    if x_ND.ndim != 2 or x_ND.dtype.kind != "f" or not x_ND.shape[1]:
+        shape = " x ".join(map(str, x_ND.shape)) or "a single number"
+        raise InputError(
+            f"{name}: is {shape} of {x_ND.dtype}; descriptors are rows of floating-point numbers, photos x dimensions"
+        )
+    if listed is not None and len(listed) != len(x_ND):
+        raise InputError(f"{source}: lists {len(listed)} photos, and {name} has {len(x_ND)} rows; name one for each")
+    return DescriptorFile(x_ND, listed, name)
+
+
+def find_rows(given: DescriptorFile, photos: Sequence[str], others: Sequence[str], what: str) -> NDArray[np.int64]:
+    """Find the row of each photo.
+
+    Args:
+        given: the descriptors. Without a list, they are those of `photos` in this order.
+        photos: N paths.
+        others: photos that may be listed, too; their rows are left out.
+        what: the photos, for messages, such as `database photos of the test split`.
+
+    Returns:
+        (N,) row numbers.
+
+    Raises:
+        InputError: naming a photo that is unknown, unclear, listed twice or missing; or without a list, if the number
+            of rows is another one.
+    """
+    if given.listed is None:
+        if len(given.x_ND) != len(photos):
+            raise InputError(
+                f"{given.name}: has {len(given.x_ND)} rows, and there are {len(photos)} {what}; give one row for each, "
+                "in this order, or a list of the photos of the rows"
+            )
+        return np.arange(len(photos))
+    row_N, finder, left = np.full(len(photos), -1), PhotoFinder(photos), []
+    for row, name in enumerate(given.listed):
+        numbers = finder.find(name)
+        if len(numbers) > 1:
+            raise InputError(f"{given.name}: {name} may be {len(numbers)} of the {what}; list more of its path")
+        if not numbers:
+            left.append(name)
+        elif row_N[numbers[0]] >= 0:
+            raise InputError(f"{given.name}: {name} is listed twice; leave out one of its rows")
+        else:
+            row_N[numbers[0]] = row
+    other = PhotoFinder(others if left else ())
+    if unknown := [name for name in left if not other.find(name)]:
+        raise InputError(
+            f"{given.name}: {unknown[0]} is none of the {what} ({len(unknown)} such paths); list paths as the image "
+            "table has them, or the ends of these"
+        )
+    if (missing := np.flatnonzero(row_N < 0)).size:
+        raise InputError(
+            f"{given.name}: {photos[missing[0]]} is not listed ({len(missing)} of the {len(photos)} {what}); each "
+            "needs a descriptor"
+        )
+    return row_N
+
+
+def read_rows(given: DescriptorFile, row_N: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray]]:
+    """Yield (positions, rows) of blocks of the rows with these numbers, each number once, as the file has them."""
+    step = max(1, BLOCK // given.x_ND.shape[1])
+    for start in range(0, len(row_N), step):
+        numbers = row_N[start : start + step]
+        order = np.argsort(numbers)  # HDF5 reads increasing numbers only
+        rows = np.empty((len(numbers), given.x_ND.shape[1]), given.x_ND.dtype)
+        rows[order] = given.x_ND[numbers[order]]
+        yield slice(start, start + len(numbers)), rows
+
+
+def row_lengths(given: DescriptorFile, row_N: NDArray[np.int64], photos: Sequence[str]) -> NDArray[np.float64]:
+    """Compute the length of each photo's descriptor, (N,) float64.
+
+    Raises:
+        InputError: naming a photo whose descriptor is not finite, or zero.
+    """
+    length_N = np.empty(len(row_N))
+    for part, rows in read_rows(given, row_N):
+        length_N[part] = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    for fault, wrong in (("not finite", ~np.isfinite(length_N)), ("zero", length_N == 0)):
+        if wrong.any():
+            number = int(wrong.argmax())
+            raise InputError(
+                f"{given.name}: row {row_N[number]} (from 0), the descriptor of {photos[number]}, is {fault} "
+                f"({wrong.sum()} such rows); compute it again"
+            )
+    return length_N
