@@ -53,7 +53,7 @@ def test_recalls_follow_their_definition(place, capsys, radius):
         values = [float(value) for value in re.findall(r"[\d.]+", line)]
         assert values == pytest.approx([row.k, *(100 * x for x in (row.recall, row.low, row.high))], abs=0.051)
     text = " ".join(lines[len(table) :])
-    for part in ("6 queries of 6 independent places; 12 database photos; 4-D", f"within {radius} m", "95 % intervals"):
+    for part in ("6 queries of 6 places; 12 database photos; 4-D", f"within {radius} m", "95 % intervals"):
         assert part in text
 
 

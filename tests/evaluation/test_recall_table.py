@@ -106,6 +106,7 @@ def test_what_a_ranking_was_made_from_is_compared(made, tmp_path):
 
     check(trained(saved_as="best", sources={"images": sha256_of_file(tmp_path / "images.csv")}))
     check(trained(source={"file": "theirs.pth"}) | {"recipe": json.dumps(RECIPE | {"train": []})}, recipe={})
+    check(trained(source={"file": "results/models/a/seed0/gen0/last.safetensors"}, saved_as="last"))
     for changed, said in (
         (trained(saved_as="last"), "extract.checkpoint last, not best"),
         (trained(sources={"images": "0" * 64}), "trained on another"),

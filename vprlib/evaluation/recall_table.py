@@ -160,7 +160,7 @@ def check_recipe(
     if different := describe_difference(made, recipe):
         rule = RULES.get(different.split(".")[0].split(" ")[0], "train")
         raise InputError(f"{ranking}: was made with {different}; run again with `-R {rule}`")
-    if "saved_as" in trained and trained["saved_as"] != selection["checkpoint"]:
+    if "source" not in trained and trained.get("saved_as", selection["checkpoint"]) != selection["checkpoint"]:
         raise InputError(
             f"{ranking}: was made with extract.checkpoint {trained['saved_as']}, not {selection['checkpoint']}; "
             "run again with `-R extract_descriptors`"

@@ -18,7 +18,7 @@ def describe_recalls(table: pd.DataFrame) -> str:
     missing = first.without_positives
     lines += [
         "",
-        f"{first.queries} queries of {first.places} independent places; {first.database} database photos; "
+        f"{first.queries} queries of {first.places} places; {first.database} database photos; "
         f"{first.dim}-D descriptors.",
         f"recall@k: share (%) of the queries whose first k candidates hold a photo {first.protocol}"
         + (f"; the {missing} without one in the database are misses." if missing else "."),
