@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from PIL import Image as Picture
 
 import vprlib
 from tests.helpers.tiny_network import write_tiny_network
+from tests.helpers.workflow import ROOT
 from vprlib.__main__ import main
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.published_export import export_checkpoint
@@ -153,7 +155,9 @@ def test_the_command_ends_on_bad_input_with_one_line(arguments, fragments, place
 def test_bad_arguments_are_told_before_torch_is_imported(arguments, place):
     """Which takes seconds. The time itself depends on the machine."""
     code = f"import sys; from vprlib.__main__ import main; print(main({arguments!r}), 'torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["1", "False"], done.stderr
     assert "no such file" in done.stderr
 

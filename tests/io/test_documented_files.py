@@ -1,5 +1,6 @@
 """The formats that `docs/reference/files.md` describes are those of the files that the workflow writes."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.workflow import MODEL, ROOT, RUN
-from vprlib.io.files import CHECKSUM, write_h5
+from vprlib.io.files import FILE_CHECKSUM, write_h5
 
 PAGE = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
 SHAPES = {"(N, D)": 2, "(N, M)": 2, "(Q, K)": 2, "(D, M)": 2, "(M,)": 1, "(D, 1)": 2, "(M, 1)": 2, "(N,)": 1}
@@ -29,7 +30,7 @@ def content(path):
     found = {}
     with h5py.File(path) as file:
         file.visititems(lambda name, node: found.update({name: node}) if isinstance(node, h5py.Dataset) else None)
-        return {name: (node.ndim, node.dtype) for name, node in found.items()}, set(file.attrs) - {CHECKSUM}
+        return {name: (node.ndim, node.dtype) for name, node in found.items()}, set(file.attrs) - {FILE_CHECKSUM}
 
 
 def check(found, kinds):
@@ -74,7 +75,8 @@ def test_the_output_of_describe(done):
     kinds, attributes = documented("Output of `vprlib describe`")
     photo = next((done / "data/city/queries_real").rglob("*.jpg"))
     command = [sys.executable, "-m", "vprlib", "describe", f"{MODEL}/best.safetensors", str(photo), "--out", "x.h5"]
-    subprocess.run(command, cwd=done, check=True, stdout=subprocess.DEVNULL)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=done, check=True, stdout=subprocess.DEVNULL, env=environment)
     found, written = content(done / "x.h5")
     check(found, kinds)
     assert (set(found), written) == (set(kinds), attributes)
