@@ -13,6 +13,7 @@ from vprlib.config.stages import (
     EvaluateConfig,
     ExecutionConfig,
     PretrainConfig,
+    ProtocolChoice,
     ReportConfig,
     RerankConfig,
     SearchConfig,
@@ -42,7 +43,7 @@ class Config(Section):
     dataset_roots: dict[str, str] = Field(
         {}, description="folder of a dataset's files, by dataset, if it is not in `data/`"
     )
-    protocols: dict[str, Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct_values)]] = Field(
+    protocols: dict[str, ProtocolChoice] = Field(
         {}, description="protocols to evaluate a dataset under, by dataset; default: its first protocol"
     )
     offline: bool = Field(False, description="download nothing; a missing file is an error that names it")
@@ -84,8 +85,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def check_rerankers(self) -> Self:
-        """A re-ranker is named by its method, so each is given once."""
-        distinct_values([settings.name for settings in self.rerank])
+        """Re-rankings are told apart by their labels, so each label is given once."""
+        labels = [settings.series for settings in self.rerank]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"rerank: {twice!r} is given twice; give each of them a `label` of its own")
         return self
 
     @model_validator(mode="after")

@@ -69,10 +69,13 @@ class Artifacts:
         return self.file("evaluation", dataset, network)
 
     def rankings(self, dataset: str, network: EvaluatedNetwork) -> dict[str, Path]:
-        """Return the ranking files that exist, {re-ranker or `none`: file}; the others are recorded as missing."""
+        """Return the ranking files that exist, {label of the re-ranking or `none`: file}.
+
+        The others are recorded as missing.
+        """
         paths = {"none": self.file("ranking", dataset, network)}
-        for method in self.config.rerank:
-            paths[method.name] = self.file("reranking", dataset, network, rerank=method.name)
+        for series in (one.series for one in self.config.rerank):
+            paths[series] = self.file("reranking", dataset, network, rerank=series)
         for name, path in paths.items():
             if not path.exists():
                 reranker = "" if name == "none" else f", {name}"

@@ -37,7 +37,7 @@ wildcard_constraints:
     width=r"\d+",
     seed=r"\d+",
     gen=r"\d+",
-    rerank=one_of(one.name for one in cfg.rerank),
+    rerank=one_of(one.series for one in cfg.rerank),
 
 
 scattergather:

@@ -178,7 +178,7 @@ rule measure_sizes:
     threads: 8
     params:
         sizes=params.sizes(),
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/measure_sizes.py"
 

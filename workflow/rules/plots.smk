@@ -122,7 +122,7 @@ rule plot_gallery:
     log:
         "logs/plot_gallery/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/plot_gallery.py"
 
@@ -137,7 +137,7 @@ rule plot_projection:
     log:
         "logs/plot_projection/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/plot_projection.py"
 
@@ -156,7 +156,7 @@ rule plot_visual_words:
     log:
         "logs/plot_visual_words/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/plot_visual_words.py"
 
@@ -176,6 +176,6 @@ rule plot_contact_sheet:
     localrule: True
     params:
         root=params.root,
-        protocols=params.protocols,
+        unit=params.unit,
     script:
         "../scripts/plot_contact_sheet.py"
