@@ -44,6 +44,10 @@ include: "workflow/rules/plots.smk"
 include: "workflow/rules/report.smk"
 
 
+if workflow.is_main_process:
+    sys.stderr.writelines(f"warning: {line}\n" for line in replaced_networks(params))
+
+
 rule all:
     default_target: True
     input:

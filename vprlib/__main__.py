@@ -1,6 +1,7 @@
-"""`python -m vprlib`: describe photos, export checkpoints, and start a project of your own."""
+"""`python -m vprlib`: describe photos, export checkpoints, compare experiments, and start a project of your own."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,16 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--whitening", help="pca.h5 of the checkpoint, for openibl_hub and patch_netvlad")
     command.set_defaults(run=run_export)
 
+    command = commands.add_parser("compare", help="join the recalls of several experiments, and compare their runs")
+    command.add_argument(
+        "folders",
+        nargs="+",
+        metavar="folder",
+        help="folder of results; NAME=FOLDER puts NAME before the names of its runs",
+    )
+    command.add_argument("--out", required=True, help="folder to write the joined tables and the figure to")
+    command.set_defaults(run=run_compare)
+
     command = commands.add_parser(
         "new", help="write a new project: a Snakefile that uses the workflow, a configuration and profiles"
     )
@@ -80,6 +91,19 @@ def run_export(options: argparse.Namespace) -> None:
 
     export_checkpoint(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
     print(f"{options.out}: {options.format}")
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Run `compare`: join the recalls of several experiments.
+
+    Raises:
+        InputError: as `vprlib.report.joined_experiments.join_experiments`.
+    """
+    from vprlib.report.joined_experiments import join_experiments
+
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
+    for path in join_experiments(options.folders, options.out):
+        print(path)
 
 
 def run_new(options: argparse.Namespace) -> None:

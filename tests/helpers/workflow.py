@@ -10,7 +10,9 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).parent.parent.parent
-TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+# tests/tiny.yaml with the demo's names of datasets, short names of runs, and its results in `results/`
+TINY = yaml.safe_load(re.sub("toy_(?=vlad|netvlad)", "", (ROOT / "tests/tiny.yaml").read_text()).replace("toy", "city"))
+del TINY["results"]
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 RUN = "results/{}/netvlad/seed0/gen0"
 MODEL = "results/models/netvlad/seed0/gen0"

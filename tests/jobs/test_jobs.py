@@ -63,7 +63,16 @@ def test_a_pattern_holds_exactly_the_wildcards_of_its_artefact():
 def test_every_pattern_is_spelled_once_and_below_its_root():
     patterns = {name: value for name, value in vars(Paths("elsewhere")).items() if name != "results"}
     assert len(set(patterns.values())) == len(patterns)
-    assert all(value.startswith("elsewhere/") for value in patterns.values())
+    assert all(value.startswith(("elsewhere/", "results/")) for value in patterns.values())
+
+
+def test_an_experiment_has_what_depends_on_its_evaluation_and_shares_the_rest():
+    own = [name for name, value in vars(Paths("mine")).items() if value.startswith("mine/")]
+    shared = [name for name, value in vars(Paths("mine")).items() if value.startswith("results/")]
+    assert not {"images", "weights", "centroids", "last", "whitening", "database", "ranking", "reranking"} - set(shared)
+    assert not {"run_recalls", "dataset_recalls", "verification", "report", "training_figure", "logs"} - set(own)
+    assert Paths("mine").log("evaluate/x") == "mine/logs/evaluate/x.log"
+    assert Paths().log("evaluate/x") == "logs/evaluate/x.log"
 
 
 def test_paths_of_results_are_spelled_in_one_module_only():

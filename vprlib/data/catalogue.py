@@ -39,7 +39,10 @@ def get_dataset(name: str, config: Config) -> Dataset:
     if name in config.custom_datasets:
         dataset = _custom_dataset(config.custom_datasets[name])
     else:
-        dataset = load_object("dataset", name)
+        registered = config.registered.get(name, name)
+        dataset = load_object("dataset", registered)
+        if registered != name:  # a rendered city of another name
+            dataset = replace(dataset, root=Path("data") / name)
     requested = config.protocols.get(name, ())
     chosen = tuple(_requested_protocol(name, dataset, protocol) for protocol in requested) or dataset.protocols[:1]
     if chosen != dataset.protocols:

@@ -8,9 +8,10 @@ from vprlib.exceptions import InputError
 from vprlib.jobs.inputs import Inputs
 from vprlib.jobs.params import Params
 from vprlib.jobs.paths import Paths, fill
+from vprlib.jobs.replaced import replaced_networks
 from vprlib.jobs.targets import Targets
 
-paths = Paths()
+paths = Paths(cfg.results)
 targets = Targets(cfg, catalogue, paths)
 params = Params(cfg, catalogue, targets)
 inputs = Inputs(cfg, catalogue, targets)

@@ -39,7 +39,7 @@ def verify_dataset(
 ) -> dict[str, Any]:
     """Scan every photo of a dataset, write a verification report as JSON, and return the report.
 
-    The records of the photos are cached in `.looked.jsonl` beside `out`, so that another call reads only the photos
+    The records of the photos are cached in `.looked.jsonl` beside `images`, so that another call reads only the photos
     that changed.
 
     Args:
@@ -71,7 +71,7 @@ def verify_dataset(
             written.
     """
     table = read_image_table(images)
-    cache = Path(out).with_name(".looked.jsonl")
+    cache = Path(images).with_name(".looked.jsonl")
     scanned = scan_photos(table.path, kept=cache, threads=threads, desc=f"verify {name}")
     records = [record for record in scanned if isinstance(record, PhotoRecord)]
     broken = {path: fault for path, fault in zip(table.path, scanned, strict=True) if isinstance(fault, str)}
