@@ -46,6 +46,7 @@ include: "workflow/rules/report.smk"
 
 if workflow.is_main_process:
     sys.stderr.writelines(f"warning: {line}\n" for line in replaced_networks(params))
+    follow_in_terminal()
 
 
 rule all:

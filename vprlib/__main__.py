@@ -1,4 +1,4 @@
-"""`python -m vprlib`: describe photos, export checkpoints, compare experiments, and start a project of your own."""
+"""`python -m vprlib`: describe photos, export checkpoints, show and compare results, start a project of your own."""
 
 import argparse
 import logging
@@ -44,6 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--format", required=True, help="openibl, openibl_hub, pytorch_netvlad or patch_netvlad")
     command.add_argument("--whitening", help="pca.h5 of the checkpoint, for openibl_hub and patch_netvlad")
     command.set_defaults(run=run_export)
+
+    command = commands.add_parser("show", help="print the recalls that a folder of results holds")
+    command.add_argument("folder", nargs="?", default="results", help="folder of results (default: results)")
+    command.set_defaults(run=run_show)
 
     command = commands.add_parser("compare", help="join the recalls of several experiments, and compare their runs")
     command.add_argument(
@@ -91,6 +95,17 @@ def run_export(options: argparse.Namespace) -> None:
 
     export_checkpoint(options.checkpoint, options.out, format=options.format, whitening=options.whitening)
     print(f"{options.out}: {options.format}")
+
+
+def run_show(options: argparse.Namespace) -> None:
+    """Run `show`: print the recalls of an experiment.
+
+    Raises:
+        InputError: as `vprlib.jobs.recall_lines.experiment_lines`.
+    """
+    from vprlib.jobs.recall_lines import experiment_lines
+
+    print("\n".join(experiment_lines(options.folder)))
 
 
 def run_compare(options: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def test_another_recipe_of_one_name_is_told_before_it_takes_the_place_of_the_net
 def test_the_demo_and_the_tiny_city_make_no_file_of_each_other(tmp_path):
     outputs = []
     for name in ("config/city.yaml", "tests/tiny.yaml"):
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
+        command = [sys.executable, "-m", "snakemake", "-p", "-s", ROOT / "Snakefile", "--directory", tmp_path]
         command += ["--dry-run", "--profile", ROOT / "profiles/local", "all", "--configfile", ROOT / name]
         text = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
         outputs.append(set(re.findall(r"^    (?:output|log): (.*)$", text, re.MULTILINE)))

@@ -111,7 +111,7 @@ def join_recalls(dataset: str, experiments: Sequence[Experiment]) -> pd.DataFram
         tables = _in_common(dataset, tables, column, what)
     key = ["protocol", "condition", "k"]
     _check_one_meaning(dataset, tables, key, TESTED, "the photos tested under {}", "evaluate both on the same photos")
-    with_method = {name: table for name, table in tables.items() if "reranker" in table}
+    with_method = {name: table.dropna(subset="reranker") for name, table in tables.items() if "reranker" in table}
     hint = "give one of them a `label` of its own"
     _check_one_meaning(dataset, with_method, ["rerank"], ["reranker"], "the re-ranking {}", hint)
     tables = {one.name: _named_runs(tables[one.name], one).assign(experiment=one.name) for one in experiments}
