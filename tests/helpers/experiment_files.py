@@ -222,7 +222,6 @@ def make_campaign(
         protocols=protocols,
         configfiles=("config.yaml",),
         results=folder / "results",
-        shared=folder / "results",
         logs=folder / "logs",
     )
     for name in names:

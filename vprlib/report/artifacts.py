@@ -11,7 +11,7 @@ from vprlib.config import Config
 from vprlib.data.catalogue import get_dataset
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.recall_table import read_results
-from vprlib.jobs.paths import Paths, fill
+from vprlib.jobs.paths import SHARED, Paths, fill
 from vprlib.jobs.targets import Targets
 
 
@@ -52,8 +52,8 @@ class Artifacts:
     ] = ()  # the files that the configuration was read from; later ones override earlier ones
     overrides: tuple[str, ...] = ()  # `key=value` of the command line
     results: Path = Path("results")  # of the experiment
-    shared: Path = Path("results")  # of all experiments
-    logs: Path = Path("logs")  # of all experiments
+    shared: Path | None = None  # of what all experiments share; None: `results`
+    logs: Path = Path("logs")  # of the jobs that make what is shared
     gaps: list[MissingPart] = field(default_factory=list)  # the parts that were found to be missing so far
 
     def file(self, name: str, dataset: str = "", network: EvaluatedNetwork | None = None, **wildcards: str) -> Path:
@@ -64,7 +64,7 @@ class Artifacts:
     @property
     def paths(self) -> Paths:
         """The patterns of all files."""
-        return Paths(self.results, self.shared)
+        return Paths(self.results, self.shared or self.results)
 
     def model(self, network: EvaluatedNetwork) -> Path:
         """Return the folder of a network's training."""
@@ -167,4 +167,5 @@ def artifacts_of_job(snakemake: Any, config: Config) -> Artifacts:
         configfiles=tuple(params.configfiles),
         overrides=tuple(params.overrides),
         results=Path(config.results),
+        shared=Path(SHARED),
     )

@@ -35,7 +35,7 @@ def read_usage(campaign: Artifacts) -> dict[str, StageUsage]:
     that write the page.
     """
     jobs, records = campaign.stage_jobs(), read_records(campaign.logs)
-    if campaign.results != campaign.shared:
+    if campaign.shared not in (None, campaign.results):
         records |= read_records(Path(campaign.paths.logs))
     usage: dict[str, StageUsage] = {}
     for stage, names in jobs.items():
