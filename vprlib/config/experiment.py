@@ -23,7 +23,7 @@ from vprlib.config.stages import (
 from vprlib.exceptions import did_you_mean
 from vprlib.registry import FAMILIES, find_entry
 
-SHARED = ("models", "weights", "centroids", "trunk", "thumbnails")  # folders in `results` that are no datasets
+RESERVED = ("models", "weights", "centroids", "trunk", "thumbnails")  # folders in `results` that are no datasets
 EXPERIMENTS = "experiments"  # the folder in `results` that is free for experiments
 
 
@@ -84,7 +84,7 @@ class Config(Section):
     @model_validator(mode="after")
     def check_names(self) -> Self:
         """Every dataset that a key names must be known, and new names must be free."""
-        reserved = {*SHARED, EXPERIMENTS}
+        reserved = {*RESERVED, EXPERIMENTS}
         if len(self.registered) < len(FAMILIES["dataset"]) or self.city.name in reserved:
             raise ValueError(f"city.name: {self.city.name!r} is reserved; choose another")
         used = [("datasets", name) for name in self.datasets]
@@ -97,7 +97,7 @@ class Config(Section):
         if clash := set(self.custom_datasets) & {*self.registered, *reserved}:
             raise ValueError(f"custom_datasets.{clash.pop()}: the name is reserved; choose another")
         below = self.results.split("/")
-        if below[0] == "results" and {*below[1:2]} & {*SHARED, *self.dataset_names}:
+        if below[0] == "results" and {*below[1:2]} & {*RESERVED, *self.dataset_names}:
             raise ValueError(
                 f"results: {self.results} lies among what experiments share; choose another folder, such as "
                 f"{below[0]}/{EXPERIMENTS}/{below[-1]}"
