@@ -49,7 +49,7 @@ lock: .venv/bin/uv
 	    --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean: ## the environment, caches and everything the workflow made; never data/ but the rendered city
-	rm -rf .venv .snakemake .pytest_cache .ruff_cache results logs data/city data/city_night docs/_build docs/reference/generated
+	rm -rf .venv .snakemake .pytest_cache .ruff_cache results logs data/city data/city_night data/toy data/toy_night docs/_build docs/reference/generated
 
 .venv/ready: requirements.lock .venv/bin/uv
 	VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --compile-bytecode requirements.lock

@@ -44,6 +44,11 @@ include: "workflow/rules/plots.smk"
 include: "workflow/rules/report.smk"
 
 
+if workflow.is_main_process:
+    sys.stderr.writelines(f"warning: {line}\n" for line in replaced_networks(params))
+    follow_in_terminal()
+
+
 rule all:
     default_target: True
     input:

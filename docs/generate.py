@@ -104,7 +104,7 @@ def default_of(section: type[Section], name: str) -> str:
 def section_path(section: type[Section], name: str, path: str) -> str:
     """The path of a key that holds a section: of a list with brackets, of a mapping with the name that you choose."""
     kind = str(section.model_fields[name].annotation)
-    where = f"{path}{name}" + ("[]" if "tuple" in kind else "") + (".<name>" if kind.startswith("dict") else "")
+    where = f"{path}{name}" + (".<name>" if kind.startswith("dict") else "") + ("[]" if "tuple" in kind else "")
     return where.replace("runs.<name>", "base")
 
 

@@ -12,9 +12,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.helpers.experiment_files import write_photo
-from tests.helpers.workflow import ENVIRONMENT, ROOT
+from tests.helpers.workflow import ENVIRONMENT, ROOT, TINY
 
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -79,7 +80,7 @@ def as_run(command):
     if any(command.startswith(start) for start in NOT_RUN):
         return None
     if " --report " in command:
-        return command.replace("config/city.yaml", "tests/tiny.yaml")  # a report is made of what has run
+        return command.replace("config/city.yaml", "finished.yaml")  # a report is made of what has run
     if command.startswith("snakemake "):
         dry = "" if re.search(r" -n | --unlock", command) else " -n"
         return command.replace("snakemake", f"snakemake{dry}", 1)
@@ -132,15 +133,18 @@ def test_the_site_has_a_page_for_every_package_and_method(site):
 
 @pytest.fixture
 def folder(done, tmp_path):
-    """A working folder as the documentation means it: the code, and what the demo left, which is that of tiny.yaml."""
+    """A working folder as the documentation means it: the code, and what the demo left, which is smaller here."""
     target = tmp_path / "vpr"
     shutil.copytree(done, target, symlinks=True, ignore=shutil.ignore_patterns("config.yaml"))
     (target / "results/models/tiny_netvlad").symlink_to("netvlad")
+    for name in TINY["datasets"]:
+        shutil.copytree(target / "results" / name, target / "results/experiments/strict" / name, symlinks=True)
     shutil.copytree(ROOT / "vprlib", target / "vprlib", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "Makefile", "config", "profiles", "workflow"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, target / name)
     (target / "tests").mkdir()
     shutil.copy(ROOT / "tests/tiny.yaml", target / "tests")
+    (target / "finished.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
     return target
 
 
@@ -191,8 +195,6 @@ def apply(diff, path):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```yaml" in read(page)])
 def test_the_configurations_of_a_page_are_valid(page, tmp_path):
-    import yaml
-
     from vprlib.config import overlay
 
     shutil.copytree(ROOT / "vprlib", tmp_path / "vprlib", ignore=shutil.ignore_patterns("__pycache__"))
@@ -246,8 +248,6 @@ def test_the_python_of_a_page_compiles(page):
 
 
 def test_the_hooks_run_what_make_lint_runs():
-    import yaml
-
     recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)[1].split("\n\t")
     wanted = {" ".join(command.split()[:2]).removesuffix(" .").strip() for command in recipe}
     hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"][0]["hooks"]
@@ -256,8 +256,6 @@ def test_the_hooks_run_what_make_lint_runs():
 
 
 def test_ci_runs_the_project_s_own_script():
-    import yaml
-
     steps = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]["check"]["steps"]
     assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
     assert (ROOT / ".ci/run").exists()

@@ -1,14 +1,16 @@
-"""`python -m vprlib`: describe, match and evaluate photos, export checkpoints, and start a project of your own."""
+"""`python -m vprlib`: describe, match and evaluate photos, export networks, show results, start a project."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from vprlib.commands.compare import add_compare
 from vprlib.commands.describe import add_describe
 from vprlib.commands.evaluate import add_evaluate
 from vprlib.commands.export import add_export
 from vprlib.commands.match import add_match
 from vprlib.commands.new import add_new
+from vprlib.commands.show import add_show
 from vprlib.exceptions import InputError
 
 
@@ -31,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
     parser = argparse.ArgumentParser(prog="vprlib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_describe, add_match, add_evaluate, add_export, add_new):
+    for add in (add_describe, add_match, add_evaluate, add_export, add_show, add_compare, add_new):
         add(commands)
     return parser
 

@@ -198,7 +198,8 @@ def of_accounts(profile: dict) -> list[str]:
 def planned(profile: Path, configfile: Path | None) -> dict:
     """rule -> (threads, resources) of its largest job, as Snakemake would submit it the first time."""
     config = ("--configfile", str(configfile)) if configfile else ()
-    dry = ("--dry-run", "--forceall", "--nocolor", "--cores", "9999")  # or it counts the threads of this machine
+    dry = ("--dry-run", "--printshellcmds", "--forceall", "--nocolor")
+    dry += ("--cores", "9999")  # or it counts the threads of this machine
     snakemake = (sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--profile", str(profile))
     told = command("the dry run", *snakemake, *dry, "all", *config)
     jobs = {}

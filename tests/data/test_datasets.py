@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -131,6 +132,30 @@ def test_a_protocol_is_chosen_by_its_name():
         InputError, match=f'protocols.tokyo247: unknown protocol "25 m, all view".*did you mean "{every.name}"'
     ):
         get_dataset("tokyo247", parse_config(raw | {"protocols": {"tokyo247": ["25 m, all view"]}}))
+
+
+def test_a_protocol_of_one_s_own_changes_the_radius_of_another(refused):
+    def asked(**protocols):
+        own = {"walk": {"folder": "walk"}, "listed": {"pairs": "p.txt", "database": "a", "queries": "b"}}
+        raw = {"datasets": ["walk"], "runs": {"a": {"train_set": "city"}}, "custom_datasets": own}
+        return parse_config(raw | {"protocols": protocols})
+
+    first, _, every = TOKYO247.protocols
+    strict, views = {"name": "strict", "radius": 5}, {"name": "5", "radius": 5, "like": every.name}
+    dataset = get_dataset("tokyo247", asked(tokyo247=[strict, first.name, views]))
+    assert dataset.protocols == (replace(first, name="strict", radius=5), first, replace(every, name="5", radius=5))
+    assert dataset.declared == TOKYO247.protocols
+    assert dataset.own_protocol == first, "training and validation keep the dataset's own"
+    assert (dataset.radius, dataset.views_per_place) == (25, 12)
+    assert get_dataset("walk", asked(walk=["own", {"name": "b", "radius": 5}])).views_per_place == 1
+    with refused("protocols.tokyo247", f'"{first.name}" is a protocol of the dataset', "another name"):
+        get_dataset("tokyo247", asked(tokyo247=[{"name": first.name, "radius": 5}]))
+    with refused("protocols.listed", "listed", "leave it out"):
+        get_dataset("listed", asked(listed=[{"name": "b", "radius": 5}]))
+    with refused("protocols.tokyo247", "`like` does nothing without a `radius`"):
+        asked(tokyo247=[{"name": "b", "like": every.name}])
+    with refused("protocols.walk", "'b' is given twice"):
+        asked(walk=[{"name": "b", "radius": 5}, {"name": "b", "radius": 6}])
 
 
 BAD_ROWS = {

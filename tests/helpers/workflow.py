@@ -10,27 +10,32 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).parent.parent.parent
-TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+# tests/tiny.yaml with the demo's names of datasets, short names of runs, and its results in `results/`
+TINY = yaml.safe_load(re.sub("toy_(?=vlad|netvlad)", "", (ROOT / "tests/tiny.yaml").read_text()).replace("toy", "city"))
+del TINY["results"]
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 RUN = "results/{}/netvlad/seed0/gen0"
 MODEL = "results/models/netvlad/seed0/gen0"
 
 
-def command(folder, *arguments, config=None):
-    """A snakemake command in `folder`, with the tiny configuration's top-level keys changed by `config`."""
+def command(folder, *arguments, config=None, own_lines=True):
+    """A snakemake command in `folder`, with the tiny configuration's top-level keys changed by `config`.
+
+    With `own_lines`, Snakemake's paragraphs are printed, not the lines that users get without `--printshellcmds`.
+    """
     written = Path(folder) / "config.yaml"
     written.write_text(yaml.safe_dump(TINY | (config or {}), sort_keys=False))
-    profile = ROOT / "profiles/local"
+    profile, told = ROOT / "profiles/local", ["--printshellcmds"] if own_lines else []
     return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
+        *(sys.executable, "-m", "snakemake", *told, "--snakefile", ROOT / "Snakefile", "--directory", folder),
         *("--profile", profile, "--cores", "2", *arguments, "--configfile", written),
     ]
 
 
-def snakemake(folder, *arguments, config=None):
+def snakemake(folder, *arguments, config=None, own_lines=True):
     """Run it; returns (exit status, all that it printed)."""
     done = subprocess.run(
-        command(folder, *arguments, config=config),
+        command(folder, *arguments, config=config, own_lines=own_lines),
         env=ENVIRONMENT,
         cwd=ROOT,
         stdout=subprocess.PIPE,

@@ -60,7 +60,7 @@ def test_rankings(done):
     for name, (axes, dtype) in found.items():
         shape, _, type_name = kinds[parts[name]].rpartition(" ")
         assert (axes, dtype) == (SHAPES.get(shape, 0), np.dtype(type_name))
-    assert written == of_descriptors | attributes - {"rerank"}
+    assert written == of_descriptors | attributes - {"rerank", "reranker"}
 
 
 def test_whitening(done):

@@ -63,7 +63,16 @@ def test_a_pattern_holds_exactly_the_wildcards_of_its_artefact():
 def test_every_pattern_is_spelled_once_and_below_its_root():
     patterns = {name: value for name, value in vars(Paths("elsewhere")).items() if name != "results"}
     assert len(set(patterns.values())) == len(patterns)
-    assert all(value.startswith("elsewhere/") for value in patterns.values())
+    assert all(value.startswith(("elsewhere/", "results/")) for value in patterns.values())
+
+
+def test_an_experiment_has_what_depends_on_its_evaluation_and_shares_the_rest():
+    own = [name for name, value in vars(Paths("mine")).items() if value.startswith("mine/")]
+    shared = [name for name, value in vars(Paths("mine")).items() if value.startswith("results/")]
+    assert not {"images", "weights", "centroids", "last", "whitening", "database", "ranking", "reranking"} - set(shared)
+    assert not {"run_recalls", "dataset_recalls", "verification", "report", "training_figure", "logs"} - set(own)
+    assert Paths("mine").log("evaluate/x") == "mine/logs/evaluate/x.log"
+    assert Paths().log("evaluate/x") == "logs/evaluate/x.log"
 
 
 def test_paths_of_results_are_spelled_in_one_module_only():
@@ -179,6 +188,33 @@ def test_params_are_plain_data_and_leave_out_how_jobs_run():
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
     assert "execution" not in yaml.safe_dump(plain)
     assert one.params.validation(network) == {"radius": 10.0, "unit": "m"}
+
+
+def test_a_radius_is_a_param_of_evaluations_only():
+    """Of a dataset of one's own: its `radius`. Of any dataset: a protocol with another one."""
+    network, dataset = w(run="vlad", seed=0, gen="0", dataset="own"), w(dataset="own")
+    before, after, beside = (
+        made("own.csv", custom_datasets={"own": {"csv": "own.csv", "radius": radius}}, datasets=["own"], **protocols)
+        for radius, protocols in ((25, {}), (5, {}), (25, {"protocols": {"own": ["own", {"name": "b", "radius": 5}]}}))
+    )
+    for one in (after, beside):
+        assert one.params.protocols(dataset) != before.params.protocols(dataset)
+        for name in ("root", "search_scopes", "framings", "candidates", "unit"):
+            assert getattr(one.params, name)(dataset) == getattr(before.params, name)(dataset)
+        assert one.params.validation(network) == before.params.validation(network), "it is trained on the city"
+        assert one.inputs.image_table(dataset) == before.inputs.image_table(dataset)
+    trained = [
+        made(runs={"a": {"train_set": "own"}}, **{"custom_datasets": {"own": {"csv": "o", "radius": 25}}} | more)
+        for more in ({}, {"protocols": {"own": [{"name": "b", "radius": 5}]}})
+    ]
+    assert (
+        trained[0].params.validation(w(run="a"))
+        == trained[1].params.validation(w(run="a"))
+        == {
+            "radius": 25,
+            "unit": "m",
+        }
+    )
 
 
 def test_the_targets_of_all_are_files_of_patterns():

@@ -4,7 +4,6 @@ import argparse
 import os
 from pathlib import Path
 
-from vprlib.config.network_name import parse_network_name
 from vprlib.exceptions import InputError
 
 NETWORK = (
@@ -29,6 +28,8 @@ def check_computation(network: str, options: argparse.Namespace) -> None:
     if not Path(network).exists():
         looks_like_file = "." in Path(network).name and not network.startswith("timm/")
         check_files(*([network] if looks_like_file else []))
+        from vprlib.config.network_name import parse_network_name
+
         parse_network_name(network)
     check_files(*filter(None, [options.whitening]))
     if options.batch < 1:

@@ -4,12 +4,15 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from vprlib.config.base import Section, Seed
+from vprlib.config.base import Name, Section, Seed
 
 
 class CityConfig(Section):
-    """The size of the rendered city."""
+    """The rendered city: its name and its size."""
 
+    name: Name = Field(
+        "city", description="name of its datasets, `{name}` by day and `{name}_night`; another city has another name"
+    )
     seed: Seed = Field(0, description="seed of the city: its streets, facades, photos and cars")
     height: PositiveInt = Field(96, description="height of a photo, pixels")
     width: PositiveInt = Field(128, description="width of a photo, pixels")
@@ -21,6 +24,11 @@ class CityConfig(Section):
     val_queries: PositiveInt = Field(300, description="query photos of the validation split")
     test_places: PositiveInt = Field(40, description="places of the test split")
     test_queries: PositiveInt = Field(500, description="query photos of the test split")
+
+    @property
+    def size(self) -> dict[str, int | float]:
+        """The seed, and the numbers of pixels, places and queries: all that the photos depend on."""
+        return self.model_dump(exclude={"name"})
 
 
 # keys of a dataset's sources, one of which is given; those of BESIDE name the photos of a source without names

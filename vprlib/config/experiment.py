@@ -1,5 +1,6 @@
 """The configuration as a whole: which runs are evaluated on which datasets, how, and by which jobs."""
 
+import os
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -14,6 +15,7 @@ from vprlib.config.stages import (
     EvaluateConfig,
     ExecutionConfig,
     PretrainConfig,
+    ProtocolChoice,
     ReportConfig,
     RerankConfig,
     SearchConfig,
@@ -21,6 +23,20 @@ from vprlib.config.stages import (
 )
 from vprlib.exceptions import did_you_mean
 from vprlib.registry import FAMILIES, find_entry
+
+RESERVED = ("models", "weights", "centroids", "trunk", "thumbnails")  # folders in `results` that are no datasets
+EXPERIMENTS = "experiments"  # the folder in `results` that is free for experiments
+
+
+def _as_folder(path: str) -> str:
+    """Return the path of a folder of results in its shortest form.
+
+    Raises:
+        ValueError: it is empty, or has a part that paths of results cannot have.
+    """
+    if not path.strip() or {"{", "}"} & set(path) or {"..", "logs"} & set(path.split("/")):
+        raise ValueError(f"{path!r} must be the path of a folder, without braces, `..` and `logs`")
+    return os.path.normpath(path)
 
 
 class Config(Section):
@@ -43,8 +59,13 @@ class Config(Section):
     dataset_roots: dict[str, str] = Field(
         {}, description="folder of a dataset's files, by dataset, if it is not in `data/`"
     )
-    protocols: dict[str, Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct_values)]] = Field(
+    protocols: dict[str, ProtocolChoice] = Field(
         {}, description="protocols to evaluate a dataset under, by dataset; default: its first protocol"
+    )
+    results: Annotated[str, AfterValidator(_as_folder)] = Field(
+        "results",
+        description="folder of the experiment's evaluations, tables, figures and page; what takes long stays in "
+        "`results`, where all experiments share it",
     )
     offline: bool = Field(False, description="download nothing; a missing file is an error that names it")
     shards: ShardsConfig = ShardsConfig()
@@ -63,7 +84,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def check_names(self) -> Self:
-        """Every dataset that a key names must be known."""
+        """Every dataset that a key names must be known, and new names must be free."""
+        reserved = {*RESERVED, EXPERIMENTS}
+        if len(self.registered) < len(FAMILIES["dataset"]) or self.city.name in reserved:
+            raise ValueError(f"city.name: {self.city.name!r} is reserved; choose another")
         used = [("datasets", name) for name in self.datasets]
         used += [(key, name) for key in ("dataset_roots", "protocols") for name in getattr(self, key)]
         used += [("evaluate.group_by", name) for name in self.evaluate.group_by]
@@ -71,8 +95,14 @@ class Config(Section):
         for key, name in used:
             if name not in self.dataset_names:
                 raise ValueError(f"{key}: unknown dataset {name!r}; {did_you_mean(name, self.dataset_names)}")
-        if clash := set(self.custom_datasets) & {*FAMILIES["dataset"], "models", "weights", "centroids", "trunk"}:
+        if clash := set(self.custom_datasets) & {*self.registered, *reserved}:
             raise ValueError(f"custom_datasets.{clash.pop()}: the name is reserved; choose another")
+        below = self.results.split("/")
+        if below[0] == "results" and {*below[1:2]} & {*RESERVED, *self.dataset_names}:
+            raise ValueError(
+                f"results: {self.results} lies among what experiments share; choose another folder, such as "
+                f"{below[0]}/{EXPERIMENTS}/{below[-1]}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -85,8 +115,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def check_rerankers(self) -> Self:
-        """A re-ranker is named by its method, so each is given once."""
-        distinct_values([settings.name for settings in self.rerank])
+        """Re-rankings are told apart by their labels, so each label is given once."""
+        labels = [settings.series for settings in self.rerank]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"rerank: {twice!r} is given twice; give each of them a `label` of its own")
         return self
 
     @model_validator(mode="after")
@@ -212,9 +245,15 @@ class Config(Section):
         return {name: run for name, run in self.runs.items() if run.descriptors}
 
     @cached_property
+    def registered(self) -> dict[str, str]:
+        """Registered datasets: name -> the name in the registry, which is another one for a city that has a name."""
+        named = {"city": self.city.name, "city_night": f"{self.city.name}_night"}
+        return {named.get(name, name): name for name in FAMILIES["dataset"]}
+
+    @cached_property
     def dataset_names(self) -> tuple[str, ...]:
         """All names of datasets: registered ones, then your own."""
-        return (*FAMILIES["dataset"], *self.custom_datasets)
+        return (*self.registered, *self.custom_datasets)
 
     def sharing(
         self,

@@ -1,10 +1,10 @@
 """The sections of the stages that all runs share: pretraining, search, evaluation, report, and how jobs compute."""
 
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from vprlib.config.base import Section, Seed, distinct_values, matching
+from vprlib.config.base import Name, Section, Seed, distinct_values, matching
 from vprlib.config.methods import MethodConfig
 
 
@@ -43,10 +43,66 @@ class SearchConfig(Section):
     )
 
 
+def _no_none(label: str) -> str:
+    if label == "none":
+        raise ValueError("'none' stands for the first ranking; choose another label")
+    return label
+
+
 class RerankConfig(MethodConfig):
     """A re-ranker: its recalls stand beside those of the first ranking."""
 
     family: ClassVar[str] = "rerank"
+    label: Annotated[Name, AfterValidator(_no_none)] | None = Field(
+        None, description="name of this re-ranking in tables, figures and paths; default: that of the method"
+    )
+
+    @property
+    def series(self) -> str:
+        """The label, or the name of the method without one."""
+        return self.label or self.name
+
+    @property
+    def described(self) -> str:
+        """The method with its options, as `alpha_qe(neighbours=5)`."""
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.name}({options})" if options else self.name
+
+
+class ProtocolConfig(Section):
+    """A protocol that a dataset is evaluated by: the name of one that it has, or one of your own that changes it.
+
+    The rankings are the same, so that only the evaluation runs.
+    """
+
+    name: str = Field(description="name of the protocol in tables and figures")
+    like: str | None = Field(
+        None, description="protocol of the dataset that this one is like; default: the dataset's first protocol"
+    )
+    radius: PositiveFloat | None = Field(
+        None, description="largest distance of a hit from its query, in the unit of the dataset"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def complete(cls, raw: Any) -> Any:
+        """Accept a name alone: a protocol of the dataset."""
+        return {"name": raw} if isinstance(raw, str) else raw
+
+    @model_validator(mode="after")
+    def check_radius(self) -> Self:
+        """A protocol of one's own differs in its radius."""
+        if self.like is not None and self.radius is None:
+            raise ValueError("`like` does nothing without a `radius`; give one, or the name of the protocol alone")
+        return self
+
+
+def _distinct_names(protocols: tuple[ProtocolConfig, ...]) -> tuple[ProtocolConfig, ...]:
+    distinct_values([one.name for one in protocols])
+    return protocols
+
+
+ProtocolChoice = Annotated[tuple[ProtocolConfig, ...], Field(min_length=1), AfterValidator(_distinct_names)]
 
 
 class ShardsConfig(Section):

@@ -17,9 +17,9 @@ TRAINING = (
     *("negatives_per_query", "mining", "negative_pool_size", "cache_refresh_queries"),
 )
 SOFT = ("temperature", "positives", "pool", "k1", "k2", "euclidean_weight", "squarings")
+RENDERED = ("city", "city_night")
 NETWORK = ("image", "backbone", "aggregator", "centroids", "cache_frozen_features", "train", "generations")
 NOT_OF_DESCRIPTORS = ("train_set", *NETWORK, "whiten", "extract")
-RENDERED = {"city", "city_night"}
 
 
 def unused_settings(raw: Mapping[str, Any], config: Config) -> list[str]:
@@ -123,7 +123,7 @@ def idle_in_experiment(config: Config) -> Reasons:
             idle[key] = "descriptor_sizes.dims is empty, so nothing is measured"
     if not any(run.backbone.weights == "pretrain" for run in config.trained.values()):
         idle["pretrain"] = "no run has backbone.weights: pretrain"
-    if not RENDERED & used:
+    if not {name for name, registered in config.registered.items() if registered in RENDERED} & used:
         idle["city"] = "no run uses the rendered city"
     for name in config.evaluate.group_by:
         if name not in config.datasets:

@@ -21,15 +21,15 @@ from vprlib.exceptions import InputError
 from vprlib.registry import load_object
 
 if TYPE_CHECKING:
-    from vprlib.config import Config
+    from vprlib.config import Config, ProtocolConfig
     from vprlib.config.datasets import OwnDatasetConfig
 
 
 def get_dataset(name: str, config: Config) -> Dataset:
     """Return the dataset of a name: one of the configuration's `custom_datasets`, or a registered one.
 
-    Its protocols are those that the configuration's `protocols` names for it, or else its first one. Its root is that
-    of `dataset_roots`, if it is named there.
+    Its protocols are those that the configuration's `protocols` names for it, or else its first one; `declared` are all
+    that it has. Its root is that of `dataset_roots`, if it is named there.
 
     Raises:
         ValueError: there is no dataset of that name.
@@ -39,9 +39,14 @@ def get_dataset(name: str, config: Config) -> Dataset:
     if name in config.custom_datasets:
         dataset = _custom_dataset(config.custom_datasets[name])
     else:
-        dataset = load_object("dataset", name)
-    requested = config.protocols.get(name, [dataset.protocols[0].name])
-    dataset = replace(dataset, protocols=tuple(choose_protocol(name, dataset, protocol) for protocol in requested))
+        registered = config.registered.get(name, name)
+        dataset = load_object("dataset", registered)
+        if registered != name:  # a rendered city of another name
+            dataset = replace(dataset, root=Path("data") / name)
+    requested = config.protocols.get(name, ())
+    chosen = tuple(_requested_protocol(name, dataset, protocol) for protocol in requested) or dataset.protocols[:1]
+    if chosen != dataset.protocols:
+        dataset = replace(dataset, protocols=chosen, declared=dataset.protocols)
     if name not in config.dataset_roots:
         return dataset
     if dataset.render:
@@ -75,6 +80,26 @@ def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
     if custom.database_track:
         return tracks_dataset(custom.database_track, custom.queries_track or "", **lists, protocol=protocol)
     return folder_dataset(Path(custom.folder or "."), protocol)
+
+
+def _requested_protocol(name: str, dataset: Dataset, requested: ProtocolConfig) -> Protocol:
+    """Return a protocol that the configuration asks for: the dataset's, or one like it with another radius.
+
+    Raises:
+        InputError: as `choose_protocol`; or a protocol with another radius has the name of one of the dataset's, or a
+            radius does nothing because the positives are listed.
+    """
+    if requested.radius is None:
+        return choose_protocol(name, dataset, requested.name)
+    like = choose_protocol(name, dataset, requested.like) if requested.like else dataset.protocols[0]
+    if requested.name in {declared.name for declared in dataset.protocols}:
+        raise InputError(
+            f'config: protocols.{name}: "{requested.name}" is a protocol of the dataset; give the one of radius '
+            f"{requested.radius:g} another name"
+        )
+    if like.unit == LISTED:
+        raise InputError(f"config: protocols.{name}: its positives are listed, so a radius does nothing; leave it out")
+    return replace(like, name=requested.name, radius=requested.radius)
 
 
 def choose_protocol(name: str, dataset: Dataset, protocol: str) -> Protocol:

@@ -30,7 +30,7 @@ class Dataset:
             root. The columns OPTIONAL may be left out.
         files: what `read_images` reads, relative to the root: files, or the folder whose listing it reads.
         root: folder of the files as published.
-        protocols: the first is the dataset's own; training and validation use it.
+        protocols: the protocols that it is evaluated by; figures show the first.
         access: how to get the dataset: whom to ask, which files.
         counts: (split, role) -> number of images.
         remotes: files that anyone may download.
@@ -40,6 +40,7 @@ class Dataset:
         citation: the publication to cite.
         may_lack_queries: whether a test split may have a database only, to be described.
         render: called with (root, size, workers); writes the files of an embedded dataset.
+        declared: all protocols of the dataset, if `protocols` are chosen ones; the first is the dataset's own.
     """
 
     read_images: Callable[[Path], pd.DataFrame]
@@ -55,11 +56,22 @@ class Dataset:
     citation: str = ""
     may_lack_queries: bool = False
     render: Callable[..., None] | None = None
+    declared: tuple[Protocol, ...] = ()
+
+    @property
+    def own_protocol(self) -> Protocol:
+        """Return the first declared protocol: training and validation use it, whichever are evaluated."""
+        return (self.declared or self.protocols)[0]
 
     @property
     def radius(self) -> float:
-        """Return the hit radius of the first protocol, in its unit."""
-        return self.protocols[0].radius
+        """Return the hit radius of the dataset's own protocol, in its unit."""
+        return self.own_protocol.radius
+
+    @property
+    def views_per_place(self) -> int:
+        """Return the largest number of views of a place that one of the dataset's protocols counts as one, or 1."""
+        return max(one.views_per_place or 1 for one in (*self.declared, *self.protocols))
 
     def table(self) -> pd.DataFrame:
         """Read the image table: one row per image, with COLUMNS first.
@@ -100,7 +112,7 @@ class Dataset:
         Returns:
             For each query, row numbers among the split's database images, increasing.
         """
-        return self.protocols[0].for_training.positives(
+        return self.own_protocol.for_training.positives(
             select_rows(table, split, "query"), select_rows(table, split, "database")
         )
 
@@ -129,7 +141,7 @@ class Dataset:
             raise InputError(f"{source}: {table.path[table.path.duplicated()].iloc[0]} is listed twice")
         if table.empty:
             raise InputError(f"{source}: lists no image")
-        if self.protocols[0].unit == "m":
+        if self.own_protocol.unit == "m":
             check_metres(table.astype({"east": float, "north": float}), source, self.radius)
         for split in [split for split in SPLITS if (table.split == split).any()]:
             for role in ROLES:
@@ -139,7 +151,7 @@ class Dataset:
             if len(row_numbers(table, split, "query")):
                 database = select_rows(table, split, "database")
                 positives = self.positives(table, split)
-                check_positives(positives, database, source=source, split=split, protocol=self.protocols[0])
+                check_positives(positives, database, source=source, split=split, protocol=self.own_protocol)
 
 
 def join_path(folder: str | os.PathLike[str], path: str) -> str:

@@ -3,9 +3,9 @@
 import re
 
 TEXT = {
-    "dataset", "run", "other", "descriptor", "rerank", "condition", "protocol", "unit", "query", "top1_image",
-    "config_hash", "index", "checkpoint", "train_set", "epoch_selected_on", "version", "commit", "compression",
-    "origin", "source", "by", "table_checksum",
+    "dataset", "run", "other", "descriptor", "rerank", "reranker", "condition", "protocol", "unit", "query",
+    "top1_image", "config_hash", "index", "checkpoint", "train_set", "epoch_selected_on", "version", "commit",
+    "compression", "origin", "source", "by", "table_checksum",
 }  # fmt: skip
 
 NETWORK = {
@@ -17,7 +17,7 @@ NETWORK = {
 DESCRIPTOR = {
     "descriptor": "kind of descriptor: `raw` or `whitened`",
     "dim": "dimension of the descriptor",
-    "rerank": "re-ranker, or `none`",
+    "rerank": "label of the re-ranking, or `none`",
 }
 PROTOCOL = {
     "protocol": "name of the protocol; recalls of two protocols do not compare",
@@ -63,6 +63,7 @@ TABLES: dict[str, dict[str, str]] = {
         **PROTOCOL,
         "config_hash": "hash of the recipe of the network",
         "index": "kind of search index: `flat` is exact",
+        "reranker": "method of the re-ranking with its options, or `none`",
         "checkpoint": "first 12 digits of the checkpoint's SHA-256; of descriptors computed elsewhere, of their files'",
         "epoch": "epoch of the evaluated checkpoint; 0 is the initial network",
         "train_set": "dataset that the network was trained on; empty if it was not trained here",

@@ -39,9 +39,14 @@ class Predictions(NamedTuple):
         return self.rankings[self.default_descriptor]
 
     @property
-    def reranker(self) -> str:
-        """The method that re-ranked the candidates, or `none`."""
+    def rerank(self) -> str:
+        """The label of the re-ranking, or `none`."""
         return self.attributes.get("rerank", "none")
+
+    @property
+    def reranker(self) -> str:
+        """The method that re-ranked the candidates with its options, as `alpha_qe(neighbours=5)`, or `none`."""
+        return self.attributes.get("reranker", self.rerank)
 
     def subset(self, rows: NDArray[np.int64]) -> "Predictions":
         """Return the predictions of the queries with these row numbers."""

@@ -72,7 +72,7 @@ def per_query_table(
         table["rank"] = pd.Series(1 + hit_QK.argmax(1)).where(pd.Series(hit_QK.any(1))).astype("Int64")
         table["top1_image"] = pd.Series(predictions.database.path.to_numpy()[ranking_QK[:, 0]]).where(has_candidate_Q)
         table["score"] = pd.Series(predictions.scores[kind][:, 0]).where(has_candidate_Q)
-        reranker = predictions.reranker
+        reranker = predictions.reranker.partition("(")[0]
         other_scores = reranker != "none" and has_trait("rerank", reranker, "other_scores")
         table["distance_ratio"] = (
             np.nan if other_scores else distance_ratios(predictions, kind, protocol.radius).astype(np.float32)
@@ -83,7 +83,7 @@ def per_query_table(
         kind_columns: dict[str, Any] = {
             "descriptor": kind,
             "dim": predictions.dimensions[kind],
-            "rerank": predictions.reranker,
+            "rerank": predictions.rerank,
         }
         conditions_Q = predictions.query[[*group_by]].reset_index(drop=True)
         tables.append(pd.concat([table.assign(**(kind_columns | setting)), conditions_Q], axis="columns"))

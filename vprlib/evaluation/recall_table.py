@@ -120,6 +120,7 @@ def recall_table(
         "protocol": protocol.name,
         "config_hash": config_hash,
         "index": predictions.attributes.get("index", "flat"),
+        "reranker": predictions.reranker,
         "checkpoint": predictions.attributes["checkpoint"][:12],
         "epoch": trained["epoch"],
         "train_set": selection["train_set"],
@@ -206,7 +207,7 @@ def recalls_of(
     kind_columns = {
         "descriptor": kind,
         "dim": predictions.dimensions[kind],
-        "rerank": predictions.reranker,
+        "rerank": predictions.rerank,
         "condition": condition,
     }
     without = sum(not len(right) for right in predictions.positives)

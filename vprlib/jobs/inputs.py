@@ -189,7 +189,7 @@ class Inputs:
     def rankings(self, w: Wildcards) -> list[str]:
         """The first ranking of an evaluation and those of the re-rankers."""
         names = _network(w) | {"dataset": w.dataset}
-        again = [fill(self.paths.reranking, **names, rerank=one.name) for one in self.config.rerank]
+        again = [fill(self.paths.reranking, **names, rerank=one.series) for one in self.config.rerank]
         return [fill(self.paths.ranking, **names), *again]
 
     def database_to_measure(self, w: Wildcards) -> str:

@@ -38,6 +38,14 @@ class Params:
         """The protocols that a dataset is evaluated by."""
         return self._protocols(w.dataset)
 
+    def shown_protocol(self, w: Wildcards) -> Plain:
+        """The protocol of figures that show one only: the first."""
+        return self._protocols(w.dataset)[0]
+
+    def unit(self, w: Wildcards) -> str:
+        """The unit of a dataset's positions."""
+        return self.catalogue[w.dataset].own_protocol.unit
+
     def search_scopes(self, w: Wildcards) -> list[str]:
         """The search scopes of a dataset's protocols."""
         return sorted({one.search_scope for one in self.catalogue[w.dataset].protocols})
@@ -47,9 +55,8 @@ class Params:
         return sorted({one.framing for one in self.catalogue[w.dataset].protocols})
 
     def candidates(self, w: Wildcards) -> int:
-        """The number of candidates that a search keeps, so that `search.top_k` places are among them."""
-        views = max(one.views_per_place or 1 for one in self.catalogue[w.dataset].protocols)
-        return self.config.search.top_k * views
+        """The number of candidates that a search keeps: `search.top_k` places are among them under any protocol."""
+        return self.config.search.top_k * self.catalogue[w.dataset].views_per_place
 
     # of what runs share
 
@@ -94,8 +101,11 @@ class Params:
         return self._generation(w.run, int(w.gen))
 
     def validation(self, w: Wildcards) -> Plain:
-        """The definition of a hit on the training set, whose val split selects the best epoch."""
-        protocol = self.catalogue[self.config.runs[w.run].train_set].protocols[0]
+        """The definition of a hit on the training set, whose val split selects the best epoch.
+
+        It is the dataset's own, so that an evaluation by another protocol trains nothing again.
+        """
+        protocol = self.catalogue[self.config.runs[w.run].train_set].own_protocol
         named = {"radius": protocol.radius, "unit": protocol.unit, "different_column": protocol.different_column}
         return {key: value for key, value in named.items() if value is not None}
 
@@ -141,8 +151,9 @@ class Params:
         return lambda w: {key: getattr(self.config.runs[w.run].checkpoint, key) for key in keys}
 
     def reranking(self, w: Wildcards) -> Plain:
-        """The settings of a re-ranker."""
-        return next(one for one in self.config.rerank if one.name == w.rerank).without_defaults()
+        """The settings of a re-ranker: its method and options."""
+        settings = next(one for one in self.config.rerank if one.series == w.rerank).without_defaults()
+        return {key: value for key, value in settings.items() if key != "label"}
 
     # of the whole experiment
 

@@ -1,4 +1,4 @@
-"""The paths of all artefacts: the one place where paths below `results/` are spelled.
+"""The paths of all artefacts: the one place where paths below the folders of results are spelled.
 
 A pattern holds exactly the wildcards, in braces, that define its artefact. `fill` puts values in.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 Wildcards = Any  # snakemake.io.Wildcards: the values of a job's wildcards, by attribute
 WILDCARD = re.compile(r"\{[^{}]+\}")  # what Snakemake takes for a wildcard in a path
+SHARED = "results"  # the folder of what experiments share, and of an experiment that names no other one
 FIGURE = ("svg", "pdf", "png")  # a figure for the report, for print and for slides
 
 
@@ -22,25 +23,32 @@ def fill(pattern: str, **wildcards: object) -> str:
 
 
 class Paths:
-    """The patterns of all artefacts below a folder of results."""
+    """The patterns of all artefacts: what experiments share, and what is an experiment's own."""
 
-    def __init__(self, results: str | Path = "results"):
-        root = str(results)
-        self.results = root
+    def __init__(self, results: str | Path = SHARED, shared: str | Path = SHARED):
+        """Spell the patterns.
+
+        Args:
+            results: the folder of the experiment: evaluations, tables, figures, the page, and the logs of their jobs.
+            shared: the folder of what takes long and does not depend on how it is evaluated.
+        """
+        root, own = str(shared), str(results)
+        self.results = own
+        self.logs = "logs" if own == root else f"{own}/logs"
         # of a dataset
         self.images = f"{root}/{{dataset}}/images.csv"
         self.train_images = f"{root}/{{train_set}}/images.csv"
         self.download = f"{root}/{{dataset}}/download.json"
-        self.verification = f"{root}/{{dataset}}/verification.json"
-        self.verification_figure = f"{root}/{{dataset}}/verification.png"
         self.contact_sheet = f"{root}/{{dataset}}/contact.png"
+        self.verification = f"{own}/{{dataset}}/verification.json"
+        self.verification_figure = f"{own}/{{dataset}}/verification.png"
         # of a backbone and a training set
         self.weights = f"{root}/weights/{{backbone}}/{{weights}}.safetensors"
         self.pretrained = f"{root}/weights/{{backbone}}/pretrain.safetensors"
-        shared = "{train_set}/{backbone}/{weights}"
-        self.features = f"{root}/trunk/{shared}/{{height}}x{{width}}.h5"
-        self.centroids = f"{root}/centroids/{shared}/seed{{seed}}.h5"
-        self.centroids_figure = f"{root}/centroids/{shared}/seed{{seed}}"
+        agreed = "{train_set}/{backbone}/{weights}"
+        self.features = f"{root}/trunk/{agreed}/{{height}}x{{width}}.h5"
+        self.centroids = f"{root}/centroids/{agreed}/seed{{seed}}.h5"
+        self.centroids_figure = f"{root}/centroids/{agreed}/seed{{seed}}"
         # of a network: one generation of a run with one seed
         network = "{run}/seed{seed}/gen{gen}"
         self.model = f"{root}/models/{network}"
@@ -49,14 +57,16 @@ class Paths:
         self.published = f"{self.model}/published.safetensors"
         self.history = f"{self.model}/history.csv"
         self.whitening = f"{self.model}/pca.h5"
-        # of a network on a dataset
-        self.evaluation = f"{root}/{{dataset}}/{network}"
-        self.descriptor_shard = f"{self.evaluation}/shard.{{scatteritem}}.h5"
-        self.database = f"{self.evaluation}/database.h5"
-        self.queries = f"{self.evaluation}/queries.h5"
-        self.ranking_shard = f"{self.evaluation}/ranking.{{scatteritem}}.h5"
-        self.ranking = f"{self.evaluation}/ranking.h5"
-        self.reranking = f"{self.evaluation}/rerank/{{rerank}}.h5"
+        # of a network on a dataset, for any evaluation
+        described = f"{root}/{{dataset}}/{network}"
+        self.descriptor_shard = f"{described}/shard.{{scatteritem}}.h5"
+        self.database = f"{described}/database.h5"
+        self.queries = f"{described}/queries.h5"
+        self.ranking_shard = f"{described}/ranking.{{scatteritem}}.h5"
+        self.ranking = f"{described}/ranking.h5"
+        self.reranking = f"{described}/rerank/{{rerank}}.h5"
+        # of a network on a dataset, as the experiment evaluates it
+        self.evaluation = f"{own}/{{dataset}}/{network}"
         self.run_recalls = f"{self.evaluation}/recalls.csv"
         self.run_queries = f"{self.evaluation}/queries.csv"
         self.run_sizes = f"{self.evaluation}/sizes.csv"
@@ -65,21 +75,25 @@ class Paths:
         self.projection = f"{self.evaluation}/projection"
         self.visual_words = f"{self.evaluation}/words.png"
         # of all runs on a dataset: a table, or a figure without its suffix
-        self.dataset_recalls = f"{root}/{{dataset}}/recalls.csv"
-        self.differences = f"{root}/{{dataset}}/differences.csv"
-        self.thresholds = f"{root}/{{dataset}}/thresholds.csv"
-        self.precision = f"{root}/{{dataset}}/precision.csv"
-        self.summary = f"{root}/{{dataset}}/summary.csv"
-        self.dataset_sizes = f"{root}/{{dataset}}/sizes.csv"
-        self.dataset_figure = f"{root}/{{dataset}}/{{figure}}"
+        self.dataset_recalls = f"{own}/{{dataset}}/recalls.csv"
+        self.differences = f"{own}/{{dataset}}/differences.csv"
+        self.thresholds = f"{own}/{{dataset}}/thresholds.csv"
+        self.precision = f"{own}/{{dataset}}/precision.csv"
+        self.summary = f"{own}/{{dataset}}/summary.csv"
+        self.dataset_sizes = f"{own}/{{dataset}}/sizes.csv"
+        self.dataset_figure = f"{own}/{{dataset}}/{{figure}}"
         # of the whole experiment
-        self.comparison_figure = f"{root}/comparison"
-        self.comparison = f"{root}/comparison.csv"
-        self.wide_recalls = f"{root}/recalls"
-        self.recall_intervals = f"{root}/recalls_intervals.tex"
-        self.training_figure = f"{root}/training"
-        self.report = f"{root}/report.html"
-        self.preview = f"{root}/preview.html"
+        self.comparison_figure = f"{own}/comparison"
+        self.comparison = f"{own}/comparison.csv"
+        self.wide_recalls = f"{own}/recalls"
+        self.recall_intervals = f"{own}/recalls_intervals.tex"
+        self.training_figure = f"{own}/training"
+        self.report = f"{own}/report.html"
+        self.preview = f"{own}/preview.html"
+
+    def log(self, name: str) -> str:
+        """The log of a job that writes what is the experiment's own, by the rule and its wildcards."""
+        return f"{self.logs}/{name}.log"
 
     def checkpoint(self, which: str) -> str:
         """The pattern of one of a network's checkpoints: `last`, `best` or `published`."""

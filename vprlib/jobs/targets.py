@@ -85,7 +85,7 @@ class Targets:
         paths, config = self.paths, self.config
         tables = [paths.images, paths.verification, paths.differences, paths.thresholds, paths.precision]
         tables += [paths.dataset_sizes] if config.sized else []
-        rankings = [paths.ranking, *(fill(paths.reranking, rerank=one.name) for one in config.rerank)]
+        rankings = [paths.ranking, *(fill(paths.reranking, rerank=one.series) for one in config.rerank)]
         results = [paths.run_recalls, paths.run_queries, *rankings]
         files = [fill(table, dataset=name) for name in config.datasets for table in tables]
         files += [path for name in config.datasets for one in results for path in self.each(one, dataset=name)]
@@ -104,10 +104,15 @@ class Targets:
         return finals + [f"{figure}.svg" for figure in sorted(filter(None, figures))]
 
     def _finals_of(self, dataset: str) -> list[str]:
-        """The targets of `all` of one dataset."""
+        """The targets of `all` of one dataset.
+
+        The tables of each network are among them, although others are made from these: a deleted one is made again.
+        """
         paths, config = self.paths, self.config
         tables = (paths.dataset_recalls, paths.differences, paths.verification, paths.contact_sheet)
         finals = [fill(table, dataset=dataset) for table in tables]
+        for table in (paths.run_recalls, paths.run_queries):
+            finals += self.each(table, dataset=dataset)
         varying = [one for one in self.breakdowns() if one != "conditions" or config.evaluate.group_by.get(dataset)]
         drawn = ["recalls", "thresholds", "precision", *varying, *(["sizes"] if config.sized else [])]
         finals += [fill(f"{paths.dataset_figure}.svg", dataset=dataset, figure=one) for one in drawn]
@@ -172,7 +177,7 @@ class Targets:
             "search": [] if sharded else evaluated,
             "search_shard": _shard_names(evaluated, config.shards.search) if sharded else [],
             "merge_rankings": evaluated if sharded else [],
-            "rerank": [f"{name}/{one.name}" for name in evaluated for one in config.rerank],
+            "rerank": [f"{name}/{one.series}" for name in evaluated for one in config.rerank],
             "evaluate": evaluated,
         }
         return {rule: [f"{rule}/{name}" for name in dict.fromkeys(names) if name] for rule, names in jobs.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -16,6 +16,7 @@ from vprlib.exceptions import InputError
 from vprlib.io.checksums import array_checksum
 from vprlib.io.files import CHECKSUM, write_bytes
 from vprlib.io.fingerprints import code_version, short_hash
+from vprlib.io.safetensors_header import ATTRIBUTES, read_attributes
 from vprlib.models.network import DescriptorNetwork, build_network
 
 
@@ -94,7 +95,7 @@ def write_weights(
     """Write tensors and attributes (as JSON) to a safetensors file, atomically. Equal content gives equal bytes."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
     described = dict(attributes) | {CHECKSUM: state_checksum(state, attributes)}
-    write_bytes(path, save(state, metadata={"vprlib": json.dumps(described, sort_keys=True)}))
+    write_bytes(path, save(state, metadata={ATTRIBUTES: json.dumps(described, sort_keys=True)}))
 
 
 def state_checksum(state: Mapping[str, torch.Tensor], attributes: Mapping[str, Any]) -> str:
@@ -116,19 +117,6 @@ def save_checkpoint(
     sections = {"image": model.image, "backbone": backbone, "aggregator": aggregator}
     described = {name: section.model_dump(mode="json") for name, section in sections.items()}
     write_weights(path, model.state_dict(), described | attributes | code_version())
-
-
-def read_attributes(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the attributes that `write_weights` wrote; empty for a file of others.
-
-    Raises:
-        InputError: if the file is no safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("vprlib", "{}"))
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[DescriptorNetwork, dict[str, Any]]:

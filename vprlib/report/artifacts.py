@@ -11,7 +11,7 @@ from vprlib.config import Config
 from vprlib.data.catalogue import get_dataset
 from vprlib.data.protocol import Protocol
 from vprlib.evaluation.recall_table import read_results
-from vprlib.jobs.paths import Paths, fill
+from vprlib.jobs.paths import SHARED, Paths, fill
 from vprlib.jobs.targets import Targets
 
 
@@ -51,14 +51,20 @@ class Artifacts:
         str, ...
     ] = ()  # the files that the configuration was read from; later ones override earlier ones
     overrides: tuple[str, ...] = ()  # `key=value` of the command line
-    results: Path = Path("results")
-    logs: Path = Path("logs")
+    results: Path = Path("results")  # of the experiment
+    shared: Path | None = None  # of what all experiments share; None: `results`
+    logs: Path = Path("logs")  # of the jobs that make what is shared
     gaps: list[MissingPart] = field(default_factory=list)  # the parts that were found to be missing so far
 
     def file(self, name: str, dataset: str = "", network: EvaluatedNetwork | None = None, **wildcards: str) -> Path:
         """Return the path of an artefact, by the name of its pattern in `vprlib.jobs.paths.Paths`."""
         names = {"run": network.run, "seed": network.seed, "gen": network.gen} if network else {}
-        return Path(fill(getattr(Paths(self.results), name), dataset=dataset, **names, **wildcards))
+        return Path(fill(getattr(self.paths, name), dataset=dataset, **names, **wildcards))
+
+    @property
+    def paths(self) -> Paths:
+        """The patterns of all files."""
+        return Paths(self.results, self.shared or self.results)
 
     def model(self, network: EvaluatedNetwork) -> Path:
         """Return the folder of a network's training."""
@@ -69,10 +75,13 @@ class Artifacts:
         return self.file("evaluation", dataset, network)
 
     def rankings(self, dataset: str, network: EvaluatedNetwork) -> dict[str, Path]:
-        """Return the ranking files that exist, {re-ranker or `none`: file}; the others are recorded as missing."""
+        """Return the ranking files that exist, {label of the re-ranking or `none`: file}.
+
+        The others are recorded as missing.
+        """
         paths = {"none": self.file("ranking", dataset, network)}
-        for method in self.config.rerank:
-            paths[method.name] = self.file("reranking", dataset, network, rerank=method.name)
+        for series in (one.series for one in self.config.rerank):
+            paths[series] = self.file("reranking", dataset, network, rerank=series)
         for name, path in paths.items():
             if not path.exists():
                 reranker = "" if name == "none" else f", {name}"
@@ -82,7 +91,7 @@ class Artifacts:
     def stage_jobs(self) -> dict[str, list[str]]:
         """Return the jobs that this configuration needs, {rule: names of their logs}."""
         catalogue = {name: get_dataset(name, self.config) for name in self.config.dataset_names}
-        return Targets(self.config, catalogue, Paths(self.results)).stage_jobs()
+        return Targets(self.config, catalogue, self.paths).stage_jobs()
 
     def add_missing(self, what: str, why: str) -> None:
         """Record a missing part, which the page lists as a gap."""
@@ -157,4 +166,6 @@ def artifacts_of_job(snakemake: Any, config: Config) -> Artifacts:
         protocols={name: [Protocol(**fields) for fields in protocols] for name, protocols in params.protocols.items()},
         configfiles=tuple(params.configfiles),
         overrides=tuple(params.overrides),
+        results=Path(config.results),
+        shared=Path(SHARED),
     )

@@ -35,6 +35,8 @@ def read_usage(campaign: Artifacts) -> dict[str, StageUsage]:
     that write the page.
     """
     jobs, records = campaign.stage_jobs(), read_records(campaign.logs)
+    if campaign.shared not in (None, campaign.results):
+        records |= read_records(Path(campaign.paths.logs))
     usage: dict[str, StageUsage] = {}
     for stage, names in jobs.items():
         stage_records = [records[name] for name in names if name in records]

@@ -3,14 +3,18 @@
 import os
 import re
 import sys
+from pathlib import Path
 
+from snakemake.logging import logger
 from vprlib.exceptions import InputError
 from vprlib.jobs.inputs import Inputs
 from vprlib.jobs.params import Params
 from vprlib.jobs.paths import Paths, fill
+from vprlib.jobs.replaced import replaced_networks
 from vprlib.jobs.targets import Targets
+from vprlib.jobs.terminal import Terminal
 
-paths = Paths()
+paths = Paths(cfg.results)
 targets = Targets(cfg, catalogue, paths)
 params = Params(cfg, catalogue, targets)
 inputs = Inputs(cfg, catalogue, targets)
@@ -37,7 +41,7 @@ wildcard_constraints:
     width=r"\d+",
     seed=r"\d+",
     gen=r"\d+",
-    rerank=one_of(one.name for one in cfg.rerank),
+    rerank=one_of(one.series for one in cfg.rerank),
 
 
 scattergather:
@@ -73,3 +77,21 @@ def experiment_params():
         "configfiles": [os.path.relpath(path) for path in workflow.configfiles],
         "overrides": [f"{key}={value}" for key, value in overrides if key != "execution"],
     }
+
+
+def follow_in_terminal():
+    """Print short lines instead of Snakemake's paragraphs, unless an option asks for these or for less of them."""
+    asked = workflow.output_settings
+    shown = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
+    if not shown or asked.printshellcmds or asked.verbose or asked.debug_dag or asked.quiet:
+        return
+    terminal = Terminal(
+        shown[0].stream,
+        dry=asked.dryrun,
+        rules=lambda: {
+            one.name: (Path(str(one.snakefile)).stem, str(next(iter(one.log), ""))) for one in workflow.rules
+        },
+        results=cfg.results,
+    )
+    shown[0].addFilter(lambda record: not terminal.hides(record))
+    logger.addHandler(terminal)

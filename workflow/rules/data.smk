@@ -10,7 +10,7 @@ rule render_city:
         dataset=one_of(name for name in cfg.dataset_names if catalogue[name].render),
     threads: 8
     params:
-        size=cfg.city.model_dump(),
+        size=cfg.city.size,
     script:
         "../scripts/render_city.py"
 
@@ -54,7 +54,7 @@ rule verify_dataset:
             labels={"what": "positions, positives, duplicates"},
         ),
     log:
-        "logs/verify_dataset/{dataset}.log",
+        paths.log("verify_dataset/{dataset}"),
     priority: 10
     threads: 8
     params:

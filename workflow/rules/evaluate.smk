@@ -134,7 +134,7 @@ rule evaluate:
         recalls=paths.run_recalls,
         queries=paths.run_queries,
     log:
-        "logs/evaluate/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        paths.log("evaluate/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
         recall_at=cfg.evaluate.recall_at,
         group_by=params.group_by,
@@ -157,7 +157,7 @@ rule collect_recalls:
             labels={"what": "recalls, the table"},
         ),
     log:
-        "logs/collect_recalls/{dataset}.log",
+        paths.log("collect_recalls/{dataset}"),
     localrule: True
     params:
         identities=targets.identities(),
@@ -179,7 +179,7 @@ rule compare_runs:
         precision=paths.precision,
         summary=paths.summary,
     log:
-        "logs/compare_runs/{dataset}.log",
+        paths.log("compare_runs/{dataset}"),
     params:
         identities=targets.identities(),
     script:
@@ -194,11 +194,11 @@ rule measure_sizes:
     output:
         paths.run_sizes,
     log:
-        "logs/measure_sizes/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        paths.log("measure_sizes/{dataset}/{run}/seed{seed}/gen{gen}"),
     threads: 8
     params:
         sizes=params.sizes(),
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/measure_sizes.py"
 
@@ -214,7 +214,7 @@ rule collect_sizes:
             labels={"what": "descriptor sizes, the table"},
         ),
     log:
-        "logs/collect_sizes/{dataset}.log",
+        paths.log("collect_sizes/{dataset}"),
     localrule: True
     script:
         "../scripts/collect_sizes.py"

@@ -13,7 +13,7 @@ rule plot_recalls:
         },
         recalls=figure(fill(paths.dataset_figure, figure="recalls"), "recalls", "{dataset}", "recall@N, all runs"),
     log:
-        "logs/plot_recalls/{dataset}.log",
+        paths.log("plot_recalls/{dataset}"),
     localrule: True
     script:
         "../scripts/plot_recalls.py"
@@ -35,7 +35,7 @@ rule plot_tradeoffs:
             "precision and recall of confident predictions",
         ),
     log:
-        "logs/plot_tradeoffs/{dataset}.log",
+        paths.log("plot_tradeoffs/{dataset}"),
     localrule: True
     script:
         "../scripts/plot_tradeoffs.py"
@@ -47,7 +47,7 @@ rule plot_sizes:
     output:
         figure(fill(paths.dataset_figure, figure="sizes"), "sizes", "{dataset}", "recall@1 over bytes per image"),
     log:
-        "logs/plot_sizes/{dataset}.log",
+        paths.log("plot_sizes/{dataset}"),
     localrule: True
     script:
         "../scripts/plot_sizes.py"
@@ -74,7 +74,7 @@ rule plot_comparison:
         latex=f"{paths.wide_recalls}.tex",
         intervals=paths.recall_intervals,
     log:
-        "logs/plot_comparison.log",
+        paths.log("plot_comparison"),
     localrule: True
     script:
         "../scripts/plot_comparison.py"
@@ -86,7 +86,7 @@ rule plot_training:
     output:
         figure(paths.training_figure, "training", "overview", "training curves, all runs"),
     log:
-        "logs/plot_training.log",
+        paths.log("plot_training"),
     localrule: True
     params:
         labels=targets.training_labels(),
@@ -120,9 +120,9 @@ rule plot_gallery:
         ),
         errors=figure(paths.error_map, "errors", "{dataset}", f"map of errors, {OF_NETWORK}"),
     log:
-        "logs/plot_gallery/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        paths.log("plot_gallery/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/plot_gallery.py"
 
@@ -135,9 +135,9 @@ rule plot_projection:
     output:
         figure(paths.projection, "projection", "{dataset}", f"descriptors, {OF_NETWORK}"),
     log:
-        "logs/plot_projection/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        paths.log("plot_projection/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/plot_projection.py"
 
@@ -154,9 +154,9 @@ rule plot_visual_words:
             labels={"what": f"visual words in photos, {OF_NETWORK}"},
         ),
     log:
-        "logs/plot_visual_words/{dataset}/{run}/seed{seed}/gen{gen}.log",
+        paths.log("plot_visual_words/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
-        protocols=params.protocols,
+        protocol=params.shown_protocol,
     script:
         "../scripts/plot_visual_words.py"
 
@@ -176,6 +176,6 @@ rule plot_contact_sheet:
     localrule: True
     params:
         root=params.root,
-        protocols=params.protocols,
+        unit=params.unit,
     script:
         "../scripts/plot_contact_sheet.py"

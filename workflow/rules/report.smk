@@ -7,7 +7,7 @@ rule build_report:
     output:
         paths.report,
     log:
-        "logs/build_report.log",
+        paths.log("build_report"),
     params:
         **experiment_params(),
     script:
@@ -17,7 +17,7 @@ rule build_report:
 rule preview_report:
     # it has neither inputs nor outputs, so it always runs, on the files that exist
     log:
-        "logs/preview_report.log",
+        paths.log("preview_report"),
     localrule: True
     params:
         **experiment_params(),

@@ -8,7 +8,7 @@ if __name__ == "__main__":
     with snakemake_job(snakemake) as config:
         dataset = get_dataset(snakemake.wildcards.dataset, config)
         if dataset.render:
-            check_rendered(dataset.root, config.city.model_dump())
+            check_rendered(dataset.root, config.city.size)
         table = dataset.table()
         check_cut_offs(table, snakemake.wildcards.dataset, config)
         write_csv(snakemake.output[0], table)

@@ -12,7 +12,7 @@ if __name__ == "__main__":
             images=snakemake.input.images,
             database=snakemake.input.database,
             queries=snakemake.input.queries,
-            protocol=Protocol(**snakemake.params.protocols[0]),
+            protocol=Protocol(**snakemake.params.protocol),
             sizes=DescriptorSizesConfig(**snakemake.params.sizes),
             seed=int(snakemake.wildcards.seed),
         )

@@ -12,6 +12,6 @@ if __name__ == "__main__":
             snakemake.output[0],
             read_image_table(snakemake.input.images),
             title=snakemake.wildcards.dataset,
-            unit=snakemake.params.protocols[0]["unit"],
+            unit=snakemake.params.unit,
             boxes=read_coco_boxes(annotations) if annotations.exists() else None,
         )

@@ -6,7 +6,7 @@ from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
     with snakemake_job(snakemake):
-        protocol = Protocol(**snakemake.params.protocols[0])
+        protocol = Protocol(**snakemake.params.protocol)
         found = load_predictions(images=snakemake.input.images, ranking=snakemake.input.ranking, protocol=protocol)
         named = "{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards)
         title = f"{named}, {found.default_descriptor} {found.dimensions[found.default_descriptor]}-D"

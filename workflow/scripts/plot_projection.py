@@ -10,6 +10,6 @@ if __name__ == "__main__":
             table=read_image_table(snakemake.input.images),
             database=snakemake.input.database,
             queries=snakemake.input.queries,
-            protocol=Protocol(**snakemake.params.protocols[0]),
+            protocol=Protocol(**snakemake.params.protocol),
             title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards),
         )

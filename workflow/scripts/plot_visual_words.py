@@ -10,7 +10,7 @@ if __name__ == "__main__":
     with snakemake_job(snakemake):
         torch.set_num_threads(snakemake.threads)
         table = read_image_table(snakemake.input.images)
-        photos = choose_photo_pairs(table, Protocol(**snakemake.params.protocols[0]))
+        photos = choose_photo_pairs(table, Protocol(**snakemake.params.protocol))
         pixels_B3HW, a_BKHW = soft_assignments(snakemake.input.checkpoint, [path for _, path in photos])
         plot_visual_words(
             snakemake.output[0],

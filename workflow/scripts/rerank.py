@@ -16,5 +16,5 @@ if __name__ == "__main__":
             depth=snakemake.params.depth,
             scopes=snakemake.params.scopes,
             rank=partial(load_object("rerank", settings.name), **settings.options),
-            attributes={"rerank": settings.name},
+            attributes={"rerank": snakemake.wildcards.rerank, "reranker": settings.described},
         )

@@ -39,7 +39,7 @@ def verify_dataset(
 ) -> dict[str, Any]:
     """Scan every photo of a dataset, write a verification report as JSON, and return the report.
 
-    The records of the photos are cached in `.looked.jsonl` beside `out`, so that another call reads only the photos
+    The records of the photos are cached in `.looked.jsonl` beside `images`, so that another call reads only the photos
     that changed.
 
     Args:
@@ -54,8 +54,8 @@ def verify_dataset(
         The report:
 
         - `dataset`, `protocols`: names.
-        - `radius`, `unit`: of the dataset's first protocol.
-        - `within`: the column that limits its searches, or None.
+        - `radius`, `unit`: of the dataset's own protocol.
+        - `within`: the column that limits the searches of the first evaluated protocol, or None.
         - `placeless`: true if the coordinates only identify the place.
         - `counts`, `declared`: "split role" -> number of images.
         - `sizes`: [size in pixels, number of photos], most frequent first.
@@ -71,7 +71,7 @@ def verify_dataset(
             written.
     """
     table = read_image_table(images)
-    cache = Path(out).with_name(".looked.jsonl")
+    cache = Path(images).with_name(".looked.jsonl")
     scanned = scan_photos(table.path, kept=cache, threads=threads, desc=f"verify {name}")
     records = [record for record in scanned if isinstance(record, PhotoRecord)]
     broken = {path: fault for path, fault in zip(table.path, scanned, strict=True) if isinstance(fault, str)}
@@ -96,9 +96,9 @@ def verify_dataset(
         "dataset": name,
         "protocols": [protocol.name for protocol in dataset.protocols],
         "radius": dataset.radius,
-        "unit": dataset.protocols[0].unit,
+        "unit": dataset.own_protocol.unit,
         "within": dataset.protocols[0].same_column,
-        "placeless": has_no_coordinates(table, dataset.protocols[0].unit),
+        "placeless": has_no_coordinates(table, dataset.own_protocol.unit),
         "counts": counts,
         "declared": declared,
         "sizes": [[size, int(count)] for size, count in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))],
@@ -134,15 +134,15 @@ def log_warnings(report: dict[str, Any], out: str | os.PathLike[str]) -> None:
 def count_positives(table: pd.DataFrame, dataset: Dataset) -> list[dict[str, Any]]:
     """Count the correct database images of each query, per split and protocol.
 
-    Train and val use the dataset's first protocol, as training does; test uses each of its protocols, as evaluation
-    does. Splits without queries are left out.
+    Train and val use the dataset's own protocol, as training does; test uses each of the evaluated ones. Splits without
+    queries are left out.
 
     Returns:
         One dict per split and protocol: `split`; `protocol`; `reach`, the radius with its unit; `queries`, their
         number; `min`, `mean`, `median`, `max` of the counts; `without`, the paths of the queries without positives;
         `histogram`, see `count_histogram`.
     """
-    evaluated = [("train", dataset.protocols[0]), ("val", dataset.protocols[0])]
+    evaluated = [("train", dataset.own_protocol), ("val", dataset.own_protocol)]
     evaluated += [("test", protocol) for protocol in dataset.protocols]
     rows = []
     for split, protocol in evaluated:
