@@ -39,6 +39,7 @@ from vprlib.config.stages import (
     SearchConfig,
     ShardsConfig,
 )
+from vprlib.config.untrained import untrained_runs
 from vprlib.config.unused import unused_settings
 
 __all__ = [
@@ -73,5 +74,6 @@ __all__ = [
     "join_faults",
     "overlay",
     "parse_config",
+    "untrained_runs",
     "unused_settings",
 ]

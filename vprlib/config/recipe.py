@@ -252,7 +252,9 @@ class CheckpointConfig(Section):
 class RunConfig(Section):
     """A complete recipe, from photos to descriptors."""
 
-    train_set: str = Field(description="dataset to train on")
+    train_set: str = Field(
+        description="dataset to train on; without it nothing is trained, and centroids come from the tested database"
+    )
     image: ImageConfig = ImageConfig()
     backbone: BackboneConfig = Field(default_factory=lambda: BackboneConfig.model_validate({}))
     aggregator: AggregatorConfig = Field(default_factory=lambda: AggregatorConfig.model_validate({}))

@@ -117,6 +117,7 @@ rule evaluate:
         "logs/evaluate/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
         recall_at=cfg.evaluate.recall_at,
+        fitting_only=cfg.evaluate.fitting_only,
         group_by=params.group_by,
         protocols=params.protocols,
         recipe=params.recipe,
