@@ -66,7 +66,7 @@ def test_a_training_set_without_train_photos_is_refused_where_they_are_needed(re
     photos = table(test=5, val=0)
     check_train_split(photos, "msls", config)  # nothing is trained on it
     check_train_split(photos.assign(split="train"), "pitts30k", config)
-    expected = refused("runs.a.train_set: pitts30k has no train photos", wanted, "leave out") if wanted else nullcontext()
+    expected = refused("runs.a.train_set: pitts30k", wanted, "leave out train_set") if wanted else nullcontext()
     with expected:
         check_train_split(photos, "pitts30k", config)
 
