@@ -12,6 +12,7 @@ from vprlib.config.stages import (
     DescriptorSizesConfig,
     EvaluateConfig,
     ExecutionConfig,
+    FiguresConfig,
     PretrainConfig,
     ReportConfig,
     RerankConfig,
@@ -57,6 +58,7 @@ class Config(Section):
     )
     descriptor_sizes: DescriptorSizesConfig = DescriptorSizesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    figures: FiguresConfig = FiguresConfig()
     report: ReportConfig = ReportConfig()
     execution: ExecutionConfig = ExecutionConfig()
 

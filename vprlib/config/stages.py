@@ -99,6 +99,15 @@ class EvaluateConfig(Section):
         return "recall_at" not in self.model_fields_set
 
 
+class FiguresConfig(Section):
+    """The charts. Sheets of photos, the page and Snakemake's own report have their captions in any style."""
+
+    style: Literal["report", "paper"] = Field(
+        "report",
+        description="`paper`: as wide as a column, in smaller type, without titles and captions, which are the paper's",
+    )
+
+
 class ReportConfig(Section):
     """The page `results/report.html`."""
 

@@ -15,6 +15,8 @@ rule plot_recalls:
     log:
         "logs/plot_recalls/{dataset}.log",
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_recalls.py"
 
@@ -37,6 +39,8 @@ rule plot_tradeoffs:
     log:
         "logs/plot_tradeoffs/{dataset}.log",
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_tradeoffs.py"
 
@@ -49,6 +53,8 @@ rule plot_sizes:
     log:
         "logs/plot_sizes/{dataset}.log",
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_sizes.py"
 
@@ -76,6 +82,8 @@ rule plot_comparison:
     log:
         "logs/plot_comparison.log",
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_comparison.py"
 
@@ -91,6 +99,7 @@ rule plot_training:
     params:
         labels=targets.training_labels(),
         runs=list(cfg.runs),
+        style=cfg.figures.style,
     script:
         "../scripts/plot_training.py"
 
@@ -103,6 +112,8 @@ rule plot_centroids:
     log:
         "logs/plot_centroids/{train_set}/{backbone}/{weights}/seed{seed}.log",
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_centroids.py"
 
@@ -123,6 +134,7 @@ rule plot_gallery:
         "logs/plot_gallery/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
         protocols=params.protocols,
+        style=cfg.figures.style,
     script:
         "../scripts/plot_gallery.py"
 
@@ -138,6 +150,7 @@ rule plot_projection:
         "logs/plot_projection/{dataset}/{run}/seed{seed}/gen{gen}.log",
     params:
         protocols=params.protocols,
+        style=cfg.figures.style,
     script:
         "../scripts/plot_projection.py"
 

@@ -2,6 +2,7 @@ from vprlib.evaluation.paper_tables import flat_table, to_latex, to_markdown, wi
 from vprlib.evaluation.published_recalls import compare_with_published
 from vprlib.evaluation.recall_table import read_results
 from vprlib.figures.run_comparison import plot_comparison
+from vprlib.figures.style import STYLES
 from vprlib.io.files import write_bytes, write_csv
 from vprlib.jobs.job import snakemake_job
 
@@ -10,7 +11,7 @@ if __name__ == "__main__":
         out, recalls = snakemake.output, [read_results(path) for path in snakemake.input]
         table = compare_with_published(recalls)
         write_csv(out.table, table)
-        plot_comparison(out.picture, recalls, table)
+        plot_comparison(out.picture, recalls, table, STYLES[snakemake.params.style])
         wide = wide_table(table)
         write_csv(out.wide, flat_table(wide), checksum=False)
         write_bytes(out.markdown, to_markdown(wide).encode())
