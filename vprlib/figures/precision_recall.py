@@ -1,13 +1,12 @@
 """Plot precision over recall of confident predictions."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.series import CONFIDENCE, add_series_labels
+from vprlib.evaluation.statistics import interpolated_precision
 from vprlib.figures.style import (
     COLUMN,
     LINE,
@@ -52,22 +51,6 @@ def plot_precision(out: OutputPaths, points: pd.DataFrame, summary: pd.DataFrame
             number = "average precision (%), left and right"
             row.legend(*axes[0].get_legend_handles_labels(), title=number, alignment="left", loc="outside lower left")
     return fig
-
-
-def interpolated_precision(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the largest precision at each recall or a larger one, as PASCAL VOC interpolates it.
-
-    Args:
-        recall: of the points of a curve, in any order.
-        precision: of the same points.
-
-    >>> interpolated_precision(np.array([0.1, 0.2, 0.3]), np.array([0.5, 1.0, 0.6]))
-    array([1. , 1. , 0.6])
-    """
-    order = np.argsort(-recall, kind="stable")
-    values = np.empty_like(precision)
-    values[order] = np.maximum.accumulate(precision[order])
-    return values
 
 
 def draw_precision_lines(ax: Axes, points: pd.DataFrame, summary: pd.DataFrame, means: pd.DataFrame) -> None:

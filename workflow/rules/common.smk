@@ -4,6 +4,7 @@ import os
 import re
 import sys
 
+from vprlib.config.published import FORMATS
 from vprlib.exceptions import InputError
 from vprlib.jobs.inputs import Inputs
 from vprlib.jobs.params import Params
