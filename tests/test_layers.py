@@ -38,6 +38,7 @@ REGISTERED = [(f, name) for f, names in registry.FAMILIES.items() for name in na
 REGISTERED += [("backbone", "timm/test_vit"), ("optimiser", "SGD"), ("schedule", "StepLR")]
 EXTENDS = {("synthetic_city", "pittsburgh"), ("synthetic_city", "tokyo247"), ("tokyotm", "tokyo247")}
 EXTENDS |= {(layout, "utm_names") for layout in ("photo_folder", "traverse", "csv_table")}
+EXTENDS |= {("listed_folder", "photo_folder")}
 METHODS = ("models/backbones", "models/aggregators", "training/losses", "data/datasets", "data/layouts")
 
 

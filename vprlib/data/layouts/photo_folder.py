@@ -63,6 +63,23 @@ def read_photo_folder(root: Path) -> pd.DataFrame:
     """
     names = list_photos(root)
     folders = read_folder_roles(root, names)
+    table = locate_photos(root, names, [folder.place for folder in folders])
+    return table.assign(
+        path=names, split=[row.split for row in folders], role=[row.role or "database" for row in folders]
+    )
+
+
+def locate_photos(root: Path, names: Sequence[str], places: Sequence[str]) -> pd.DataFrame:
+    """Return a table with the position of each photo: by its name, its EXIF, or the place that it is of.
+
+    Args:
+        root: the folder of the photos.
+        names: the photos, relative to `root`.
+        places: the place of each photo, which counts if none has another position; empty without one.
+
+    Raises:
+        InputError: a photo cannot be read, or only some photos have a position.
+    """
     rows: list[dict[str, Any] | None] = utm_name_rows(os.path.basename(name) for name in names)  # noqa: PTH119
     faults: dict[str, str] = {}
     if not any(rows):
@@ -70,12 +87,8 @@ def read_photo_folder(root: Path) -> pd.DataFrame:
             positions = list(pool.map(read_exif_position, [root / name for name in names]))
         rows = [None if isinstance(position, str) else position for position in positions]
         faults = {name: fault for name, fault in zip(names, positions, strict=True) if isinstance(fault, str)}
-    if any(rows):
-        table = _table_of_positions(root, names, rows, faults)
-    else:
-        table = _table_of_places(root, names, [folder.place for folder in folders], faults)
-    return table.assign(
-        path=names, split=[row.split for row in folders], role=[row.role or "database" for row in folders]
+    return (
+        _table_of_positions(root, names, rows, faults) if any(rows) else _table_of_places(root, names, places, faults)
     )
 
 
