@@ -68,7 +68,7 @@ class Config(Section):
         used = [("datasets", name) for name in self.datasets]
         used += [(key, name) for key in ("dataset_roots", "protocols") for name in getattr(self, key)]
         used += [("evaluate.group_by", name) for name in self.evaluate.group_by]
-        used += [(f"runs.{run}.train_set", self.runs[run].train_set) for run in self.runs]
+        used += [(f"runs.{name}.train_set", run.train_set) for name, run in self.runs.items()]
         for key, name in used:
             if name not in self.dataset_names:
                 raise ValueError(f"{key}: unknown dataset {name!r}; {did_you_mean(name, self.dataset_names)}")

@@ -33,7 +33,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
             raise InputError(f"config: {key}: must be a mapping of keys, not {value!r}")
     recipes = {name: overlay(base, changes or {}) for name, changes in runs.items()}
     raw["runs"] = {name: without_training(name, recipe, raw.get("datasets")) for name, recipe in recipes.items()}
-    _, wrong = _validate(RunConfig, overlay({"train_set": "city"}, base))
+    _, wrong = _validate(RunConfig, base)
     config, others = _validate(Config, raw)
     known = {error["loc"] for error in wrong}
     others = [error for error in others if error["loc"][:1] != ("runs",) or error["loc"][2:] not in known]

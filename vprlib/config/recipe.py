@@ -253,7 +253,9 @@ class RunConfig(Section):
     """A complete recipe, from photos to descriptors."""
 
     train_set: str = Field(
-        description="dataset to train on; without it nothing is trained, and centroids come from the tested database"
+        "",
+        description="dataset to train on; without it nothing is trained, centroids come from the database of the tested "
+        "dataset, and descriptors are raw",
     )
     image: ImageConfig = ImageConfig()
     backbone: BackboneConfig = Field(default_factory=lambda: BackboneConfig.model_validate({}))
