@@ -27,11 +27,11 @@ def walk(tmp_path, photo):
     return tmp_path
 
 
-def run(folder, *target):
+def run(folder, *target, **custom):
     """Run a target with a configuration of three keys, and a small pretraining; (status, lines)."""
     config = {
         "datasets": ["walk"],
-        "custom_datasets": {"walk": {"folder": str(folder / "photos")}},
+        "custom_datasets": {"walk": {"folder": str(folder / "photos")} | custom},
         "runs": {"walk_vlad": RECIPE},
         "pretrain": {"cities": 1, "pairs": 8, "epochs": 1, "batch": 8},
     }
@@ -63,3 +63,21 @@ def test_no_job_of_a_training_is_planned(walk):
     rules = {line.split()[0] for line in lines if len(line.split()) == 2 and line.split()[1].isdigit()}
     assert {"train", "cluster_features", "evaluate"} <= rules  # `train` writes the initial network
     assert not {"cache_features", "fit_whitening", "plot_training"} & rules
+
+
+def test_folders_of_any_name_need_two_lists_as_hloc_writes_them(walk):
+    (walk / "photos/database").rename(walk / "photos/map")
+    (walk / "photos/query").rename(walk / "photos/live")
+    status, lines = run(walk, "results/walk/images.csv")
+    assert status == 0, "\n".join(lines)
+    (asked,) = [line for line in lines if "hold the queries?" in line]
+    assert "does 'live' or 'map' hold the queries? Rename it to queries, or list them" in asked
+    names = {folder: sorted((walk / f"photos/{folder}").iterdir()) for folder in ("map", "live")}
+    (walk / "db.txt").write_text("".join(f"map/{path.name}\n" for path in names["map"]))
+    camera = "SIMPLE_RADIAL 32 24 30 16 12 0.01"
+    (walk / "queries_with_intrinsics.txt").write_text("".join(f"live/{path.name} {camera}\n" for path in names["live"]))
+    lists = {"database": str(walk / "db.txt"), "queries": str(walk / "queries_with_intrinsics.txt")}
+    status, lines = run(walk, "results/walk/images.csv", **lists)
+    assert status == 0, "\n".join(lines)
+    table = pd.read_csv(walk / "results/walk/images.csv")
+    assert table.role.value_counts().to_dict() == {"database": PLACES, "query": 3}

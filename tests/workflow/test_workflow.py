@@ -138,6 +138,13 @@ def test_another_style_of_figures_only_draws_again(done):
     }  # it shows the configuration
     assert {"plot_comparison", "plot_recalls", "plot_tradeoffs", "plot_training", "plot_projection"} <= set(jobs)
     assert "plot_contact_sheet" not in jobs
+    before = (done / "results/comparison.svg").read_text()
+    status, text = snakemake(done, "results/comparison.svg", config={"figures": {"style": "paper"}})
+    assert status == 0, text
+    after = (done / "results/comparison.svg").read_text()
+    assert "95 % intervals" in before
+    assert "95 % intervals" not in after
+    assert "recall@1" in after
 
 
 def test_other_cut_offs_only_evaluate_again(done):

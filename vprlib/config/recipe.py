@@ -254,8 +254,8 @@ class RunConfig(Section):
 
     train_set: str = Field(
         "",
-        description="dataset to train on; without it nothing is trained, centroids come from the database of the tested "
-        "dataset, and descriptors are raw",
+        description="dataset to train on; without it nothing is trained, centroids come from the database of the "
+        "tested dataset, and descriptors are raw",
     )
     image: ImageConfig = ImageConfig()
     backbone: BackboneConfig = Field(default_factory=lambda: BackboneConfig.model_validate({}))
