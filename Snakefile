@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 
 sys.path.insert(0, str(workflow.current_basedir))  # of a clone that is used as a module of another workflow
 
-from vprlib.config import check_repeated_keys, parse_config, unused_settings
+from vprlib.config import check_repeated_keys, parse_config, untrained_runs, unused_settings
 from vprlib.data.catalogue import get_dataset
 from vprlib.exceptions import InputError
 
@@ -27,7 +27,7 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 if workflow.is_main_process:
-    sys.stderr.writelines(f"warning: {line}\n" for line in unused_settings(config, cfg))
+    sys.stderr.writelines(f"warning: {line}\n" for line in untrained_runs(config, cfg) + unused_settings(config, cfg))
 
 
 container: "vprlib.sif"  # used with --sdm apptainer only; built from container.def

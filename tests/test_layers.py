@@ -40,6 +40,7 @@ REGISTERED += [("backbone", "timm/test_vit"), ("optimiser", "SGD"), ("schedule",
 EXTENDS = {("synthetic_city", "pittsburgh"), ("synthetic_city", "tokyo247"), ("tokyotm", "tokyo247")}
 EXTENDS |= {(layout, "utm_names") for layout in ("photo_folder", "traverse", "csv_table")}
 EXTENDS |= {("two_folders", "photo_folder"), ("two_folders", "csv_table")}
+EXTENDS |= {("listed_folder", "photo_folder")}
 METHODS = ("models/backbones", "models/aggregators", "training/losses", "data/datasets", "data/layouts")
 
 

@@ -71,7 +71,27 @@ BAD = {
     "no dataset": ({"runs": {"a": {"train_set": "city"}}}, "datasets", "missing"),
     "empty datasets": (changed(datasets=[]), "datasets", "[]"),
     "datasets as a word": (changed(datasets="city"), "datasets", "'city'"),
-    "no training set": (BASE | {"base": {}}, "runs.a.train_set", "missing"),
+    "a training without a training set": (
+        BASE | {"base": {"train": {"loss": "sare_ind"}}},
+        "runs.a.train_set",
+        "missing, and train.loss needs training photos",
+    ),
+    "generations without a training set": (BASE | {"base": {"generations": [{}, {}]}}, "train_set", "generations"),
+    "whitening without a training set": (
+        BASE | {"base": {"train": {"epochs": 0}, "extract": {"descriptors": ["raw", "whitened"]}}},
+        "runs.a.train_set",
+        "extract.descriptors: whitened",
+    ),
+    "a fitted whitening without a training set": (
+        BASE | {"base": {"checkpoint": {"file": "a.pth", "whitening": "fitted"}}},
+        "runs.a.train_set",
+        "checkpoint.whitening: fitted",
+    ),
+    "no training set and several datasets": (
+        BASE | {"datasets": ["city", "city_night"], "base": {}},
+        "runs.a.train_set",
+        "2 datasets",
+    ),
     "no run": (BASE | {"runs": {}}, "runs", "{}"),
     "runs as a list": (BASE | {"runs": ["vlad"]}, "runs", "['vlad']"),
     "runs as a word": (BASE | {"runs": "vlad"}, "runs", "'vlad'"),
@@ -350,9 +370,9 @@ def test_several_faults_are_told_once_each_in_one_line(refused):
         "base.train.minning: unknown key; did you mean 'mining'?",
         "base.trian: unknown key; did you mean 'train'?",
         "datasets: missing; this key has no default",
-        "runs.a.train_set: missing; this key has no default",
+        "runs.b.imge: unknown key; did you mean 'image'?",
     ]
-    with refused("; also: ".join(faults) + " (and 3 more)"):  # `imge`, run b's training set, `dataset`
+    with refused("; also: ".join(faults) + " (and 1 more)"):  # `dataset`
         parse_config(raw | {"runs": {"a": {}, "b": {"imge": {}}}})
     with refused("datasets.0: Input should be a valid string, not 1; also: seeds: "):
         parse_config(changed(datasets=[1], seeds=[]))

@@ -123,3 +123,28 @@ def test_real_photos_lie_where_their_list_says(real_data):
     local = 111_320 * np.stack([listed.lat, listed.lon * np.cos(np.radians(55.7))])  # a sphere's metres, good to 0.3 %
     ours = table[["east", "north"]].to_numpy()
     assert np.hypot(*(ours - ours[0]).T) == pytest.approx(np.hypot(*(local - local[:, :1])), rel=0.005, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("folders", "asked"),
+    [(("map", "live"), "does 'live' or 'map' hold the queries?"), (("map", "query"), ""), (tuple("abcdefgh"), "")],
+)
+def test_folders_that_name_no_role_ask_for_the_queries(tmp_path, photo, folders, asked, caplog):
+    for number, folder in enumerate(folders):
+        photo(tmp_path / f"{folder}/@{500_000 + number}@5000000@.jpg", number)
+    folder_dataset(tmp_path, OWN).table()
+    assert (asked in caplog.text) if asked else "hold the queries" not in caplog.text
+
+
+def test_the_folders_of_vpr_datasets_downloader_need_no_list(tmp_path, photo):
+    """`images/test/database/@east@north@zone@band@...@.jpg`, as its scripts write them."""
+    for split in ("train", "val", "test"):
+        for role, east in (("database", 500_000), ("queries", 500_004)):
+            photo(tmp_path / f"images/{split}/{role}/@{east}.12@4500000.50@17@T@@@@@@@@@@@.jpg", east)
+    table = folder_dataset(tmp_path / "images", OWN).table()
+    assert sorted(zip(table.split, table.role, strict=True)) == sorted(
+        (split, role) for split in ("train", "val", "test") for role in ("database", "query")
+    )
+    alone = folder_dataset(tmp_path / "images/test", OWN).table()
+    assert alone.east.tolist() == [500_000.12, 500_004.12]
+    assert alone.role.tolist() == ["database", "query"]

@@ -25,7 +25,8 @@ from vprlib.figures.projection import (
     PHOTOS,
     PLACES,
     QUERIES,
-    embed_2d,
+    draw_projection,
+    nearest_photos,
     plot_projection,
     read_descriptor_rows,
     sample_places,
@@ -126,7 +127,6 @@ def test_errors_map_the_queries_and_join_wrong_candidates(tmp_path, found):
     (lines,) = [c for c in ax.collections if isinstance(c, LineCollection)]
     place = found.query[["east", "north"]].to_numpy()
     np.testing.assert_array_equal(lines.get_segments(), place[[[1, 2], [3, 0]]])
-    np.testing.assert_allclose(lines.get_array(), distances(found)[1:])
     (dots,) = [c for c in ax.collections if not isinstance(c, LineCollection)]
     np.testing.assert_allclose(np.ma.compressed(np.ma.masked_invalid(dots.get_array())), distances(found))
     (cross,) = [line for line in ax.lines if line.get_marker() == "x"]
@@ -158,6 +158,25 @@ def test_errors_leave_a_labelled_gap_without_coordinates_and_draw_a_bounded_numb
     assert "lines: to 1 of 2 wrong candidates" in fig.get_suptitle()
 
 
+def test_many_wrong_candidates_become_the_most_frequent_confusions():
+    corners = np.array([[0.0, 0.0], [1200.0, 0.0], [0.0, 1200.0]])
+    rng = np.random.default_rng(0)
+    pairs = [(0, 1)] * 60 + [(1, 0)] * 30 + [(0, 2)] * 10
+    near = rng.uniform(0, 90, (100, 2, 2))  # of cells of about 110 m
+    ends = corners[np.array(pairs)] + near
+    wrong = np.arange(100) != 99
+    lines, counts = error_map.confusions(ends[:, 0], ends[:, 1], wrong)
+    assert counts.tolist() == [9, 30, 60]
+    for line, rows in zip(lines, (range(90, 99), range(60, 90), range(60)), strict=True):
+        np.testing.assert_allclose(line, ends[list(rows)].mean(0))
+    assert error_map.describe_lines([counts], 120) == (
+        "lines: the most frequent confusions, 99 of 120 wrong candidates; the widest line: 60"
+    )
+    scattered = rng.uniform(0, 1e4, (500, 2, 2))
+    lines, counts = error_map.confusions(scattered[:, 0], scattered[:, 1], np.ones(500, bool))
+    assert len(lines) == len(counts) == error_map.LINES
+
+
 @pytest.fixture
 def places(tmp_path):
     """12 places 100 m apart with 6 database photos and 2 queries each; their descriptors lie in clumps."""
@@ -179,16 +198,36 @@ def test_projection_has_the_photos_of_places_apart(tmp_path, places):
         tmp_path,
         lambda out: plot_projection(out, table=table, **paths, protocol=METRES, title="city, vlad, seed 0"),
     )
-    assert [ax.get_title("left") for ax in fig.axes] == ["PCA", "t-SNE"]
-    assert "10 random places of 10 m: 20 queries (hollow), 60 database photos" in fig.get_suptitle().replace("\n", " ")
+    assert "14 of 14 are, among 42 photos of 7 random places of 10 m" in fig.get_suptitle().replace("\n", " ")
     assert "whitened 16-D" in fig.get_suptitle()
-    for ax in fig.axes:
-        assert [len(line.get_xdata()) for line in ax.lines] == [6, 2] * 10
-    clumps = [line.get_xydata() for line in fig.axes[1].lines]
+    (ax,) = fig.axes
+    assert [len(line.get_xdata()) for line in ax.lines] == [6, 2] * PLACES
+    clumps = [line.get_xydata() for line in ax.lines]
     own = [np.ptp(np.concatenate(pair), axis=0).max() for pair in zip(clumps[::2], clumps[1::2], strict=True)]
     middle = np.array([points.mean(0) for points in clumps[::2]])
-    apart = np.hypot(*(middle[:, None] - middle[None]).T) + np.eye(10) * 1e9
+    apart = np.hypot(*(middle[:, None] - middle[None]).T) + np.eye(PLACES) * 1e9
     assert max(own) < apart.min()
+    right, wrong = (lines.get_segments() for lines in ax.collections)
+    assert not wrong
+    filled = np.concatenate(clumps[::2])
+    for start, end in right:
+        place = next(place for place, points in enumerate(clumps[1::2]) if (points == start).all(1).any())
+        assert (clumps[2 * place] == end).all(1).any()
+        assert (filled == end).all(1).sum() == 1
+
+
+def test_a_query_is_joined_with_the_nearest_of_all_dimensions():
+    rng = np.random.default_rng(0)
+    queries, photos = (rng.standard_normal((count, 5)).astype(np.float32) for count in (20, 50))
+    slow = [np.argmin([np.sum((query - photo) ** 2) for photo in photos]) for query in queries]
+    np.testing.assert_array_equal(nearest_photos(queries, photos), slow)
+    places = [(np.arange(2), np.arange(3)), (np.arange(2, 4), np.arange(3, 6))]
+    one, other = np.eye(2, 4, dtype=np.float32)
+    photos = np.stack([one, one, one, other, other, other]) + 0.01 * rng.standard_normal((6, 4)).astype(np.float32)
+    drawn = {"places": places, "database_ND": photos, "title": "t", "reach": "10 m"}
+    fig = draw_projection([], **drawn, queries_QD=np.stack([one, other, other, other]))
+    assert "3 of 4 are, among 6 photos of 2 random places" in fig.get_suptitle().replace("\n", " ")
+    assert [len(lines.get_segments()) for lines in fig.axes[0].collections] == [3, 1]
 
 
 def slow_sample(query, database, positives, radius):
@@ -237,21 +276,12 @@ def test_places_without_coordinates_are_their_queries_own():
     assert all(len(queries) == 1 for queries, _ in places)
 
 
-def test_pca_is_that_of_the_definition(places):
-    _, x = places
-    shown = embed_2d(x)["PCA"]
-    centred = x - x.mean(0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    expected = centred @ vectors[:, [-1, -2]]
-    np.testing.assert_allclose(np.abs(shown), np.abs(expected), atol=1e-8)
-
-
 def test_projection_of_too_few_places_is_a_labelled_gap(tmp_path, places):
     table, _ = places
     far = table.assign(east=table.east + 1e6 * (table.role == "query"))
     paths = {"database": tmp_path / "database.h5", "queries": tmp_path / "queries.h5"}
     fig = plot_projection(tmp_path / "a.svg", table=far, **paths, protocol=METRES, title="t")
-    assert [ax.texts[0].get_text() for ax in fig.axes] == ["fewer than two places with\ntwo database photos each"] * 2
+    assert [ax.texts[0].get_text() for ax in fig.axes] == ["fewer than two places with\ntwo database photos each"]
 
 
 def test_descriptors_of_crops_are_averaged(tmp_path):
@@ -390,4 +420,24 @@ def test_markdown_and_csv_have_the_same_numbers(comparison):
         value = flat.loc[flat.run == row.run, "pitts30k, 25 m: R@1"].iloc[0]
         assert shown == ("-" if np.isnan(value) else f"{value:.1f}")
     assert lines[-1][0].strip().startswith("*published:*")
-    assert "pitts30k, 25 m: R@1 low" in flat
+    assert {"pitts30k, 25 m: R@1 std", "pitts30k, 25 m: R@1 low"} <= set(flat)
+
+
+def test_several_seeds_have_their_standard_deviation_or_their_interval():
+    given = {"train_set": "x", "index": "flat", "epoch_selected_on": "last epoch", "protocol": "25 m"}
+    table = pd.concat([
+        recalls("pitts30k", runs=("a",), forms=("raw",), ks=(1,), seeds=3),
+        recalls("pitts30k", runs=("b",), forms=("raw",), ks=(1,)),
+    ]).assign(**given)  # fmt: skip
+    wide = wide_table(compare_with_published([table]))
+    many = 100 * table.recall[table.run == "a"]
+    low, high = (wide[("pitts30k", "25 m", 1300, 1, name)].iloc[0] for name in ("low", "high"))
+    mean, std = f"{many.mean():.1f}", f"{many.std():.1f}"
+    several, single = (row[2] for row in parsed(to_latex(wide))[1][4:6])
+    assert re.fullmatch(rf"\\\w+{{{mean}}} {{\\scriptsize \$\\pm\$ {std}}}", several)
+    assert "scriptsize" not in single
+    assert "their standard deviation" in to_latex(wide).splitlines()[0]
+    with_interval = to_latex(wide, intervals=True)
+    assert f"{mean}}} {{\\scriptsize [{low:.1f}, {high:.1f}]}}" in with_interval
+    assert "pm" not in with_interval
+    assert f" ± {std} |" in to_markdown(wide)

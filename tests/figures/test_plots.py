@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import same_color
+from matplotlib.text import Text
 from PIL import Image
 
 from tests.helpers.recall_tables import recalls, written
@@ -12,6 +13,7 @@ from vprlib.data.protocol import Protocol
 from vprlib.evaluation.intervals import mean_recall_interval
 from vprlib.evaluation.predictions import load_predictions
 from vprlib.evaluation.series import summarize_recalls
+from vprlib.figures.breakdowns import plot_conditions, plot_generations, plot_seeds
 from vprlib.figures.centroids import plot_centroids
 from vprlib.figures.contact_sheet import plot_contact_sheet
 from vprlib.figures.marks import series_numbers, series_style
@@ -19,10 +21,11 @@ from vprlib.figures.photo_sheets import plot_gallery
 from vprlib.figures.precision_recall import plot_precision
 from vprlib.figures.recall_curves import plot_recalls, plot_thresholds
 from vprlib.figures.run_comparison import plot_comparison
-from vprlib.figures.style import COLUMN, PAGE, PRINT, RIGHT, WRONG, line_style
+from vprlib.figures.style import COLUMN, PAGE, PRINT, RIGHT, STYLES, WRONG, line_style
 from vprlib.figures.training_curves import plot_training
 from vprlib.io.files import write_csv, write_h5
 
+PAPER = STYLES["paper"]
 NONE = pd.DataFrame({name: [] for name in ("origin", "dataset", "protocol", "run", "dim", "train_set", "k", "recall")})
 
 
@@ -207,7 +210,7 @@ def test_thresholds_show_the_table(tmp_path):
     assert shown == sorted(shown, reverse=True)
     assert "1,300 queries; 10 m" in fig.subfigs[0].get_suptitle()
     legend = fig.subfigs[0].legends[0].get_title().get_text()
-    assert legend == "recall@1 (%) at 10 m; bands: 95 % intervals"
+    assert legend == "recall@1 (%) at 10 m; bands: 95 % intervals of the solid lines"
 
 
 def test_precision_shows_the_tables(tmp_path):
@@ -215,21 +218,22 @@ def test_precision_shows_the_tables(tmp_path):
     (first, again), fig = written(tmp_path, lambda out: plot_precision(out, points, summary))
     assert first == again
     panels = [(protocol, by) for protocol in ("10 m", "all views") for by in ("score", "distance_ratio")]
-    for panel, (protocol, by) in zip(np.ravel(fig.subfigs), panels, strict=True):
-        assert f"1,300 queries, 1,234 with a positive; {protocol}" in panel.get_suptitle()
-        (ax,) = panel.axes
+    for ax, (protocol, by) in zip(fig.axes, panels, strict=True):
+        row = fig.subfigs[["10 m", "all views"].index(protocol)]
+        assert f"1,300 queries, 1,234 with a positive; {protocol}" in row.get_suptitle().replace("\n", " ")
         assert len(ax.lines) == 2 * 2 * 2  # runs, kinds, seeds
         some = summary[(summary.protocol == protocol) & (summary.run == "vlad") & (summary.descriptor == "raw")]
-        means = 100 * some[[f"average_precision_{by}", f"recall_at_100_{by}"]].mean()
-        texts = [text.get_text() for text in panel.legends[0].get_texts()]
+        means = 100 * some[["average_precision_score", "average_precision_distance_ratio"]].mean()
+        texts = [text.get_text().replace("\n", " ") for text in row.legends[0].get_texts()]
         assert len(texts) == 2 * 2
-        assert f"{means.iloc[0]:.1f} / {means.iloc[1]:.1f}  vlad, raw 8-D" in [
-            text.replace("\n", " ") for text in texts
-        ]
+        assert f"{means.iloc[0]:.1f}  {means.iloc[1]:.1f}  vlad, raw 8-D" in texts
         curve = points[(points.protocol == protocol) & (points.run == "vlad") & (points.by == by) & (points.dim == 8)]
+        curve = curve[curve.seed == 0]
         line = next(line for line in ax.lines if line.get_label().endswith("  vlad, raw 8-D"))
-        np.testing.assert_allclose(line.get_xdata(), 100 * curve[curve.seed == 0].recall)
-        np.testing.assert_allclose(line.get_ydata(), 100 * curve[curve.seed == 0].precision)
+        assert line.get_drawstyle() == "steps-pre"
+        np.testing.assert_allclose(line.get_xdata(), 100 * curve.recall)
+        usual = [100 * curve.precision[curve.recall >= recall].max() for recall in curve.recall]
+        np.testing.assert_allclose(line.get_ydata(), usual)
 
 
 def test_conditions_are_not_drawn(tmp_path):
@@ -266,18 +270,54 @@ def test_comparison_shows_the_tables_and_published_numbers_of_the_same_protocol(
         assert values[len(best) :] == (["77.0"] if table.dataset[0] == "night" else [])
         assert table.dataset[0] in ax.get_title("left")
         assert "10 m" in ax.get_title("left")
-        assert ax.get_xlim() == (0, 100)
+        assert ax.get_xlim() == fig.axes[0].get_xlim()
+        assert ax.get_xlim()[1] > max(100 * table.high[table.k == 1].max(), 77)
     night = fig.axes[1]
     (diamond,) = [line for line in night.lines if line.get_marker() == "D"]
     assert diamond.get_xdata()[0] == 77
     names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    assert names[:2] == ["vlad, raw 256-D", "vlad, whitened 256-D"]
+    assert names[:2] == ["vlad", "netvlad"]
     assert names[-1] == "theirs, 512-D, on a"
-    assert len(names) == 4 + 24 + 1
-    assert [text.get_text() for text in fig.axes[0].texts].count("not evaluated") == 24
-    said = fig.subfigs[-1].texts[0].get_text().replace("\n", " ")
-    assert "95 % intervals" in said
-    assert "published, measured by others" in said
+    assert len(names) == 2 + 12 + 1
+    assert [text.get_text() for text in fig.axes[0].texts].count("not evaluated") == 12
+    legend = fig.subfigs[-1].legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["raw, 256-D", "whitened, 256-D"]
+    assert legend.get_title().get_text() == "black lines: 95 % intervals; dotted: chance; diamonds: published"
+
+
+def test_comparison_gives_most_of_its_width_to_the_bars(tmp_path):
+    tables = [recalls(name, runs=("tiny_vlad", "tiny_sare_joint"), gens=2) for name in ("city", "city_night")]
+    for style in STYLES.values():
+        fig = plot_comparison(tmp_path / "a.png", tables, NONE, style)
+        assert fig.get_size_inches()[0] <= style.page
+        assert sum(ax.get_position().width for ax in fig.axes) > 0.55
+        low, high = fig.axes[0].get_xlim()
+        assert low == 0
+        assert high < 1.6 * max(100 * table.high[table.k == 1].max() for table in tables)
+
+
+def test_a_paper_has_no_titles_and_captions_and_legible_type_in_a_column(tmp_path):
+    table = recalls(seeds=2, gens=2)
+    thresholds, points, summary = details(seeds=2)
+    sampled = np.random.default_rng(0).standard_normal((4, 3)), np.random.default_rng(1).standard_normal((50, 3))
+    figures = [
+        plot_recalls(tmp_path / "a.svg", table, PAPER),
+        plot_comparison(tmp_path / "a.svg", [table, recalls("night"), recalls("dusk")], NONE, PAPER),
+        plot_thresholds(tmp_path / "a.svg", thresholds, summary, PAPER),
+        plot_precision(tmp_path / "a.svg", points, summary, PAPER),
+        plot_generations(tmp_path / "a.svg", table, PAPER),
+        plot_seeds(tmp_path / "a.svg", table, PAPER),
+        plot_conditions(tmp_path / "a.svg", table, PAPER),
+        plot_training(tmp_path / "a.svg", {f"a seed 0 gen {gen}": history(3) for gen in range(4)}, ["a"], PAPER),
+        plot_centroids(tmp_path / "a.svg", *sampled, PAPER),
+    ]
+    for fig in figures:
+        parts = [fig, *fig.subfigs]
+        assert not any(part.get_suptitle() for part in parts)
+        texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text()]
+        assert texts
+        assert not [text.get_text() for text in texts if "interval" in text.get_text() or "queries" in text.get_text()]
+        assert min(text.get_fontsize() for text in texts) * 8.5 / 2.54 / fig.get_size_inches()[0] >= 6
 
 
 def test_what_does_not_fit_abreast_gets_a_second_row_of_panels(tmp_path):

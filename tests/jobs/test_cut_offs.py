@@ -1,12 +1,13 @@
-"""Numbers that a database must be large enough for, when its image table is made."""
+"""What a dataset must hold for the configuration, when its image table is made."""
 
 import logging
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
 
 from vprlib.config import overlay, parse_config
-from vprlib.jobs.cut_offs import check_cut_offs
+from vprlib.jobs.cut_offs import check_cut_offs, check_train_split
 
 BASE = {
     "datasets": ["msls"],
@@ -40,6 +41,34 @@ def test_a_k_beyond_the_database_is_refused(refused):
     check("msls", test=5)
     with refused("evaluate.recall_at", "recall@5", "5 database photos", "msls has 4"):
         check("msls", test=4)
+
+
+def test_a_k_of_the_default_beyond_the_database_is_left_out(caplog):
+    default = {key: value for key, value in BASE.items() if key != "evaluate"} | {"search": {"top_k": 20}}
+    check_cut_offs(table(test=9, val=0), "msls", parse_config(default))
+    assert "recall@10 and recall@20 left out, because msls has 9 database photos" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wanted"),
+    [
+        ({}, "train.epochs: 5"),
+        ({"generations": [{"epochs": 0}, {"epochs": 2}]}, "train.epochs: 2"),
+        ({"train": {"epochs": 0}}, "centroids.split: train"),
+        ({"train": {"epochs": 0}, "aggregator": "gem"}, "extract.descriptors: whitened"),
+        ({"train": {"epochs": 0}, "aggregator": "gem", "extract": {"descriptors": ["raw"]}}, ""),
+        ({"checkpoint": {"file": "a.pth"}}, ""),
+        ({"checkpoint": {"file": "a.pth", "whitening": "fitted"}}, "extract.descriptors: whitened"),
+    ],
+)
+def test_a_training_set_without_train_photos_is_refused_where_they_are_needed(recipe, wanted, refused):
+    config = parse_config(overlay(BASE, {"runs": {"a": recipe}}))
+    photos = table(test=5, val=0)
+    check_train_split(photos, "msls", config)  # nothing is trained on it
+    check_train_split(photos.assign(split="train"), "pitts30k", config)
+    expected = refused("runs.a.train_set: pitts30k", wanted, "leave out train_set") if wanted else nullcontext()
+    with expected:
+        check_train_split(photos, "pitts30k", config)
 
 
 def test_a_database_without_queries_is_described_only():

@@ -9,10 +9,10 @@ import torch
 
 from tests.helpers.published_checkpoints import published_state
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, TrainConfig
+from vprlib.config.published import IMAGENET, MATCONVNET
 from vprlib.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_weights
 from vprlib.models.network import build_backbone, build_network
 from vprlib.models.pixels import MARGIN, USUAL, doubt_pixels, mean_cosine, sample_photos
-from vprlib.models.published_formats import IMAGENET, MATCONVNET
 from vprlib.models.published_import import read_published
 from vprlib.models.weights import fetch_weights, read_state_dict
 from vprlib.models.whitening import Whitening

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from tests.helpers.published_checkpoints import PCA, PREFIXES, VGG_CONVOLUTIONS, VGG_POOLINGS, published_state
 from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig, TrainConfig
+from vprlib.config.published import MATCONVNET, reader_differs
 from vprlib.io.files import read_h5, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.models.checkpoint import load_checkpoint, save_checkpoint
 from vprlib.models.network import build_network
 from vprlib.models.published_export import export_checkpoint
-from vprlib.models.published_formats import MATCONVNET
 from vprlib.models.published_import import import_checkpoint, import_whitening, read_published
 from vprlib.models.weights import fetch_weights, read_state_dict
 from vprlib.models.whitening import Whitening, load_whitening
@@ -307,6 +307,13 @@ def test_what_a_format_cannot_hold_is_not_exported(tmp_path, refused):
         ({}, "patch_netvlad", False, "PCA layer", "pca.h5"),
         ({}, "pytorch_netvlad", True, "has no PCA layer", "--whitening"),
         ({}, "openblib", False, "'openblib'", "openibl_hub"),
+        (
+            {"name": "resnet18"},
+            "openibl_hub",
+            True,
+            "it holds backbone: vgg16; aggregator: netvlad of 64 clusters, without bias; image: {mean: [0.48501961, ",
+            "extract.descriptors: [whitened] of 4096 dimensions",
+        ),
     ):
         network(**options)
         whitening.save(tmp_path / "pca.h5", {"checkpoint": sha256_of_file(tmp_path / "ours")})
@@ -315,6 +322,28 @@ def test_what_a_format_cannot_hold_is_not_exported(tmp_path, refused):
                 tmp_path / "ours", tmp_path / "out", format=format, whitening=tmp_path / "pca.h5" if whitened else None
             )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "clusters", "dims", "said"),
+    [
+        ("openibl_hub", {}, 64, 4096, ""),
+        (
+            "openibl_hub",
+            {"width": 0.25},
+            16,
+            8,
+            "vgg16 of width 0.25, not 1, 16 clusters, not 64, 8 dimensions, not 4096",
+        ),
+        ("openibl", {}, 32, None, "32 clusters, not 64"),
+        ("pytorch_netvlad", {}, 16, None, ""),
+        ("patch_netvlad", {}, 16, 512, ""),
+    ],
+)
+def test_what_the_other_project_builds_otherwise_is_told(format, options, clusters, dims, said):
+    backbone = BackboneConfig(name="vgg16", options=options)
+    aggregator = AggregatorConfig(name="netvlad", options={"clusters": clusters})
+    assert reader_differs(format, backbone, aggregator, dims) == said
 
 
 def test_training_starts_from_the_published_convolutions_and_centroids(tmp_path):

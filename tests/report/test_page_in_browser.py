@@ -487,3 +487,31 @@ def test_printing_draws_what_was_never_seen(campaign, page, browser):
     assert not [title for title in titles if "hare" in title or "loud" in title], "a chart can leave the page"
     assert said == []
     tab.close()
+
+
+def test_a_printed_page_cuts_nothing_and_lists_only_the_lines_that_are_drawn(page, browser, campaign):
+    tab, said = open_page(browser, campaign.results / "report.html", width=718)  # a sheet of A4 without its margins
+    box = tab.locator("#dataset-town .toggles input").first
+    hidden = box.get_attribute("value")
+    box.uncheck()
+    tab.emulate_media(media="print")
+    wider = "all => all.filter(one => one.getClientRects().length && one.getBoundingClientRect().right > 719).length"
+    assert tab.locator("main table").evaluate_all(wider) == 0
+    names = tab.locator("#dataset-town .toggles label:visible").all_inner_texts()
+    assert names
+    assert hidden not in names
+    assert tab.locator(".toggles input:visible").count() == 0
+    breaks = "all => all.map(one => getComputedStyle(one).breakAfter)"
+    assert set(tab.locator("h2, h3, h4, figcaption").evaluate_all(breaks)) == {"avoid"}
+    assert said == []
+    tab.close()
+
+
+def test_a_short_table_and_the_legend_of_the_charts_show_whole_rows(page):
+    table = seen(page, "#comparison .scroll")
+    assert table.locator("tbody tr:visible").count() < 25
+    assert table.evaluate("one => one.scrollHeight - one.clientHeight") <= 1
+    lines = page.locator(".toggles .lines").first
+    height = "one => [parseFloat(getComputedStyle(one).maxHeight), one.children[0].getBoundingClientRect().height]"
+    most, row = lines.evaluate(height)
+    assert (most - 2 * 3 + 2) % (row + 2) <= 2, "the last row of the list is cut"  # 3 of padding, 2 between rows

@@ -130,6 +130,25 @@ def test_a_new_generation_trains_only_itself(done):
     assert not {"pretrain_backbone", "cache_features", "cluster_features", "render_city", "image_table"} & set(counts)
 
 
+def test_another_style_of_figures_only_draws_again(done, tmp_path):
+    jobs = planned(done, config={"figures": {"style": "paper"}})
+    assert {name for name in jobs if not name.startswith("plot_")} == {
+        "all",
+        "build_report",
+    }  # it shows the configuration
+    assert {"plot_comparison", "plot_recalls", "plot_tradeoffs", "plot_training", "plot_projection"} <= set(jobs)
+    assert "plot_contact_sheet" not in jobs
+    folder = tmp_path / "paper"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns("logs"))
+    before = (folder / "results/comparison.svg").read_text()
+    status, text = snakemake(folder, "results/comparison.svg", config={"figures": {"style": "paper"}})
+    assert status == 0, text
+    after = (folder / "results/comparison.svg").read_text()
+    assert "95 % intervals" in before
+    assert "95 % intervals" not in after
+    assert "recall@1" in after
+
+
 def test_other_cut_offs_only_evaluate_again(done):
     twice = dict.fromkeys(("collect_recalls", "plot_recalls", "compare_runs", "plot_tradeoffs"), 2)
     expected = {"evaluate": 4, "plot_comparison": 1, "build_report": 1, "all": 1} | twice

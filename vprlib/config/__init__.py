@@ -34,6 +34,7 @@ from vprlib.config.stages import (
     DescriptorSizesConfig,
     EvaluateConfig,
     ExecutionConfig,
+    FiguresConfig,
     PretrainConfig,
     ProtocolConfig,
     ReportConfig,
@@ -41,6 +42,7 @@ from vprlib.config.stages import (
     SearchConfig,
     ShardsConfig,
 )
+from vprlib.config.untrained import untrained_runs
 from vprlib.config.unused import unused_settings
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "EvaluateConfig",
     "ExecutionConfig",
     "ExtractConfig",
+    "FiguresConfig",
     "ImageConfig",
     "JitterConfig",
     "LossConfig",
@@ -77,5 +80,6 @@ __all__ = [
     "join_faults",
     "overlay",
     "parse_config",
+    "untrained_runs",
     "unused_settings",
 ]

@@ -76,7 +76,7 @@ class OwnDatasetConfig(Section):
     database: str | None = Field(
         None,
         description="database photos in the order of the ground truth: a text file with one path a line, a `.npy` of "
-        "paths, or a folder",
+        "paths, or a folder; beside `folder`, a text file of paths below it, as hloc's lists",
     )
     queries: str | None = Field(None, description="query photos, likewise")
     first_index: Literal[0, 1] | None = Field(
@@ -102,12 +102,13 @@ class OwnDatasetConfig(Section):
         if empty := [key for key, named in self.files.items() if not named]:
             raise ValueError(f"`{empty[0]}` is empty; name a file or folder")
         source = given[0]
-        lists = () if source in ("csv", "folder") else ("database", "queries")
+        lists = () if source == "csv" else ("database", "queries")
         allowed = ("queries_track", *lists) if source == "database_track" else lists
         for key in BESIDE:
             if getattr(self, key) is not None and key not in allowed:
                 raise ValueError(f"`{key}` does nothing beside `{source}`; leave it out")
-            if getattr(self, key) is None and key in allowed and source not in WITH_NAMES:
+            together = source not in WITH_NAMES or (source == "folder" and (self.database or self.queries))
+            if getattr(self, key) is None and key in allowed and together:
                 raise ValueError(f"`{source}` needs {', '.join(f'`{name}`' for name in allowed)}; `{key}` is missing")
         self._check_listed(source)
         return self

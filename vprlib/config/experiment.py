@@ -14,6 +14,7 @@ from vprlib.config.stages import (
     DescriptorSizesConfig,
     EvaluateConfig,
     ExecutionConfig,
+    FiguresConfig,
     PretrainConfig,
     ProtocolChoice,
     ReportConfig,
@@ -79,6 +80,7 @@ class Config(Section):
     )
     descriptor_sizes: DescriptorSizesConfig = DescriptorSizesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    figures: FiguresConfig = FiguresConfig()
     report: ReportConfig = ReportConfig()
     execution: ExecutionConfig = ExecutionConfig()
 

@@ -9,6 +9,7 @@ from vprlib.config.base import Section, explain_error, join_faults
 from vprlib.config.experiment import Config
 from vprlib.config.methods import overlay
 from vprlib.config.recipe import RunConfig
+from vprlib.config.untrained import without_training
 from vprlib.exceptions import InputError
 from vprlib.registry import trust
 
@@ -17,6 +18,8 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 def parse_config(raw: dict[str, Any]) -> Config:
     """Validate a raw configuration: `base` is a recipe, `runs` are changes to it, other keys are those of `Config`.
+
+    A run without `train_set` is completed by `without_training`.
 
     Raises:
         InputError: in one line, every fault with its key, the value, what is allowed and, for a misspelt key, the
@@ -28,8 +31,9 @@ def parse_config(raw: dict[str, Any]) -> Config:
     for key, value in (("base", base), ("runs", runs), *((f"runs.{name}", run or {}) for name, run in named)):
         if not isinstance(value, dict):
             raise InputError(f"config: {key}: must be a mapping of keys, not {value!r}")
-    raw["runs"] = {name: overlay(base, changes or {}) for name, changes in runs.items()}
-    _, wrong = _validate(RunConfig, overlay({"train_set": "city"}, base))
+    recipes = {name: overlay(base, changes or {}) for name, changes in runs.items()}
+    raw["runs"] = {name: without_training(name, recipe, raw.get("datasets")) for name, recipe in recipes.items()}
+    _, wrong = _validate(RunConfig, base)
     config, others = _validate(Config, raw)
     known = {error["loc"] for error in wrong}
     others = [error for error in others if error["loc"][:1] != ("runs",) or error["loc"][2:] not in known]

@@ -253,7 +253,11 @@ class CheckpointConfig(Section):
 class RunConfig(Section):
     """A complete recipe, from photos to descriptors."""
 
-    train_set: str = Field(description="dataset to train on")
+    train_set: str = Field(
+        "",
+        description="dataset to train on; without it nothing is trained, centroids come from the database of the "
+        "tested dataset, and descriptors are raw",
+    )
     image: ImageConfig = ImageConfig()
     backbone: BackboneConfig = Field(default_factory=lambda: BackboneConfig.model_validate({}))
     aggregator: AggregatorConfig = Field(default_factory=lambda: AggregatorConfig.model_validate({}))

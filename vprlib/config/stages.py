@@ -138,11 +138,29 @@ class EvaluateConfig(Section):
 
     recall_at: Annotated[
         tuple[PositiveInt, ...],
-        Field(min_length=1, description="numbers of candidates k at which recall@k is computed"),
+        Field(
+            min_length=1,
+            description="numbers of candidates k at which recall@k is computed; those of the default that exceed the "
+            "number of database photos are left out",
+        ),
         AfterValidator(distinct_values),
     ] = (1, 5, 10, 20)
     group_by: dict[str, Annotated[tuple[str, ...], AfterValidator(distinct_values)]] = Field(
         {}, description="columns of the image table, by dataset; queries with the same value get rows of their own"
+    )
+
+    @property
+    def fitting_only(self) -> bool:
+        """Whether values of `recall_at` beyond the database are left out, not refused: nobody asked for the default."""
+        return "recall_at" not in self.model_fields_set
+
+
+class FiguresConfig(Section):
+    """The charts. Sheets of photos, the page and Snakemake's own report have their captions in any style."""
+
+    style: Literal["report", "paper"] = Field(
+        "report",
+        description="`paper`: as wide as a column, in smaller type, without titles and captions, which are the paper's",
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vprlib.data.dataset import Dataset
 from vprlib.data.layouts.csv_table import csv_dataset
 from vprlib.data.layouts.dbstruct import mat_dataset
+from vprlib.data.layouts.listed_folder import listed_folder_dataset
 from vprlib.data.layouts.npz_positions import npz_dataset
 from vprlib.data.layouts.pairs_file import pairs_dataset
 from vprlib.data.layouts.photo_folder import folder_dataset
@@ -77,6 +78,8 @@ def _custom_dataset(custom: OwnDatasetConfig) -> Dataset:
         return positives_dataset(custom.positives, **lists, first_index=custom.first_index, protocol=protocol)
     if custom.pairs:
         return pairs_dataset(custom.pairs, **lists, protocol=protocol)
+    if custom.folder and custom.database:
+        return listed_folder_dataset(custom.folder, **lists, protocol=protocol)
     if custom.database_track:
         return tracks_dataset(custom.database_track, custom.queries_track or "", **lists, protocol=protocol)
     return folder_dataset(Path(custom.folder or "."), protocol)

@@ -29,6 +29,7 @@ BESIDE_DATABASE = ("q", "qs")  # names of queries beside a folder of the databas
 ROLE_WORD = re.compile(
     rf"(?:({'|'.join(DATABASE_NAMES)})|({'|'.join(QUERY_NAMES)}))(?:_.*)?", re.IGNORECASE | re.DOTALL
 )
+FEW = 6  # folders beside each other of which one may hold the queries; more are places
 KNOWN_NAMES = (
     f"{', '.join(DATABASE_NAMES)} are the database; {', '.join((*QUERY_NAMES, *BESIDE_DATABASE))} are queries; so is "
     "each with an ending, as database_* and queries_*"
@@ -47,8 +48,8 @@ def read_folder_roles(root: Path, names: Sequence[str]) -> list[FolderRole]:
     """Read what the folders of photos say.
 
     A split that no folder names is `test`. If a folder is named as the database, the log warns of the photos that are
-    in no folder of a role: they may be queries. It also warns of places that are named as another role or a split, and
-    of folders that resemble a role.
+    in no folder of a role: they may be queries. If no folder is named as a role, it asks which one holds the queries.
+    It also warns of places that are named as another role or a split, and of folders that resemble a role.
 
     Args:
         root: the folder of the photos, for messages.
@@ -66,6 +67,8 @@ def read_folder_roles(root: Path, names: Sequence[str]) -> list[FolderRole]:
     }  # the folders in which one of the database lies
     rows = [_read_folders(parts, beside) for parts in folders]
     _check_spelling(root, folders, rows)
+    if not any(row.role for row in rows):
+        _ask_for_queries(root, rows)
     doubtful = [name for name, row in zip(names, rows, strict=True) if _has_doubtful_place(row)]
     if doubtful:
         log.warning(
@@ -102,6 +105,18 @@ def _has_doubtful_place(row: FolderRole) -> bool:
     """Return whether a place is named as another role than its photo's, or as a split."""
     words = row.place.split("/")
     return any(word.lower() in SPLIT_NAMES or (_role_of(word) or row.role) != row.role for word in words)
+
+
+def _ask_for_queries(root: Path, rows: Sequence[FolderRole]) -> None:
+    """Ask which of a few folders holds the queries, where no folder is named as a role."""
+    outer = sorted({row.place.split("/")[0] for row in rows if row.place})
+    if 1 < len(outer) <= FEW:
+        log.warning(
+            "warning: %s: no folder is named as a role, so all photos are of the database, which can be described but "
+            "not evaluated; does %s hold the queries? Rename it to queries, or list them "
+            "(custom_datasets: {NAME: {folder: %s, database: FILE, queries: FILE}})",
+            root, " or ".join(map(repr, outer)), root,
+        )  # fmt: skip
 
 
 def _check_spelling(root: Path, folders: Sequence[tuple[str, ...]], rows: Sequence[FolderRole]) -> None:

@@ -12,14 +12,21 @@ from vprlib.data.dataset import join_path
 from vprlib.data.photos import list_photos
 from vprlib.exceptions import InputError
 
+# a camera behind a name, as hloc and COLMAP write it: its model, width, height and parameters
+CAMERA = re.compile(
+    r"\s+(?:(?:SIMPLE_)?(?:PINHOLE|RADIAL)|(?:SIMPLE_)?RADIAL_FISHEYE|(?:FULL_)?OPENCV|OPENCV_FISHEYE|FOV|"
+    r"THIN_PRISM_FISHEYE)(?:\s+[-+.\deE]+){4,}\s*$"
+)
+
 
 def read_photo_list(root: Path, listed: str) -> list[str]:
     """Read the paths of photos, in order, relative to the root (or absolute, where the list has them so).
 
     Args:
         root: the dataset's root.
-        listed: a text file with one path a line, relative to its folder or absolute; a `.npy` array of such paths; or
-            a folder, whose photos are taken in the order of their names. Relative to the root, or absolute.
+        listed: a text file with one path a line (see `read_photo_names`), relative to its folder or absolute; a `.npy`
+            array of such paths; or a folder, whose photos are taken in the order of their names. Relative to the root,
+            or absolute.
 
     Raises:
         InputError: the list cannot be read or is empty, or the order of a folder's photos depends on how their numbers
@@ -30,14 +37,25 @@ def read_photo_list(root: Path, listed: str) -> list[str]:
         names = list_photos(source)
         _check_order(source, names)
         return [join_path(listed, name) for name in names]
-    names = (
-        _read_array(source)
-        if source.suffix == ".npy"
-        else [line.strip() for line in read_lines(source, "a list of paths") if line.strip()]
-    )
+    return [join_path(str(Path(listed).parent), name) for name in read_photo_names(source)]
+
+
+def read_photo_names(source: Path) -> list[str]:
+    """Read the names of a list of photos as they are written, without the cameras of hloc's lists.
+
+    Args:
+        source: a text file with one name a line, perhaps with the photo's camera behind it; or a `.npy` array of names.
+
+    Raises:
+        InputError: the list cannot be read or is empty.
+    """
+    if source.suffix == ".npy":
+        names = _read_array(source)
+    else:
+        names = [CAMERA.sub("", line).strip() for line in read_lines(source, "a list of paths") if line.strip()]
     if not names:
         raise InputError(f"{source}: lists no photo; write one path a line")
-    return [join_path(str(Path(listed).parent), name) for name in names]
+    return names
 
 
 class PhotoFinder:

@@ -12,18 +12,22 @@ from vprlib.evaluation.series import add_series_labels, published_labels
 
 KS = (1, 5, 10, 20)  # the cut-offs that papers report
 FEW = 3  # number of cut-offs to show if none of KS was measured
-ROW, GROUP, VALUES = ["origin", "label", "seeds"], ["dataset", "protocol", "queries"], ["recall", "low", "high"]
+ROW, GROUP = ["origin", "label", "seeds"], ["dataset", "protocol", "queries"]
+VALUES = ["recall", "std", "low", "high"]
 NOTE = (
     "Recall in %, the mean if there are several seeds. The largest of our runs is bold, the second largest underlined, "
     "which may be chance; differences.csv lists the differences that a paired test confirms. Published numbers were "
     "measured by others."
 )
-INTERVALS = "95 % intervals over queries and seeds; queries of one place count as dependent."
+DEVIATIONS = "Behind the mean of several seeds: their standard deviation (n - 1)."
+INTERVALS = "In brackets: 95 % intervals over queries and seeds; queries of one place count as dependent."
 ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 ESCAPED |= {character: "\\" + character for character in "&%$#_{}"}
 ESCAPED |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
-MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "missing": "-"}
+MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}", "missing": "-", "spread": " ± {std:.1f}"}
 LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}", "missing": "--"}
+LATEX |= {"spread": r" {{\scriptsize $\pm$ {std:.1f}}}"}
+LATEX_INTERVALS = LATEX | {"spread": r" {{\scriptsize [{low:.1f}, {high:.1f}]}}"}
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -34,9 +38,10 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A table with the index (origin, label, seeds) and the columns (dataset, protocol, queries, k, value). There is
-        one row for each run and kind of descriptor. `seeds` is 0 for published results. `value` is `recall`, `low` or
-        `high`. k is one of KS or, if none of these was measured, one of the FEW smallest. Published results appear only
-        if they were measured with one of our protocols: two protocols never share a column. NaN marks missing numbers.
+        one row for each run and kind of descriptor. `seeds` is 0 for published results. `value` is one of VALUES; `std`
+        is the standard deviation over the seeds. k is one of KS or, if none of these was measured, one of the FEW
+        smallest. Published results appear only if they were measured with one of our protocols: two protocols never
+        share a column. NaN marks missing numbers.
     """
     ours = last_generations(add_series_labels(table[table.origin == "ours"]))
     published = table[table.origin == "published"].drop(columns="queries").merge(ours[GROUP].drop_duplicates())
@@ -67,21 +72,22 @@ def rank_marks(recalls: pd.DataFrame) -> pd.DataFrame:
     return rank.map(lambda place: {1: "best", 2: "second"}.get(place, ""))
 
 
-def format_cells(table: pd.DataFrame, form: dict[str, str], interval: str | None) -> pd.DataFrame:
+def format_cells(table: pd.DataFrame, form: dict[str, str]) -> pd.DataFrame:
     """Format the cells of a wide table, with the columns (*GROUP, k).
 
     Args:
         table: what `wide_table` returns.
-        form: patterns by mark (`best`, `second`, none), and the text of a `missing` number.
-        interval: the pattern of `low` and `high`, or None.
+        form: patterns by mark (`best`, `second`, none), the text of a `missing` number, and the pattern of a `spread`
+            behind a number, which is left out where its values are missing.
     """
     recalls = pd.DataFrame(table.xs("recall", axis=1, level="value"))
     numbers = [table.xs(name, axis=1, level="value").to_numpy() for name in VALUES]
 
-    def format_cell(mark: str, recall: float, low: float, high: float) -> str:
+    def format_cell(mark: str, recall: float, std: float, low: float, high: float) -> str:
         if pd.isna(recall):
             return form["missing"]
-        return form[mark].format(f"{recall:.1f}") + (interval.format(low, high) if interval and pd.notna(low) else "")
+        spread = form["spread"].format(std=std, low=low, high=high)
+        return form[mark].format(f"{recall:.1f}") + spread * ("nan" not in spread)
 
     rows = zip(rank_marks(recalls).to_numpy(), *numbers, strict=True)
     texts = [[format_cell(*cell) for cell in zip(*row, strict=True)] for row in rows]
@@ -89,18 +95,19 @@ def format_cells(table: pd.DataFrame, form: dict[str, str], interval: str | None
 
 
 def flat_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Flatten a wide table for spreadsheets: columns `<dataset>, <protocol>: R@<k>`, with `low` and `high`."""
+    """Flatten a wide table for spreadsheets: columns `<dataset>, <protocol>: R@<k>`, with `std`, `low` and `high`."""
     plain = table.copy()
-    suffixes = {"recall": "", "low": " low", "high": " high"}
-    plain.columns = pd.Index([
-        f"{dataset}, {protocol}: R@{k}{suffixes[value]}" for dataset, protocol, _, k, value in _keys(table.columns)
-    ])  # fmt: skip
+    names = [
+        f"{dataset}, {protocol}: R@{k} {value}".removesuffix(" recall")
+        for dataset, protocol, _, k, value in _keys(table.columns)
+    ]
+    plain.columns = pd.Index(names)
     return plain.round(2).reset_index().rename(columns={"label": "run"})
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Format a wide table in GitHub's Markdown."""
-    shown = format_cells(table, MARKDOWN, None)
+    shown = format_cells(table, MARKDOWN)
     head = ["run", "seeds", *(f"{dataset}, {protocol}: R@{k}" for dataset, protocol, _, k in _keys(shown.columns))]
     lines = [head, ["---", *["---:"] * (1 + shown.shape[1])]]
     for (origin, label, seeds), cells in zip(_keys(shown.index), shown.to_numpy(), strict=True):
@@ -109,7 +116,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     queries = "; ".join(f"{queries:,} of {dataset}, {protocol}" for dataset, protocol, queries in groups)
     return (
         "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-        + f"\n\n{NOTE} Queries: {queries}.\n"
+        + f"\n\n{NOTE} {DEVIATIONS} Queries: {queries}.\n"
     )
 
 
@@ -124,14 +131,17 @@ def escape_latex(text: str) -> str:
 
 
 def to_latex(table: pd.DataFrame, intervals: bool = False) -> str:
-    """Format a wide table as a `tabular` for LaTeX's package booktabs, optionally with 95 % intervals."""
-    shown = format_cells(table, LATEX, r" {{\scriptsize [{:.1f}, {:.1f}]}}" if intervals else None)
+    """Format a wide table as a `tabular` for LaTeX's package booktabs.
+
+    Behind a mean over several seeds is their standard deviation or, with `intervals`, its 95 % interval.
+    """
+    shown = format_cells(table, LATEX_INTERVALS if intervals else LATEX)
     columns = _keys(shown.columns)
     groups = list(dict.fromkeys(key[:-1] for key in columns))
     sizes = [sum(key[:-1] == group for key in columns) for group in groups]
     ends = [2 + sum(sizes[: number + 1]) for number in range(len(sizes))]
     lines = [
-        f"% {NOTE}" + f" {INTERVALS}" * intervals,
+        f"% {NOTE} {INTERVALS if intervals else DEVIATIONS}",
         r"% \usepackage{booktabs}",
         rf"\begin{{tabular}}{{l{'r' * (1 + sum(sizes))}}}",
         r"\toprule",

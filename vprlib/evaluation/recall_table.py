@@ -173,6 +173,11 @@ def check_recipe(
         )
 
 
+def fitting_ks(ks: Sequence[int], predictions: Predictions) -> list[int]:
+    """Return the cut-offs that are no larger than the database."""
+    return [k for k in ks if k <= len(predictions.database)]
+
+
 def check_ranking_depth(
     ks: Sequence[int], predictions: Predictions, protocol: Protocol, ranking: str | os.PathLike[str]
 ) -> None:

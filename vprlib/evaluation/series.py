@@ -18,15 +18,15 @@ TRAINING |= {"val_recall@1": "val recall@1 (%)", "val_recall@5": "val recall@5 (
 
 
 def add_series_labels(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add a column `label` that names the series of each row.
+    """Add a column `label` that names the series of each row, and a column `method` that does so without descriptor.
 
-    It has the run, the kind of descriptor and its dimension; the generation if the run has several; the re-ranker if
-    there is one.
+    The label has the run, the kind of descriptor and its dimension; the generation if the run has several; the
+    re-ranker if there is one.
     """
     gen = (", gen " + rows.gen.astype(str)).where(rows.groupby("run").gen.transform("nunique") > 1, "")
     rerank = (", " + rows.rerank.astype(str)).where(rows.rerank != "none", "")
-    label = rows.run.astype(str) + gen + ", " + rows.descriptor + " " + rows.dim.astype(str) + "-D" + rerank
-    return rows.assign(label=label)
+    run, descriptor = rows.run.astype(str) + gen, ", " + rows.descriptor + " " + rows.dim.astype(str) + "-D"
+    return rows.assign(label=run + descriptor + rerank, method=run + rerank)
 
 
 def summarize_seeds(rows: pd.DataFrame) -> dict[str, float]:

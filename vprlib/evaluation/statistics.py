@@ -92,3 +92,19 @@ def area_under_curve(curve: dict[str, NDArray]) -> float:
 def recall_at_full_precision(curve: dict[str, NDArray]) -> float:
     """Return the largest recall at 100 % precision: the share of queries accepted before the first error."""
     return float(curve["recall"][curve["precision"] == 1].max(initial=0))
+
+
+def interpolated_precision(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the largest precision at each recall or a larger one, as PASCAL VOC interpolates it.
+
+    Args:
+        recall: of the points of a curve, in any order.
+        precision: of the same points.
+
+    >>> interpolated_precision(np.array([0.1, 0.2, 0.3]), np.array([0.5, 1.0, 0.6]))
+    array([1. , 1. , 0.6])
+    """
+    order = np.argsort(-recall, kind="stable")
+    values = np.empty_like(precision)
+    values[order] = np.maximum.accumulate(precision[order])
+    return values

@@ -17,13 +17,15 @@ from vprlib.figures.style import (
     DARK,
     GREY,
     LINE,
+    REPORT,
     SHARES,
     OutputPaths,
+    Style,
     band_alpha,
     count_lines,
-    dataset_title,
     empty_panel,
     line_styles,
+    protocol_title,
     save_figure,
     split_by_protocol,
     stack_panels,
@@ -34,7 +36,7 @@ from vprlib.figures.style import (
 CELL = 0.34  # inches: the side of a cell of the heat map
 
 
-def plot_generations(out: OutputPaths, table: pd.DataFrame) -> Figure:
+def plot_generations(out: OutputPaths, table: pd.DataFrame, style: Style = REPORT) -> Figure:
     """Draw recall@1 and recall@5 (or at the smallest two k) over the generation: a line per run that has several."""
     parts = split_by_protocol(table)
     with_several = [part[part.groupby("run").gen.transform("nunique") > 1] for part in parts]
@@ -42,10 +44,14 @@ def plot_generations(out: OutputPaths, table: pd.DataFrame) -> Figure:
     rows = [summarize_recalls(part) for part in with_several]
     rows = [lines.assign(label=add_series_labels(lines.assign(gen=0)).label) for lines in rows]
     styles = [line_styles(add_series_labels(part.assign(gen=0))) for part in parts]
-    heights = [1.7 * len(ks) + LINE * (lines.label.nunique() + 5) for lines in rows]
-    with save_figure(out, COLUMN, sum(heights)) as fig:
-        for panel, part, lines, panel_styles in zip(stack_panels(fig, heights), parts, rows, styles, strict=True):
-            panel.suptitle(dataset_title(part))
+    heads = [protocol_title(part, parts, style) for part in parts]
+    heights = [
+        1.7 * len(ks) + LINE * (lines.label.nunique() + count_lines(head) + 3)
+        for lines, head in zip(rows, heads, strict=True)
+    ]
+    with save_figure(out, COLUMN, sum(heights), style=style) as fig:
+        for panel, head, lines, panel_styles in zip(stack_panels(fig, heights), heads, rows, styles, strict=True):
+            panel.suptitle(head)
             axes = panel.subplots(len(ks), sharex=True, squeeze=False)[:, 0]
             for ax, k in zip(axes, ks, strict=True):
                 draw_generation_lines(ax, lines[lines.k == k], panel_styles)
@@ -54,7 +60,7 @@ def plot_generations(out: OutputPaths, table: pd.DataFrame) -> Figure:
                     empty_panel(ax, "no run has several generations")
             axes[-1].set_xlabel("generation")
             if len(lines):
-                title = "bands: 95 % intervals"
+                title = style.caption("bands: 95 % intervals") or None
                 panel.legend(
                     *axes[0].get_legend_handles_labels(), title=title, alignment="left", loc="outside lower left"
                 )
@@ -72,17 +78,21 @@ def draw_generation_lines(ax: Axes, rows: pd.DataFrame, styles: dict[str, dict[s
     use_integer_ticks(ax.xaxis)
 
 
-def plot_seeds(out: OutputPaths, table: pd.DataFrame) -> Figure:
+def plot_seeds(out: OutputPaths, table: pd.DataFrame, style: Style = REPORT) -> Figure:
     """Draw recall@1 (or at the smallest k) of every seed, their mean, and its 95 % interval over queries and seeds."""
     parts = [part[part.k == part.k.min()] for part in split_by_protocol(table)]
     rows = [last_generations(add_series_labels(part)) for part in parts]
     names = [[wrap(label, NAME) for label in part.label.unique()] for part in rows]
-    heads = [dataset_title(part) for part in parts]
+    heads = [protocol_title(part, parts, style) for part in parts]
     tall = [max(1.25, *map(count_lines, labels)) * LINE * len(labels) for labels in names]
     heights = [high + LINE * (count_lines(head) + 2.5) for high, head in zip(tall, heads, strict=True)]
-    width = max(COLUMN, 1.8 + label_margin(names))
-    with save_figure(out, width, sum(heights) + 2 * LINE) as fig:
-        *panels, note = stack_panels(fig, [*heights, 2 * LINE])
+    width = min(style.page, max(COLUMN, 1.8 + label_margin(names)))
+    text = wrap(
+        style.caption("circles: seeds; black: their mean; grey: its 95 % interval over queries and seeds"), width
+    )
+    below = LINE * (0.5 + count_lines(text))
+    with save_figure(out, width, sum(heights) + below, style=style) as fig:
+        *panels, note = stack_panels(fig, [*heights, below])
         for panel, part, head, labels in zip(panels, rows, heads, names, strict=True):
             panel.suptitle(head)
             ax = panel.subplots()
@@ -96,8 +106,7 @@ def plot_seeds(out: OutputPaths, table: pd.DataFrame) -> Figure:
             ax.set(ylim=(len(labels) - 0.4, -0.6), xlabel=f"recall@{part.k.iloc[0]} (%)")
             ax.margins(x=0.08)
             ax.set_xlim(max(0, ax.get_xlim()[0]), min(100, ax.get_xlim()[1]))
-        text = "circles: seeds; black: their mean; grey: its 95 % interval over queries and seeds"
-        note.text(0.01, 0.5, wrap(text, width), va="center")
+        note.text(0.01, 0.5, text, va="center")
     return fig
 
 
@@ -106,7 +115,7 @@ def label_margin(names: Sequence[Sequence[str]]) -> float:
     return max(len(line) for labels in names for name in labels for line in name.split("\n")) / 16.5 + 0.2
 
 
-def plot_conditions(out: OutputPaths, table: pd.DataFrame) -> Figure:
+def plot_conditions(out: OutputPaths, table: pd.DataFrame, style: Style = REPORT) -> Figure:
     """Draw recall@1 (or at the smallest k) by run and condition of the queries as a heat map: means over the seeds."""
     table = table[table.k == table.k.min()]
     means = table.groupby(["protocol", *SERIES_KEY, "condition"], sort=False).agg({"recall": "mean", "queries": "max"})
@@ -115,24 +124,24 @@ def plot_conditions(out: OutputPaths, table: pd.DataFrame) -> Figure:
     ]
     names = [[wrap(label, NAME) for label in rows.label.unique()] for rows in grids]
     width = max(COLUMN, label_margin(names) + CELL * max(rows.condition.nunique() for rows in grids) + 0.2)
-    heads = [
-        dataset_title(table[(table.protocol == rows.protocol.iloc[0]) & (table.condition == ALL)], width)
-        for rows in grids
-    ]
+    parts = [table[(table.protocol == rows.protocol.iloc[0]) & (table.condition == ALL)] for rows in grids]
+    heads = [protocol_title(part, parts, style, width) for part in parts]
+    text = f"recall@{table.k.iloc[0]} (%), number of queries in brackets; light is more"
+    if (table.condition == ALL).all():
+        text = "no conditions were evaluated: `evaluate.group_by` names columns"
+    text = wrap(style.caption(text), width)
+    note_height = LINE * (0.5 + count_lines(text))
     below = max(len(column) for rows in grids for column in condition_columns(rows)) / 15
     heights = [
         CELL * max(1, 0.55 * max(map(count_lines, labels))) * len(labels) + LINE * (count_lines(head) + 1) + below
         for labels, head in zip(names, heads, strict=True)
     ]
-    with save_figure(out, width, sum(heights) + 2.5 * LINE) as fig:
-        *panels, note = stack_panels(fig, [*heights, 2.5 * LINE])
+    with save_figure(out, width, sum(heights) + note_height, style=style) as fig:
+        *panels, note = stack_panels(fig, [*heights, note_height])
         for panel, rows, head, labels in zip(panels, grids, heads, names, strict=True):
             panel.suptitle(head)
             draw_heat_map(panel.subplots(), rows, labels)
-        text = f"recall@{table.k.iloc[0]} (%), number of queries in brackets; light is more"
-        if (table.condition == ALL).all():
-            text = "no conditions were evaluated: `evaluate.group_by` names columns"
-        note.text(0.01, 0.5, wrap(text, width), va="center")
+        note.text(0.01, 0.5, text, va="center")
     return fig
 
 

@@ -1,52 +1,75 @@
 """Plot precision over recall of confident predictions."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.series import CONFIDENCE, add_series_labels
-from vprlib.figures.style import COLUMN, LINE, PAGE, OutputPaths, line_styles, save_figure, wrap
+from vprlib.evaluation.statistics import interpolated_precision
+from vprlib.figures.style import (
+    COLUMN,
+    LINE,
+    REPORT,
+    OutputPaths,
+    Style,
+    line_styles,
+    save_figure,
+    stack_panels,
+    wrap,
+)
 
 
-def plot_precision(out: OutputPaths, points: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Draw precision over recall of one dataset's confident predictions: a panel per protocol and confidence.
+def plot_precision(out: OutputPaths, points: pd.DataFrame, summary: pd.DataFrame, style: Style = REPORT) -> Figure:
+    """Draw precision over recall of one dataset's confident predictions: a row per protocol, a panel per confidence.
+
+    The legend has the average precision by each confidence, the mean over the seeds.
 
     Args:
         out: the figure's files.
         points: the points of the curves (`precision_recall_tables`).
         summary: their summary rows.
+        style: of the figure.
     """
     points, summary = (last_generations(add_series_labels(table)) for table in (points, summary))
-    protocols = list(summary.protocol.unique())
-    names = max(2, summary.groupby("protocol").label.nunique().max())
-    height = 2.9 + LINE * (names + 5)
-    with save_figure(out, PAGE, height * len(protocols)) as fig:
-        grid = fig.subfigures(len(protocols), len(CONFIDENCE), squeeze=False)
-        for (row, column), panel in np.ndenumerate(grid):
-            by, meaning = list(CONFIDENCE.items())[column]
-            series = summary[summary.protocol == protocols[row]]
-            shown = points[(points.protocol == protocols[row]) & (points.by == by)]
-            queries = f"{series.queries.iloc[0]:,} queries, {series.answerable.iloc[0]:,} with a positive"
-            setting = wrap(f"{queries}; {protocols[row]}", COLUMN)
-            panel.suptitle(f"{series.dataset.iloc[0]}\n{setting}\nconfidence: {meaning}")
-            draw_precision_lines(panel.subplots(), shown, series, by)
-            title = "average precision / recall at 100 % precision (%)"
-            panel.legend(title=title, alignment="left", loc="outside lower left")
+    parts = [part for _, part in summary.groupby("protocol", sort=False)]
+    heights = [2.1 + LINE * (part.label.nunique() + (4.5 if style.titles else 2)) for part in parts]
+    with save_figure(out, COLUMN, sum(heights), style=style) as fig:
+        for row, series in zip(stack_panels(fig, heights), parts, strict=True):
+            first = series.iloc[0]
+            setting = f"{first.queries:,} queries, {first.answerable:,} with a positive; {first.protocol}"
+            title = f"{first.dataset}\n{wrap(setting, COLUMN)}"
+            row.suptitle(style.caption(title, wrap(first.protocol, COLUMN) * (len(parts) > 1)))
+            shown = points[points.protocol == first.protocol]
+            means = series.groupby("label", sort=False)[[f"average_precision_{by}" for by in CONFIDENCE]].mean() * 100
+            means = means.sort_values(means.columns[0], ascending=False, kind="stable")
+            axes = row.subplots(1, len(CONFIDENCE), sharex=True, sharey=True)
+            for ax, (by, meaning) in zip(axes, CONFIDENCE.items(), strict=True):
+                draw_precision_lines(ax, shown[shown.by == by], series, means)
+                ax.set_title(wrap(meaning, COLUMN / 2 - 0.3))
+            axes[0].set(ylabel="precision (%)", ylim=(0, 102), xlim=(0, 105 * max(shown.recall.max(), 0.01)))
+            number = "average precision (%), left and right"
+            row.legend(*axes[0].get_legend_handles_labels(), title=number, alignment="left", loc="outside lower left")
     return fig
 
 
-def draw_precision_lines(ax: Axes, points: pd.DataFrame, summary: pd.DataFrame, by: str) -> None:
-    """Draw one panel of `plot_precision`: one line per seed; the legend has the means over the seeds."""
+def draw_precision_lines(ax: Axes, points: pd.DataFrame, summary: pd.DataFrame, means: pd.DataFrame) -> None:
+    """Draw one panel of `plot_precision`: a stepped line per seed.
+
+    Args:
+        ax: the panel.
+        points: the points of its curves.
+        summary: the summary rows of the curves, for their styles.
+        means: the numbers in the legend, a row per label, in the order of the legend.
+    """
     styles = line_styles(summary)
-    ranked = summary.groupby("label", sort=False)[[f"average_precision_{by}", f"recall_at_100_{by}"]].mean() * 100
-    for label, area, full in ranked.sort_values(ranked.columns[0], ascending=False, kind="stable").itertuples():
-        name = wrap(f"{area:.1f} / {full:.1f}  {label}", COLUMN - 0.65)
+    for label, numbers in means.iterrows():
+        name = wrap("  ".join([*(f"{value:.1f}" for value in numbers), str(label)]), COLUMN - 0.65)
         for _, line in points[points.label == label].groupby("seed"):
+            line = line.sort_values("recall", kind="stable")
+            precision = interpolated_precision(line.recall.to_numpy(), line.precision.to_numpy())
             weight = {"linewidth": 0.5, "alpha": 0.5, "marker": ""} if name == "_" else {"markevery": 0.2}
-            style = styles[label] | weight
-            ax.plot(line.recall * 100, line.precision * 100, **style, label=name)
+            look = styles[str(label)] | weight | {"drawstyle": "steps-pre"}
+            ax.plot(line.recall * 100, precision * 100, **look, label=name)
             name = "_"  # the lines of the other seeds are thin and not in the legend
-    ax.set(xlabel="recall (%): right of those with a positive", ylim=(0, 102))
-    ax.set(ylabel="precision (%): right of those answered", xlim=(0, 105 * max(points.recall.max(), 0.01)))
+    ax.set_xlabel("recall (%)")

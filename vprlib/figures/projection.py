@@ -1,25 +1,44 @@
-"""Plot the descriptors of a few places, projected to a plane by PCA and by t-SNE.
+"""Plot the descriptors of a few places, projected to a plane by t-SNE: does a query lie with its place?
 
-Axes: Q queries, N database images (or all descriptors, in `embed_2d`), D dimensions, 2 axes of the plane.
+Axes: Q queries, N database images (in `embed_2d` all photos), D dimensions, 2 axes of the plane.
 """
 
 import os
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from vprlib.data.image_table import select_rows
 from vprlib.data.protocol import Protocol
-from vprlib.figures.style import COLUMN, LINE, OutputPaths, count_lines, empty_panel, line_style, save_figure, wrap
+from vprlib.figures.style import (
+    COLOURS,
+    COLUMN,
+    GREY,
+    LINE,
+    REPORT,
+    OutputPaths,
+    Style,
+    count_lines,
+    empty_panel,
+    line_style,
+    save_figure,
+    wrap,
+)
 from vprlib.io.files import open_h5
 
-PLACES, PHOTOS, QUERIES = 10, 20, 10  # at most: places of a figure, photos of a place, queries of a place
-METHODS, KIND = ("PCA", "t-SNE"), "whitened"  # KIND: the kind of descriptor that is preferred
+PLACES, PHOTOS, QUERIES = len(COLOURS), 20, 10  # at most: places, each with a hue; photos and queries of a place
+KIND = "whitened"  # the kind of descriptor that is preferred
+NEIGHBOUR: dict[bool, dict[str, Any]] = {  # lines from a query to its nearest photo, by whether that is of its place
+    True: {"colors": "#C0C0C0", "linewidths": 0.8},
+    False: {"colors": "black", "linewidths": 0.5},
+}
 
 Place = tuple[NDArray[np.int64], NDArray[np.int64]]  # row numbers of its queries and of its database images
 
@@ -32,8 +51,9 @@ def plot_projection(
     queries: str | os.PathLike[str],
     protocol: Protocol,
     title: str,
+    style: Style = REPORT,
 ) -> Figure:
-    """Draw the descriptors of some places, whitened ones if there are any.
+    """Draw the descriptors of some places, whitened ones if there are any: see `draw_projection`.
 
     Args:
         out: the figure's files.
@@ -42,6 +62,7 @@ def plot_projection(
         queries: the file of the query descriptors.
         protocol: defines a place: all that lies within its radius.
         title: run and dataset.
+        style: of the figure.
     """
     query, photos = select_rows(table, "test", "query"), select_rows(table, "test", "database")
     places = sample_places(query, photos, protocol.positives(query, photos), protocol.radius)
@@ -52,7 +73,13 @@ def plot_projection(
     queries_QD = read_descriptor_rows(queries, kind, query_rows)
     database_ND = read_descriptor_rows(database, kind, database_rows)
     return draw_projection(
-        out, places=places, queries_QD=queries_QD, database_ND=database_ND, title=title, reach=protocol.radius_text
+        out,
+        places=places,
+        queries_QD=queries_QD,
+        database_ND=database_ND,
+        title=title,
+        reach=protocol.radius_text,
+        style=style,
     )
 
 
@@ -119,18 +146,21 @@ def read_descriptor_rows(path: str | os.PathLike[str], kind: str, rows: NDArray[
     return x.mean(1) if x.ndim == 3 else x
 
 
-def embed_2d(x_ND: NDArray[np.float32], *, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Compute both projections, {method: (N, 2)}, on one thread, so that the same descriptors give the same figure."""
-    from sklearn.decomposition import PCA
+def embed_2d(x_ND: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:
+    """Compute t-SNE of descriptors, (N, 2), on one thread, so that the same descriptors give the same figure."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
+    perplexity = min(15, (len(x_ND) - 1) / 3)
     with threadpool_limits(1):
-        flat_N2 = PCA(2, svd_solver="full").fit_transform(x_ND)
-        tsne = TSNE(
-            2, perplexity=min(15, (len(x_ND) - 1) / 3), init="pca", random_state=seed, method="exact", max_iter=500
-        )
-        return dict(zip(METHODS, (flat_N2, tsne.fit_transform(x_ND)), strict=True))
+        tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, method="exact", max_iter=500)
+        return tsne.fit_transform(x_ND)
+
+
+def nearest_photos(queries_QD: NDArray[np.float32], database_ND: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the database image whose descriptor is the nearest one of each query's, (Q,)."""
+    products_QN = queries_QD.astype(float) @ database_ND.T.astype(float)
+    return ((database_ND.astype(float) ** 2).sum(1) - 2 * products_QN).argmin(1)
 
 
 def draw_projection(
@@ -141,9 +171,13 @@ def draw_projection(
     database_ND: NDArray[np.float32],
     title: str,
     reach: str,
+    style: Style = REPORT,
     seed: int = 0,
 ) -> Figure:
-    """Draw the photos of some places in the plane: a hue and marker per place, database filled and queries hollow.
+    """Draw the photos of some places in the plane, and join each query with the photo of the nearest descriptor.
+
+    The nearest one is that of all D dimensions, among the photos that are drawn. So the figure shows whether a query
+    lies with its place, and which place it is taken for.
 
     Args:
         out: the figure's files.
@@ -152,39 +186,70 @@ def draw_projection(
         database_ND: the descriptors of the database images, place by place.
         title: run and dataset.
         reach: the radius of a place, as text.
+        style: of the figure.
         seed: of t-SNE.
     """
-    sizes = [(len(queries), len(photos)) for queries, photos in places]
-    queries, photos = (sum(size[i] for size in sizes) for i in (0, 1))
-    counts = f"{len(places)} random places of {reach}: {queries} queries (hollow), {photos} database photos (filled)"
-    legend = "Each place has a hue and marker of its own; a network that distinguishes places keeps each one together."
-    head = "\n".join(wrap(line, COLUMN) for line in (title, f"{counts}. {legend}"))
-    with save_figure(out, COLUMN, 5.4 + LINE * (count_lines(head) + 1)) as fig:
+    enough = len(places) > 1
+    place_Q, place_N = (np.repeat(np.arange(len(places)), [len(place[i]) for place in places]) for i in (0, 1))
+    nearest_Q = nearest_photos(queries_QD, database_ND) if enough else np.empty(0, int)
+    right_Q = place_N[nearest_Q] == place_Q[: len(nearest_Q)]
+    question = (
+        f"Is a query nearest to a photo of its place? {right_Q.sum()} of {len(place_Q)} are, among {len(place_N)}"
+    )
+    question += f" photos of {len(places)} random places of {reach}. t-SNE of the descriptors:"
+    head = style.caption("\n".join(wrap(line, COLUMN) for line in (title, question)))
+    with save_figure(out, COLUMN, 3.2 + LINE * (count_lines(head) + 3), style=style) as fig:
         fig.suptitle(head)
-        axes = fig.subplots(len(METHODS))
-        shown = embed_2d(np.concatenate([queries_QD, database_ND]), seed=seed) if len(places) > 1 else {}
-        for ax, method in zip(axes, METHODS, strict=True):
-            ax.set(title=method, xticks=[], yticks=[], xlabel="first axis", ylabel="second axis")
-            if not shown:
-                empty_panel(ax, "fewer than two places with\ntwo database photos each")
-                continue
-            draw_scatter(ax, shown[method][:queries], shown[method][queries:], sizes)
+        ax = fig.subplots()
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        if enough:
+            plane = embed_2d(np.concatenate([queries_QD, database_ND]), seed=seed)
+            draw_neighbours(ax, plane[: len(place_Q)], plane[len(place_Q) :][nearest_Q], right_Q)
+            draw_photos(ax, plane[: len(place_Q)], plane[len(place_Q) :], place_Q, place_N)
+            ax.legend(*legend_of_photos(), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2)
+        else:
+            empty_panel(ax, "fewer than two places with\ntwo database photos each")
     return fig
 
 
-def draw_scatter(
-    ax: Axes, query_Q2: NDArray[np.float32], database_N2: NDArray[np.float32], sizes: Sequence[tuple[int, int]]
+def draw_neighbours(
+    ax: Axes, query_Q2: NDArray[np.float32], nearest_Q2: NDArray[np.float32], right_Q: NDArray[np.bool_]
 ) -> None:
-    """Draw one panel of `plot_projection`.
+    """Draw a line from each query to its nearest photo; those to another place are black and lie on top."""
+    for rows, look in ((right_Q, NEIGHBOUR[True]), (~right_Q, NEIGHBOUR[False])):
+        ax.add_collection(LineCollection(list(np.stack([query_Q2[rows], nearest_Q2[rows]], axis=1)), **look))
+
+
+def draw_photos(
+    ax: Axes,
+    query_Q2: NDArray[np.float32],
+    database_N2: NDArray[np.float32],
+    place_Q: NDArray[np.int64],
+    place_N: NDArray[np.int64],
+) -> None:
+    """Draw the photos in the plane: a hue and marker per place, database photos filled and queries hollow.
 
     Args:
         ax: the panel.
-        query_Q2: positions of the queries, place by place.
-        database_N2: positions of the database images, place by place.
-        sizes: (queries, database images) of each place.
+        query_Q2: positions of the queries.
+        database_N2: positions of the database images.
+        place_Q: the place of each query.
+        place_N: the place of each database image.
     """
-    starts = np.cumsum([(0, 0), *sizes], axis=0)
-    for place, (start, stop) in enumerate(pairwise(starts)):
-        style = line_style(place) | {"linestyle": "", "markeredgewidth": 0.8}
-        ax.plot(*database_N2[start[1] : stop[1]].T, **style | {"markersize": 3.5, "alpha": 0.6})
-        ax.plot(*query_Q2[start[0] : stop[0]].T, **style | {"markerfacecolor": "white", "markersize": 5})
+    for place in range(place_N.max() + 1):
+        look = line_style(place) | {"linestyle": "", "markeredgewidth": 0.8}
+        ax.plot(*database_N2[place_N == place].T, **look | {"markersize": 3, "alpha": 0.6})
+        ax.plot(*query_Q2[place_Q == place].T, **look | {"markerfacecolor": "white", "markersize": 4.5})
+
+
+def legend_of_photos() -> tuple[list[Line2D], list[str]]:
+    """Return the handles and labels of what the marks and lines of a projection are."""
+    mark: dict[str, Any] = {"color": GREY, "marker": "o", "linestyle": ""}
+    handles = {
+        "database photo": Line2D([], [], **mark, markersize=3),
+        "query": Line2D([], [], **mark, markerfacecolor="white", markersize=4.5),
+        "nearest, of its place": Line2D([], [], color=NEIGHBOUR[True]["colors"], linewidth=1),
+        "nearest, of another place": Line2D([], [], color=NEIGHBOUR[False]["colors"], linewidth=1),
+    }
+    return list(handles.values()), list(handles)

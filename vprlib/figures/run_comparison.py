@@ -1,11 +1,14 @@
 """Plot recall@1 of all runs and datasets as bars, beside published results."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from vprlib.evaluation.comparison import last_generations
 from vprlib.evaluation.series import published_labels, summarize_recalls
@@ -15,8 +18,9 @@ from vprlib.figures.style import (
     GREY,
     LIGHT,
     LINE,
-    PAGE,
+    REPORT,
     OutputPaths,
+    Style,
     count_lines,
     dataset_title,
     save_figure,
@@ -25,88 +29,119 @@ from vprlib.figures.style import (
     wrap,
 )
 
-PANEL, NAME = 1.15, 2.6  # inches: the widths of a panel of bars with their numbers, and of the names of the rows
+PANEL, NARROW, NAME = 1.6, 1.1, 1.6  # inches: the width of a panel of bars, its least, and that of the rows' names
+NUMBER = 0.33  # inches: the width of a recall, printed behind its bar
+BARS = {"raw": LIGHT, "whitened": DARK}
 
 
-def plot_comparison(out: OutputPaths, tables: Sequence[pd.DataFrame], published: pd.DataFrame) -> Figure:
-    """Draw recall@1 (or at the smallest k) as bars: a column per dataset and protocol, a row per series.
+class Panel(NamedTuple):
+    """The bars of one dataset under one protocol."""
 
-    The series are of each run's last generation. Below them, published recalls of the same dataset and protocol are
-    drawn as marks only.
+    title: str
+    rows: pd.DataFrame  # our recalls in percent, a row per series
+    marks: dict[str, float]  # published recalls in percent, by label
+
+
+def plot_comparison(
+    out: OutputPaths, tables: Sequence[pd.DataFrame], published: pd.DataFrame, style: Style = REPORT
+) -> Figure:
+    """Draw recall@1 (or at the smallest k) as bars: a column per dataset and protocol, a row per run.
+
+    A row has a bar for each kind of descriptor of the run's last generation. Below the runs, published recalls of the
+    same dataset and protocol are drawn as marks only. All panels have the same axis, which ends where the recalls do.
 
     Args:
         out: the figure's files.
         tables: a table of recalls for each dataset.
         published: the table of `compare_with_published`; only its rows with the `origin` `published` are drawn.
+        style: of the figure.
     """
     parts = [part for table in tables for part in split_by_protocol(table)]
     k = min(part.k.min() for part in parts)
-    candidates = published[(published.origin == "published") & (published.k == k)]
-    panels = []
-    for part in parts:
-        row = part.iloc[0]
-        same = candidates[(candidates.dataset == row.dataset) & (candidates.protocol == row.protocol)]
-        marks = dict(zip(published_labels(same), same.recall * 100, strict=True))
-        rows = last_generations(summarize_recalls(part[part.k == k])).set_index("label")
-        panels.append((dataset_title(part, PANEL), rows, marks))
-    ours = list(dict.fromkeys(label for _, rows, _ in panels for label in rows.index))
-    theirs = list(dict.fromkeys(label for *_, marks in panels for label in marks))
-    lines = "\n".join(wrap(name, NAME) for name in [*ours, *theirs]).split("\n")
-    margin = max(map(len, lines)) / 16.5 + 0.2
-    abreast = int((PAGE - margin) / PANEL)
+    panels = [comparison_panel(part, published, k, style) for part in parts]
+    ours = pd.concat([panel.rows for panel in panels])
+    methods = list(dict.fromkeys(ours.method))
+    theirs = list(dict.fromkeys(label for panel in panels for label in panel.marks))
+    margin = max(len(line) for name in [*methods, *theirs] for line in wrap(name, NAME).split("\n")) / 16.5 + 0.2
+    room = style.page - margin
+    abreast = min(len(panels), max(1, int(room / (PANEL if PANEL * len(panels) <= room else NARROW))))
+    size = min(PANEL, room / abreast) if abreast > 1 else max(PANEL, COLUMN - margin)
+    top = max(ours.high.max(), *(value for panel in panels for value in panel.marks.values()), 1) * size
     strips = [panels[i : i + abreast] for i in range(0, len(panels), abreast)]
-    places = [row_positions(ours, [label for *_, marks in strip for label in marks]) for strip in strips]
+    places = [row_positions(ours, methods, [name for panel in strip for name in panel.marks]) for strip in strips]
     heights = [
-        LINE * (1.2 * (max(place.values()) + 1) + max(count_lines(head) for head, *_ in strip) + 2.5)
+        LINE * (1.2 * max(place.values()) + max(count_lines(panel.title) for panel in strip) + 3)
         for strip, place in zip(strips, places, strict=True)
     ]
-    width = max(COLUMN, margin + PANEL * len(strips[0]))
-    with save_figure(out, width, sum(heights) + 2 * LINE) as fig:
-        *subfigures, note = stack_panels(fig, [*heights, 2 * LINE])
+    text = style.caption("black lines: 95 % intervals; dotted: chance" + "; diamonds: published" * bool(theirs))
+    kinds = [f"{kind}, {'/'.join(map(str, sorted(rows.dim.unique())))}-D" for kind, rows in ours.groupby("descriptor")]
+    note = LINE * (len(kinds) + 1.5 * bool(text) + 0.5)
+    with save_figure(out, margin + size * abreast, sum(heights) + note, style=style) as fig:
+        *subfigures, below = stack_panels(fig, [*heights, note])
         for subfigure, strip, place in zip(subfigures, strips, places, strict=True):
-            axes = subfigure.subplots(1, len(strips[0]), squeeze=False)[0]
+            axes = subfigure.subplots(1, abreast, squeeze=False)[0]
             for ax in axes[len(strip) :]:
                 ax.set_axis_off()
-            for ax, (head, rows, marks) in zip(axes, strip, strict=False):
-                draw_bars(ax, rows, marks, place, len(ours))
-                ax.set(title=head, xlabel=f"recall@{k} (%)")
+            for ax, panel in zip(axes, strip, strict=False):
+                draw_bars(ax, panel, place, methods)
+                ax.set(title=panel.title, xlabel=f"recall@{k} (%)", xlim=(0, top / (size - NUMBER)))
             axes[0].set_yticklabels([wrap(name, NAME) for name in place])
-        text = "black lines: 95 % intervals; dotted: chance"
-        text += "; diamonds: published, measured by others" * bool(theirs)
-        note.text(0.01, 0.5, wrap(text, width), va="center")
+        patches = [Patch(color=BARS[kind.split(",")[0]]) for kind in kinds]
+        below.legend(
+            patches, kinds, title=text or None, loc="upper left", alignment="left", borderpad=0, handlelength=1.5
+        )
     return fig
 
 
-def row_positions(ours: list[str], theirs: list[str]) -> dict[str, float]:
-    """Return the vertical middle of each name's row, in lines; a gap separates our names from the published ones."""
-    names = [*ours, *dict.fromkeys(theirs)]
-    lines = np.array([count_lines(wrap(name, NAME)) for name in names])
-    return dict(zip(names, np.cumsum(lines) - lines / 2 + (np.arange(len(names)) >= len(ours)), strict=True))
+def comparison_panel(part: pd.DataFrame, published: pd.DataFrame, k: int, style: Style) -> Panel:
+    """Select the numbers of one panel: our recall@k of last generations, and the published ones of the protocol."""
+    row = part.iloc[0]
+    same = (published.origin == "published") & (published.k == k)
+    same &= (published.dataset == row.dataset) & (published.protocol == row.protocol)
+    marks = dict(zip(published_labels(published[same]), published.recall[same] * 100, strict=True))
+    title = style.caption(dataset_title(part, PANEL), wrap(row.dataset, NARROW))
+    return Panel(title, last_generations(summarize_recalls(part[part.k == k])), marks)
 
 
-def draw_bars(ax: Axes, rows: pd.DataFrame, marks: dict[str, float], places: dict[str, float], first: int) -> None:
+def row_positions(ours: pd.DataFrame, methods: list[str], theirs: list[str]) -> dict[str, float]:
+    """Return the vertical middle of each name's row, in bars; a gap separates our names from the published ones.
+
+    Args:
+        ours: our recalls, which say how many bars a method has.
+        methods: our names.
+        theirs: the published names.
+    """
+    names = [*methods, *dict.fromkeys(theirs)]
+    bars = ours.groupby("method").descriptor.nunique()
+    tall = np.array([max(bars.get(name, 1), count_lines(wrap(name, NAME))) + 0.4 for name in names])
+    return dict(zip(names, np.cumsum(tall) - tall / 2 + (np.arange(len(names)) >= len(methods)), strict=True))
+
+
+def draw_bars(ax: Axes, panel: Panel, places: dict[str, float], methods: list[str]) -> None:
     """Draw one panel of `plot_comparison`.
 
     Args:
         ax: the panel.
-        rows: our recalls in percent, by label; drawn as bars.
-        marks: the published recalls in percent, by label; drawn as diamonds.
-        places: the middle of each label's row (`row_positions`).
-        first: number of our labels, which come first in `places`.
+        panel: its numbers.
+        places: the middle of each name's row (`row_positions`).
+        methods: our names, of which one without a recall is marked.
     """
-    for number, (label, y) in enumerate(places.items()):
-        if label in rows.index:
-            row = rows.loc[label]
-            ax.barh(y, row.recall, 0.7, color=LIGHT if row.descriptor == "raw" else DARK)
+    for name, middle in places.items():
+        rows = panel.rows[panel.rows.method == name]
+        for number, (_, row) in enumerate(rows.iterrows()):
+            y = middle + number - (len(rows) - 1) / 2
+            ax.barh(y, row.recall, 0.8, color=BARS[row.descriptor])
             ax.hlines(y, row.low, row.high, color="black", linewidth=1)
-            ax.text(105, y, f"{row.recall:.1f}", va="center")
-        elif label in marks:
-            ax.plot(marks[label], y, "D", color="black", markerfacecolor="white", clip_on=False)
-            ax.text(105, y, f"{marks[label]:.1f}", va="center")
-        elif number < first:
-            ax.text(4, y, "not evaluated", va="center", color=GREY)
-    ax.axvline(rows.chance.mean(), color=GREY, linestyle=":", linewidth=1)
-    ax.set(xlim=(0, 100), ylim=(max(places.values()) + 0.7, 0), xticks=(0, 50, 100))
+            ax.annotate(f"{row.recall:.1f}", (row.high, y), (3, 0), textcoords="offset points", va="center")
+        if name in panel.marks:
+            ax.plot(panel.marks[name], middle, "D", color="black", markerfacecolor="white", clip_on=False)
+            text = f"{panel.marks[name]:.1f}"
+            ax.annotate(text, (panel.marks[name], middle), (5, 0), textcoords="offset points", va="center")
+        elif name in methods and rows.empty:
+            ax.annotate("not evaluated", (0, middle), (3, 0), textcoords="offset points", va="center", color=GREY)
+    ax.axvline(panel.rows.chance.mean(), color=GREY, linestyle=":", linewidth=1)
+    ax.set_ylim(max(places.values()) + 1.2, -0.1)
     ax.set_yticks(list(places.values()), [""] * len(places))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")

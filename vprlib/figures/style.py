@@ -2,8 +2,9 @@
 
 import os
 import textwrap
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vprlib.io.files import atomic
 OutputPaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # one or several files of the same figure
 
 COLUMN, PAGE, LINE = 3.5, 7.0, 0.165  # inches: the widths of a column and of a page, the height of a line of text
+FEW = 3  # lines that can all have a band
 COLOURS = HUES["light"]
 MATPLOTLIB_MARKERS = {
     "circle": "o",
@@ -34,7 +36,7 @@ MATPLOTLIB_MARKERS |= {"x": "X", "star": "*"}
 DARK, LIGHT, GREY, RIGHT, WRONG = "#0072B2", "#56B4E9", "#808080", "#009E73", "#D55E00"
 SHARES = "cividis"  # the colour map of values; light is more
 PRINT, SCREEN = 300, 200  # dots per inch: of figures, and of sheets of photos, which have no more detail
-STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "axes.titlelocation": "left"}
+STYLE: dict[str, Any] = {"axes.titlelocation": "left"}
 STYLE |= {"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
 STYLE |= {"axes.grid": True, "grid.color": "#E0E0E0", "grid.linewidth": 0.5, "lines.linewidth": 1.2}
 STYLE |= {"text.parse_math": False}  # a `$` in a name is no formula
@@ -42,8 +44,27 @@ STYLE |= {"lines.markersize": 4, "legend.handlelength": 3, "svg.hashsalt": "vprl
 PLAIN: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
+@dataclass(frozen=True)
+class Style:
+    """How figures are drawn: with titles and captions, which the report needs, or bare, as a paper prints them."""
+
+    titles: bool = True  # whether titles and captions are drawn
+    font: float = 8  # points
+    page: float = PAGE  # inches: the largest width
+
+    def caption(self, text: str, figure: str = "") -> str:
+        """Return the text, a caption; without titles return `figure` instead, the part that no caption can replace."""
+        return text if self.titles else figure
+
+
+REPORT = Style()
+STYLES = {"report": REPORT, "paper": Style(titles=False, font=7, page=COLUMN)}
+
+
 @contextmanager
-def save_figure(out: OutputPaths, width: float, height: float, dpi: int = PRINT) -> Iterator[Figure]:
+def save_figure(
+    out: OutputPaths, width: float, height: float, dpi: int = PRINT, style: Style = REPORT
+) -> Iterator[Figure]:
     """Yield a figure in the common style, and write it to `out` afterwards. The same figure gives the same bytes.
 
     Args:
@@ -51,8 +72,10 @@ def save_figure(out: OutputPaths, width: float, height: float, dpi: int = PRINT)
         width: in inches.
         height: in inches.
         dpi: resolution of a PNG, and of the rasterized parts of the other formats.
+        style: the size of its text.
     """
-    with matplotlib.style.context(STYLE, after_reset=True):
+    sizes = dict.fromkeys(("font.size", "axes.titlesize", "figure.titlesize"), style.font)
+    with matplotlib.style.context(STYLE | sizes, after_reset=True):
         fig = Figure((width, height), layout="constrained")
         yield fig
         for path in [out] if isinstance(out, str | os.PathLike) else out:
@@ -81,8 +104,8 @@ def wrap(text: str, width: float) -> str:
 
 
 def count_lines(text: str) -> int:
-    """Count the lines of a text."""
-    return text.count("\n") + 1
+    """Count the lines of a text; an empty one has none."""
+    return text.count("\n") + 1 if text else 0
 
 
 def empty_panel(ax: Axes, text: str) -> None:
@@ -102,6 +125,18 @@ def dataset_title(table: pd.DataFrame, width: float = COLUMN) -> str:
     return "\n".join(wrap(text, width) for text in (row.dataset, sizes))
 
 
+def protocol_title(part: pd.DataFrame, parts: Sequence[pd.DataFrame], style: Style, width: float = COLUMN) -> str:
+    """Return the title of a panel: that of the dataset or, in a figure without titles, what distinguishes its panels.
+
+    Args:
+        part: recalls of one dataset under one protocol.
+        parts: those of all panels.
+        style: of the figure.
+        width: maximum width of its lines, in inches.
+    """
+    return style.caption(dataset_title(part, width), wrap(part.protocol.iloc[0], width) * (len(parts) > 1))
+
+
 def split_by_protocol(table: pd.DataFrame) -> list[pd.DataFrame]:
     """Split recalls over all queries by protocol: numbers of two protocols never share a panel."""
     return [part for _, part in table[table.condition == ALL].groupby("protocol", sort=False)]
@@ -119,9 +154,33 @@ def use_integer_ticks(axis: Axis) -> None:
     locator.set_params(integer=True, min_n_ticks=1)
 
 
+def lines_with_bands(styles: Mapping[str, dict[str, Any]]) -> set[str]:
+    """Return the labels of the lines that have a band: all if they are few, else the solid ones.
+
+    Args:
+        styles: the style of each line, by its label.
+    """
+    return {label for label, style in styles.items() if len(styles) <= FEW or style["linestyle"] == "-"}
+
+
+def explain_bands(styles: Mapping[str, dict[str, Any]]) -> str:
+    """Return the words that explain the bands of these lines."""
+    return "bands: 95 % intervals" + " of the solid lines" * (len(lines_with_bands(styles)) < len(styles))
+
+
 def band_alpha(lines: Sized) -> float:
     """Return the opacity of the bands of these lines. It falls with their number, so that bands do not hide others."""
     return min(0.15, 0.6 / max(len(lines), 1))
+
+
+def percent_limits(low: float, high: float) -> tuple[float, float]:
+    """Return the limits of an axis of percentages between `low` and `high`: from 0, unless they are all far from it.
+
+    >>> percent_limits(10, 60), percent_limits(80, 90)
+    ((0.0, 66.0), (79.0, 91.0))
+    """
+    bottom = low - 0.1 * (high - low) if low > high / 2 else 0.0
+    return bottom, min(102, high + 0.1 * (high - (low if bottom else 0)))
 
 
 def line_styles(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vprlib.config import Config
+from vprlib.config.published import FORMATS, export_fault, exportable_recipe
 from vprlib.data.dataset import Dataset
 from vprlib.exceptions import InputError
 from vprlib.io.folders import is_utf8, walk_folders
@@ -169,6 +170,21 @@ class Inputs:
         """The whitening of a run that evaluates whitened descriptors."""
         wanted = "whitened" in self.config.runs[w.run].kinds
         return fill(self.paths.whitening, **_network(w)) if wanted else []
+
+    def exported_files(self, w: Wildcards) -> list[str]:
+        """The checkpoint that is exported, and its whitening if the format has a PCA layer.
+
+        Raises:
+            InputError: the format cannot hold the run's network, which is known before it is trained.
+        """
+        run = self.config.runs[w.run]
+        whitened = bool(FORMATS[w.format].projection)
+        fault = "" if run.checkpoint else export_fault(w.format, run.image, run.backbone, run.aggregator)
+        if not fault and whitened and "whitened" not in run.extract.descriptors:
+            fault = f"the format {w.format!r} has a PCA layer; it holds {exportable_recipe(w.format)}"
+        if fault:
+            raise InputError(f"config: runs.{w.run}: {fault}")
+        return [self.evaluated_checkpoint(w), *([fill(self.paths.whitening, **_network(w))] * whitened)]
 
     # of an evaluation
 

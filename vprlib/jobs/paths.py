@@ -55,6 +55,7 @@ class Paths:
         self.last = f"{self.model}/last.safetensors"
         self.best = f"{self.model}/best.safetensors"
         self.published = f"{self.model}/published.safetensors"
+        self.exported = f"{self.model}/export/{{format}}.pth.tar"
         self.history = f"{self.model}/history.csv"
         self.whitening = f"{self.model}/pca.h5"
         # of a network on a dataset, for any evaluation

@@ -95,7 +95,8 @@ class Targets:
         """The targets of `all`."""
         paths, config = self.paths, self.config
         finals = [paths.report, f"{paths.comparison_figure}.svg", f"{paths.wide_recalls}.tex"]
-        finals += [f"{paths.training_figure}.svg"] if config.trained else []
+        trains = [run.generation(number) for run in config.trained.values() for number in range(len(run.generations))]
+        finals += [f"{paths.training_figure}.svg"] if any(train.epochs for train in trains) else []
         finals += [fill(paths.verification, dataset=name) for name in self.trained_on() if name not in config.datasets]
         for name in config.datasets:
             finals += self._finals_of(name)

@@ -16,9 +16,9 @@ import torch
 from torch.nn import functional as F
 
 from vprlib.config import ImageConfig
+from vprlib.config.published import IMAGENET, MATCONVNET
 from vprlib.images.augment import normalize_photos
 from vprlib.models.backbones.base import Backbone
-from vprlib.models.published_formats import IMAGENET, MATCONVNET
 
 SIZE = 224  # height and width of the photos, unless the backbone takes another size only
 MARGIN = 0.04  # of the mean cosine; right normalisations differ from the best usual one by at most 0.01

@@ -1,15 +1,18 @@
 """Export our checkpoints, with their whitening, in the formats of other projects."""
 
 import io
+import logging
 import os
-from collections.abc import Sequence
 
 import torch
 
+from vprlib.config.published import FORMATS, export_fault, reader_differs
 from vprlib.exceptions import InputError, did_you_mean
 from vprlib.io.files import write_bytes
-from vprlib.models.published_formats import FORMATS, NETVLAD, PublishedFormat, to_published_names
+from vprlib.models.published_formats import to_published_names
 from vprlib.models.published_import import PublishedNetwork, read_published
+
+log = logging.getLogger(__name__)
 
 
 def export_checkpoint(
@@ -37,7 +40,7 @@ def export_checkpoint(
         raise InputError(f"format: unknown {format!r}; {did_you_mean(format, FORMATS)}")
     form = FORMATS[format]
     published = read_published(checkpoint, format="vprlib", pca=whitening)
-    check_exportable(published, form, format, checkpoint)
+    check_exportable(published, format, checkpoint)
     state = {form.prefix + name: tensor for name, tensor in to_published_names(published.model, form).items()}
     if form.projection and published.whitening:
         weight, bias = map(torch.from_numpy, published.whitening.layer())
@@ -48,43 +51,20 @@ def export_checkpoint(
     write_bytes(out, buffer.getvalue())
 
 
-def check_exportable(
-    published: PublishedNetwork, form: PublishedFormat, format: str, checkpoint: str | os.PathLike[str]
-) -> None:
-    """Check that a format can hold a network.
+def check_exportable(published: PublishedNetwork, format: str, checkpoint: str | os.PathLike[str]) -> None:
+    """Check that a format can hold a network, and warn if the other project's code builds another one for it.
 
     Raises:
-        InputError: with the first reason why it cannot.
+        InputError: with the first reason why it cannot, and the recipe that it can hold.
     """
-    image, backbone, aggregator = published[:3]
-    reasons = [
-        (aggregator.name != NETVLAD, f"holds NetVLAD, not {aggregator.name!r}"),
-        (backbone.name not in form.backbones, f"holds {' or '.join(form.backbones)}, not {backbone.name!r}"),
-        (
-            aggregator.name == NETVLAD and aggregator.option("bias") and not form.biased,
-            "has no bias in the assignment (aggregator.options.bias)",
-        ),
-        (
-            not all(torch.tensor(getattr(image, part)).allclose(torch.tensor(getattr(form.image, part)), rtol=1e-5)
-                    for part in ("mean", "std")),
-            f"is read by a project that normalises by the mean {rounded(form.image.mean)} and std "
-            f"{rounded(form.image.std)}, not {rounded(image.mean)} and {rounded(image.std)}",
-        ),
-        (form.projection and not published.whitening, "has a PCA layer; name the whitening (its pca.h5)"),
-        (
-            published.whitening and not form.projection,
-            "has no PCA layer; leave out --whitening, and pass on pca.h5 as it is",
-        ),
-    ]  # fmt: skip
-    for wrong, reason in reasons:
-        if wrong:
-            raise InputError(f"{checkpoint}: the format {format!r} {reason}")
-
-
-def rounded(values: Sequence[float]) -> str:
-    """Format numbers with eight significant digits, so that they can be written into a configuration.
-
-    >>> rounded((0.485, 1 / 3))
-    '[0.485, 0.33333333]'
-    """
-    return "[" + ", ".join(f"{value:.8g}" for value in values) + "]"
+    form, (image, backbone, aggregator, *_) = FORMATS[format], published
+    fault = export_fault(format, image, backbone, aggregator)
+    if not fault and form.projection and not published.whitening:
+        fault = f"the format {format!r} has a PCA layer; name the whitening (its pca.h5)"
+    if not fault and published.whitening and not form.projection:
+        fault = f"the format {format!r} has no PCA layer; leave out --whitening, and pass on pca.h5 as it is"
+    if fault:
+        raise InputError(f"{checkpoint}: {fault}")
+    dims = published.whitening.dim if published.whitening else None
+    if differs := reader_differs(format, backbone, aggregator, dims):
+        log.warning("warning: %s: %s, as the project of %r builds it; adapt its code", checkpoint, differs, format)

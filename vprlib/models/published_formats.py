@@ -1,69 +1,21 @@
 """The formats of checkpoints that other projects published: how they name and shape the parts of a network.
 
-| format | project, file |
-|---|---|
-| openibl | OpenIBL's training, `model_best.pth.tar`; its PCA is a separate file, `pca_params*.h5` |
-| openibl_hub | OpenIBL's released model with the PCA layer, `vgg16_netvlad.pth` |
-| pytorch_netvlad | pytorch-NetVlad, `checkpoint.pth.tar` (VGG16 or AlexNet); Patch-NetVLAD before its PCA |
-| patch_netvlad | Patch-NetVLAD with the PCA layer, `mapillary_WPCA*.pth.tar`, `pittsburgh_WPCA*.pth.tar` |
-| vprlib | ours, `.safetensors` |
-
-All these networks normalise conv5 before its ReLU over its channels, apply NetVLAD's softmax and residuals, normalise
-per cluster, flatten cluster by cluster and normalise. The PCA layer is a product, an offset and another normalisation.
-The conv weight and the centroids of a trained file are independent parameters, so both are read. The `module.` of
-training on several GPUs may stand anywhere in a name.
+The formats are those of `vprlib.config.published`. All these networks normalise conv5 before its ReLU over its
+channels, apply NetVLAD's softmax and residuals, normalise per cluster, flatten cluster by cluster and normalise. The
+PCA layer is a product, an offset and another normalisation. The conv weight and the centroids of a trained file are
+independent parameters, so both are read. The `module.` of training on several GPUs may stand anywhere in a name.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from vprlib.config import AggregatorConfig, BackboneConfig, ImageConfig
+from vprlib.config import AggregatorConfig, BackboneConfig
+from vprlib.config.published import FORMATS, NETVLAD, PublishedFormat
 from vprlib.exceptions import InputError
 from vprlib.models.network import DescriptorNetwork
-
-NETVLAD = "netvlad"  # the aggregator of all these formats
-# MatConvNet's preprocessing: the mean is subtracted, and values stay in [0, 255]
-MATCONVNET = ImageConfig.model_validate(
-    {"mean": (123.68 / 255, 116.779 / 255, 103.939 / 255), "std": (1 / 255, 1 / 255, 1 / 255)}
-)
-IMAGENET = ImageConfig.model_validate({})
-
-
-@dataclass(frozen=True)
-class PublishedFormat:
-    """How a project names the parts of a network, and which parts it has."""
-
-    encoder: str  # prefix of the numbered convolutions
-    pool: str  # prefix of NetVLAD
-    image: ImageConfig  # how the project prepares photos; its files do not say it
-    projection: str = ""  # prefix of the PCA layer
-    backbones: tuple[str, ...] = ("vgg16",)
-    biased: bool = False  # the assignment may have a bias
-    prefix: str = ""  # before every name, where the project's reader skips names without it
-    # entries that the project's reader needs beside a `state_dict`; None: the file is the state dict itself
-    beside: dict[str, Any] | None = None
-
-
-FORMATS = {  # a format with a PCA layer comes before the one without
-    "openibl_hub": PublishedFormat("base_model.base.", "net_vlad.", MATCONVNET, projection="pca_layer."),
-    "openibl": PublishedFormat(
-        "base_model.base.", "net_vlad.", MATCONVNET, prefix="module.", beside={"epoch": 0, "best_recall5": 0.0}
-    ),
-    "patch_netvlad": PublishedFormat("encoder.", "pool.", IMAGENET, projection="WPCA.0.", biased=True, beside={}),
-    "pytorch_netvlad": PublishedFormat(
-        "encoder.",
-        "pool.",
-        IMAGENET,
-        backbones=("vgg16", "alexnet"),
-        biased=True,
-        beside={"epoch": 0, "best_score": 0.0},
-    ),
-}
 
 
 def strip_module_prefix(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vprlib.config import AggregatorConfig, BackboneConfig, CheckpointConfig, ImageConfig
+from vprlib.config.published import FORMATS, PublishedFormat
 from vprlib.exceptions import InputError, did_you_mean
 from vprlib.io.download.fetch import fetch_file
 from vprlib.io.download.remote_file import RemoteFile
@@ -17,8 +18,6 @@ from vprlib.io.fingerprints import code_version, sha256_of_file
 from vprlib.models.checkpoint import check_tensors, load_checkpoint, save_checkpoint
 from vprlib.models.network import DescriptorNetwork, build_network
 from vprlib.models.published_formats import (
-    FORMATS,
-    PublishedFormat,
     detect_format,
     infer_config,
     strip_module_prefix,

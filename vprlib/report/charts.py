@@ -15,6 +15,7 @@ from vprlib.config import RunConfig
 from vprlib.data.listed_positives import LISTED
 from vprlib.evaluation.recall_table import ALL
 from vprlib.evaluation.series import CONFIDENCE, add_series_labels, summarize_recalls, training_columns
+from vprlib.evaluation.statistics import interpolated_precision
 from vprlib.figures.marks import series_numbers, series_style
 from vprlib.report.artifacts import Artifacts, EvaluatedNetwork
 from vprlib.report.encoding import json_value
@@ -112,13 +113,16 @@ def precision_chart(campaign: Artifacts, table: pd.DataFrame) -> dict[str, Any]:
     labelled = add_series_labels(table[table.by == "score"])
     for style, part in styled_series(campaign, labelled):
         for _, line in part.groupby("seed"):
-            lines.append(style | {"x": list(line.recall * 100), "y": list(line.precision * 100)})
+            line = line.sort_values("recall", kind="stable")
+            precision = interpolated_precision(line.recall.to_numpy(), line.precision.to_numpy())
+            lines.append(style | {"x": list(line.recall * 100), "y": list(precision * 100)})
     return {
         "title": TITLES["precision"],
+        "stepped": True,
         "x": "recall (%)",
         "y": "precision (%)",
         "log": False,
-        "note": f"confidence: {CONFIDENCE['score']}",
+        "note": f"interpolated; confidence: {CONFIDENCE['score']}",
         "lines": lines,
     }
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
+from vprlib.config.published import FORMATS
 from vprlib.exceptions import InputError
 from vprlib.jobs.inputs import Inputs
 from vprlib.jobs.params import Params

@@ -137,6 +137,7 @@ rule evaluate:
         paths.log("evaluate/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
         recall_at=cfg.evaluate.recall_at,
+        fitting_only=cfg.evaluate.fitting_only,
         group_by=params.group_by,
         protocols=params.protocols,
         recipe=params.recipe,

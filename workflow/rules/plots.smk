@@ -15,6 +15,8 @@ rule plot_recalls:
     log:
         paths.log("plot_recalls/{dataset}"),
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_recalls.py"
 
@@ -37,6 +39,8 @@ rule plot_tradeoffs:
     log:
         paths.log("plot_tradeoffs/{dataset}"),
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_tradeoffs.py"
 
@@ -49,6 +53,8 @@ rule plot_sizes:
     log:
         paths.log("plot_sizes/{dataset}"),
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_sizes.py"
 
@@ -76,6 +82,8 @@ rule plot_comparison:
     log:
         paths.log("plot_comparison"),
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_comparison.py"
 
@@ -91,6 +99,7 @@ rule plot_training:
     params:
         labels=targets.training_labels(),
         runs=list(cfg.runs),
+        style=cfg.figures.style,
     script:
         "../scripts/plot_training.py"
 
@@ -103,6 +112,8 @@ rule plot_centroids:
     log:
         "logs/plot_centroids/{train_set}/{backbone}/{weights}/seed{seed}.log",
     localrule: True
+    params:
+        style=cfg.figures.style,
     script:
         "../scripts/plot_centroids.py"
 
@@ -123,6 +134,7 @@ rule plot_gallery:
         paths.log("plot_gallery/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
         protocol=params.shown_protocol,
+        style=cfg.figures.style,
     script:
         "../scripts/plot_gallery.py"
 
@@ -138,6 +150,7 @@ rule plot_projection:
         paths.log("plot_projection/{dataset}/{run}/seed{seed}/gen{gen}"),
     params:
         protocol=params.shown_protocol,
+        style=cfg.figures.style,
     script:
         "../scripts/plot_projection.py"
 

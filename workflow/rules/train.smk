@@ -153,3 +153,17 @@ rule fit_whitening:
         whiten=params.whitening,
     script:
         "../scripts/fit_whitening.py"
+
+
+rule export_checkpoint:
+    input:
+        or_exit(inputs.exported_files),
+    output:
+        paths.exported,
+    log:
+        "logs/export_checkpoint/{run}/seed{seed}/gen{gen}/{format}.log",
+    wildcard_constraints:
+        format=one_of(FORMATS),
+    localrule: True
+    script:
+        "../scripts/export_checkpoint.py"

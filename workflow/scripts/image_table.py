@@ -1,7 +1,7 @@
 from vprlib.data.catalogue import get_dataset
 from vprlib.data.datasets.synthetic_city import check_rendered
 from vprlib.io.files import write_csv
-from vprlib.jobs.cut_offs import check_cut_offs
+from vprlib.jobs.cut_offs import check_cut_offs, check_train_split
 from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
@@ -10,5 +10,6 @@ if __name__ == "__main__":
         if dataset.render:
             check_rendered(dataset.root, config.city.size)
         table = dataset.table()
-        check_cut_offs(table, snakemake.wildcards.dataset, config)
+        for check in (check_train_split, check_cut_offs):
+            check(table, snakemake.wildcards.dataset, config)
         write_csv(snakemake.output[0], table)

@@ -1,6 +1,7 @@
 from vprlib.data.image_table import read_image_table
 from vprlib.data.protocol import Protocol
 from vprlib.figures.projection import plot_projection
+from vprlib.figures.style import STYLES
 from vprlib.jobs.job import snakemake_job
 
 if __name__ == "__main__":
@@ -12,4 +13,5 @@ if __name__ == "__main__":
             queries=snakemake.input.queries,
             protocol=Protocol(**snakemake.params.protocol),
             title="{dataset}, {run}, seed {seed}, generation {gen}".format(**snakemake.wildcards),
+            style=STYLES[snakemake.params.style],
         )

@@ -79,7 +79,7 @@ function traces(line, chart, banded) {
     x: line.x,
     y: line.y,
     customdata: range,
-    line: { color: colour, width: WIDTH, dash: dashes(line).map((length) => `${length}px`).join() || "solid" },
+    line: { color: colour, width: WIDTH, shape: chart.stepped ? "vh" : "linear", dash: dashes(line).map((length) => `${length}px`).join() || "solid" },
     marker: {
       size: 7,
       maxdisplayed: 12,

@@ -77,7 +77,7 @@ async function drawMap(saved = false) {
     dragmode: "pan",
     hovermode: "closest",
     showlegend: true,
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" }, // marks of many queries are small
     margin: { l: 76, r: 14, t: 56, b: 48 },
     uirevision: answers.name,
     ...(saved ? titled([answers.name, systemName(answers.name, answers.systems[system])], 76) : {}),
