@@ -45,7 +45,7 @@ include: "workflow/rules/report.smk"
 
 
 if workflow.is_main_process:
-    sys.stderr.writelines(f"warning: {line}\n" for line in replaced_networks(params))
+    sys.stderr.writelines(f"warning: {line}\n" for line in replaced_files(params))
     follow_in_terminal()
 
 

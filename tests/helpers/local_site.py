@@ -94,9 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
     def send_body(self, body, step):
         site, end = self.server.site, step.get("drop", step.get("hang", len(body)))
         with contextlib.suppress(OSError):
-            self.wfile.write(body[:end])
-            with site.lock:
+            with site.lock:  # before the client can have the last byte and look
                 site.sent += len(body[:end])
+            self.wfile.write(body[:end])
             if "hang" in step:
                 site.ended.wait(60)
             if step:

@@ -118,6 +118,12 @@ def test_a_table_of_others_and_an_empty_one_are_read(tmp_path, refused):
     (tmp_path / "cut.csv").write_text((tmp_path / "cut.csv").read_text().splitlines(keepends=True)[0])
     with refused(tmp_path / "cut.csv", "cut short"):
         check_csv(tmp_path / "cut.csv")
+    for length in (0, 3, 11):
+        (tmp_path / "mine.csv").write_text("path,place\n"[:length])
+        if length < 11:
+            with refused(tmp_path / "mine.csv", "cut short"):
+                check_csv(tmp_path / "mine.csv", required=True)
+    check_csv(tmp_path / "mine.csv", required=True)
     assert read_written_table(tmp_path / "empty.csv", bool).columns.tolist() == ["path"]
     write_csv(tmp_path / "wide.csv", pd.DataFrame({"run": ["a"]}), checksum=False)
     assert (tmp_path / "wide.csv").read_text() == "run\na\n"

@@ -139,3 +139,35 @@ def test_folders_that_cannot_be_joined_are_one_line(experiment, tmp_path, capsys
         assert said in lines[0]
     assert main(["compare", town, drive, "--out", town]) == 1
     assert "one of the compared folders" in capsys.readouterr().err
+
+
+def test_joined_tables_take_the_place_of_no_experiment_and_of_a_whole_earlier_comparison(experiment, refused, tmp_path):
+    one, other, third = experiment("a", RUNS[:1]), experiment("b", RUNS[1:2]), experiment("c", RUNS[2:])
+    before = (tmp_path / "c/town/recalls.csv").read_bytes()
+    with refused("--out", third, "holds an experiment"):
+        join_experiments([one, other], third)
+    shutil.rmtree(tmp_path / "c/drive")
+    (tmp_path / "c/town/recalls.csv").unlink()
+    with refused("--out", third, "holds an experiment"):
+        join_experiments([one, other], third)
+    (tmp_path / "c/town/recalls.csv").write_bytes(before)
+    join_experiments([one, other], tmp_path / "out")
+    assert (tmp_path / "out/drive/differences.csv").exists()
+    alone = experiment("d", RUNS[:1], ["town"], queries=False)
+    join_experiments([alone, third], tmp_path / "out")
+    assert set(read_results(tmp_path / "out/town/recalls.csv").run) == {"plain", "best"}
+    left = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").glob("*/*.csv")}
+    assert left == {"town/recalls.csv"}
+
+
+def test_a_table_for_spreadsheets_of_an_experiment_below_is_no_dataset(experiment, tmp_path, capsys):
+    folders = [experiment("a", RUNS[:1]), experiment("b", RUNS[1:2])]
+    join_experiments(folders, tmp_path / "a/paper")
+    join_experiments(folders, tmp_path / "out")
+    assert main(["show", str(tmp_path / "out")]) == 0
+    assert main(["show", str(tmp_path / "a/paper")]) == 0
+    (tmp_path / "e").mkdir()
+    (tmp_path / "a/paper").rename(tmp_path / "e/paper")
+    capsys.readouterr()
+    assert main(["show", str(tmp_path / "e")]) == 1
+    assert "has no recalls yet" in capsys.readouterr().err

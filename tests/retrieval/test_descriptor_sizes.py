@@ -80,7 +80,7 @@ def test_the_plot_has_a_row_a_run_a_column_a_cost_a_line_a_storage_and_the_front
         low, high = ax.get_xlim()
         assert sum(low <= tick <= high for tick in ax.get_xticks()) >= 2, "one tick tells no scale"
     labels = [ax.get_xlabel() for ax in drawn[0].axes[3:]]
-    assert labels == ["bytes per image", "dimensions", "milliseconds per query"]
+    assert labels == ["bytes per image", "dimensions", "ms per query"]
     for ax, cost in zip(drawn[0].axes, ("bytes", "dim", "search_ms"), strict=False):
         for line, storage in zip(ax.lines[1:], STORAGES, strict=True):
             own = one[(one.k == 1) & (one.compression == storage)].sort_values("dim")

@@ -58,6 +58,21 @@ def test_another_recipe_of_one_name_is_told_before_it_takes_the_place_of_the_net
     assert "warning:" not in snakemake(done, "--dry-run", "all", config=results)[1]
 
 
+def test_other_shared_files_are_told_before_they_are_made_again(done):
+    """An untrained run takes its centroids from the tested database, and the same file."""
+    untrained = {
+        "results": OWN,
+        "datasets": ["city"],
+        "base": {k: v for k, v in TINY["base"].items() if k != "train_set"},
+    }
+    untrained["base"] = {k: v for k, v in untrained["base"].items() if k in ("image", "backbone", "aggregator")}
+    status, text = snakemake(done, "--dry-run", "all", config=untrained | {"runs": {"bare": {}}})
+    assert status == 0, text
+    (line,) = [line for line in text.splitlines() if "are made again" in line]
+    assert line.startswith("warning: results/centroids/city/vgg16/pretrain/seed0.h5 was made with centroids.")
+    assert "give runs.bare a backbone.cache_name of its own" in line
+
+
 def test_the_demo_and_the_tiny_city_make_no_file_of_each_other(tmp_path):
     outputs = []
     for name in ("config/city.yaml", "tests/tiny.yaml"):

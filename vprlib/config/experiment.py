@@ -26,6 +26,7 @@ from vprlib.exceptions import did_you_mean
 from vprlib.registry import FAMILIES, find_entry
 
 RESERVED = ("models", "weights", "centroids", "trunk", "thumbnails")  # folders in `results` that are no datasets
+NOT_FOR_RESULTS = (".", "~", "benchmarks", "config", "data", "docs", "profiles", "tests", "vprlib", "workflow")
 EXPERIMENTS = "experiments"  # the folder in `results` that is free for experiments
 
 
@@ -33,8 +34,11 @@ def _as_folder(path: str) -> str:
     """Return the path of a folder of results in its shortest form.
 
     Raises:
-        ValueError: it is empty, or has a part that paths of results cannot have.
+        ValueError: it is empty, has a part that paths of results cannot have, or holds other things.
     """
+    first, *_ = os.path.normpath(path).split("/")
+    if first in NOT_FOR_RESULTS or os.path.normpath(path) == "/":
+        raise ValueError(f"{path!r} holds other things; name a folder of its own, such as results/experiments/strict")
     if not path.strip() or {"{", "}"} & set(path) or {"..", "logs"} & set(path.split("/")):
         raise ValueError(f"{path!r} must be the path of a folder, without braces, `..` and `logs`")
     return os.path.normpath(path)

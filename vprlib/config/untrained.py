@@ -80,7 +80,8 @@ def _needs_training_photos(recipe: Mapping[str, Any]) -> str:
     )
     if checkpoint:
         return "checkpoint.whitening: fitted" if checkpoint.get("whitening") == "fitted" else ""
-    if "whitened" in (extract.get("descriptors") or ()):
+    kinds = extract.get("descriptors")
+    if isinstance(kinds, list | tuple) and "whitened" in kinds:
         return "extract.descriptors: whitened"
     if recipe.get("generations"):
         return "generations"

@@ -162,9 +162,13 @@ def check_csv(path: str | os.PathLike[str], *, required: bool = False) -> None:
         InputError: the file is missing, or differs from what `write_csv` wrote.
     """
     try:
-        header, _, rows = Path(path).read_bytes().partition(b"\n")
+        header, end, rows = Path(path).read_bytes().partition(b"\n")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+    if required and not end:
+        raise InputError(
+            f"{path}: ends within its first line, so it was cut short; delete it, so that it is made again"
+        )
     named = header.rpartition(b",")[2]
     if named.strip(b'"') != TABLE_CHECKSUM.encode():
         if required and rows:
@@ -276,7 +280,8 @@ def open_h5(path: str | os.PathLike[str], verify: Collection[str] | None = None)
         if changed:
             raise InputError(
                 f"{path}: {changed} changed after they were written (checksum); delete the file, so that it is made "
-                "again, and check the disk"
+                "again, and check the disk. If you edited it on purpose, remove the attributes "
+                f"{CHECKSUM!r} and {FILE_CHECKSUM!r}"
             )
         try:
             yield file

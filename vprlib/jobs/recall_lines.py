@@ -66,6 +66,12 @@ def percent(share: str) -> str:
     return f"{100 * float(share):.1f}"
 
 
+def is_recall_table(path: Path) -> bool:
+    """Return whether a `recalls.csv` is of a dataset; one for spreadsheets has other columns."""
+    with path.open(encoding="utf-8") as file:
+        return {"dataset", "run", "protocol", "condition"} <= set(file.readline().split(","))
+
+
 def main_line(path: str | os.PathLike[str]) -> str:
     """Return the line of a network's main recalls: of its first protocol, whitened if it is, and not re-ranked.
 
@@ -90,7 +96,8 @@ def experiment_lines(folder: str | os.PathLike[str]) -> Iterator[str]:
         InputError: there is nothing of an experiment in the folder.
     """
     root, paths = Path(folder), Paths("")
-    tables = sorted(root.glob(_below(paths.run_recalls))) or sorted(root.glob(_below(paths.dataset_recalls)))
+    of_datasets = (path for path in root.glob(_below(paths.dataset_recalls)) if is_recall_table(path))
+    tables = sorted(root.glob(_below(paths.run_recalls))) or sorted(of_datasets)
     by_dataset: dict[str, list[Row]] = {}
     for path in tables:
         for row in read_recalls(path):

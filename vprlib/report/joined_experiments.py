@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 NETWORK = ["run", "seed", "gen"]
 SERIES = [*NETWORK, "descriptor", "dim", "rerank", "protocol", "condition", "k"]  # what has one recall on a dataset
+HEADER = ("dataset", "run", "protocol", "condition")  # columns that tell a table of recalls from one for spreadsheets
 HITS = ["radius", "unit"]  # what a protocol's name stands for
 TESTED = ["queries", "database", "without_positives", "chance"]  # these depend on photos and protocol only
 
@@ -56,8 +57,7 @@ def join_experiments(sources: Sequence[str], out: str | Path) -> list[Path]:
     names = [one.name for one in experiments]
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise InputError(f"compare: {', '.join(names)}: name at least two folders of results, and each once")
-    if Path(out).resolve() in {one.folder.resolve() for one in experiments}:
-        raise InputError(f"--out {out}: is one of the compared folders; name a folder of its own")
+    check_out(out, experiments)
     datasets = list(dict.fromkeys(name for one in experiments for name in one.recalls))
     shared = [name for name in datasets if sum(name in one.recalls for one in experiments) > 1]
     if not shared:
@@ -71,6 +71,10 @@ def join_experiments(sources: Sequence[str], out: str | Path) -> list[Path]:
         if (tested := differences[name]) is not None:
             written.append(Path(fill(paths.differences, dataset=name)))
             write_csv(written[-1], tested)
+    for former in dataset_tables(Path(out)):  # of an earlier comparison; nothing of it must stand beside this one
+        for path in (former, Path(fill(paths.differences, dataset=former.parent.name))):
+            if path not in written:
+                path.unlink(missing_ok=True)
     write_comparison(
         list(joined.values()),
         picture=paths.figure(paths.comparison_figure),
@@ -83,6 +87,31 @@ def join_experiments(sources: Sequence[str], out: str | Path) -> list[Path]:
     return [*written, Path(paths.comparison)]
 
 
+def check_out(out: str | Path, experiments: Sequence[Experiment]) -> None:
+    """Check that a folder holds no experiment, so that joined tables may be written to it.
+
+    Raises:
+        InputError: it is one of the compared folders, or holds the tables of another experiment.
+    """
+    if {"{", "}"} & set(str(out)):
+        raise InputError(f"--out {out}: has braces, which stand for names in paths; name another folder")
+    if Path(out).resolve() in {one.folder.resolve() for one in experiments}:
+        raise InputError(f"--out {out}: is one of the compared folders; name a folder of its own")
+    tables = [table for table in dataset_tables(Path(out)) if "experiment" not in read_results(table)]
+    if own := tables or sorted(Path(out).glob("*/*/seed*/gen*/recalls.csv")):
+        raise InputError(f"--out {out}: holds an experiment ({own[0]}); name a folder of its own")
+
+
+def dataset_tables(folder: Path) -> list[Path]:
+    """List the tables of recalls of datasets in a folder of results, sorted.
+
+    A folder below it may hold another experiment, whose `recalls.csv` is a table for spreadsheets.
+    """
+    pattern = fill(Paths(glob.escape(str(folder))).dataset_recalls, dataset="*")
+    tables = [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - the pattern has the folder in it
+    return [path for path in tables if set(HEADER) <= set(path.open(encoding="utf-8").readline().split(","))]
+
+
 def read_experiment(source: str) -> Experiment:
     """Read the tables of recalls of an experiment.
 
@@ -92,11 +121,10 @@ def read_experiment(source: str) -> Experiment:
     Raises:
         InputError: there is no such folder, or it has no table of recalls.
     """
-    name, named, path = source.partition("=") if not Path(source).exists() else ("", "", source)
-    folder, recalls = Path(path if named or path else name), {}
-    pattern = fill(Paths(glob.escape(str(folder))).dataset_recalls, dataset="*")
-    for file in sorted(glob.glob(pattern)):  # noqa: PTH207 - the pattern has the folder in it
-        recalls[Path(file).parent.name] = read_results(file)
+    name, named, place = source.partition("=") if not Path(source).exists() else ("", "", source)
+    folder, recalls = Path(place if named or place else name), {}
+    for path in dataset_tables(folder):
+        recalls[path.parent.name] = read_results(path)
     if not recalls:
         where = "has no table of recalls" if folder.is_dir() else "no such folder"
         raise InputError(f"{folder}: {where}; name a folder of results, which has {{dataset}}/recalls.csv")

@@ -11,7 +11,7 @@ from vprlib.exceptions import InputError
 from vprlib.jobs.inputs import Inputs
 from vprlib.jobs.params import Params
 from vprlib.jobs.paths import Paths, fill
-from vprlib.jobs.replaced import replaced_networks
+from vprlib.jobs.replaced import replaced_files
 from vprlib.jobs.targets import Targets
 from vprlib.jobs.terminal import Terminal
 
