@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from vprlib.commands.compare import add_compare
 from vprlib.commands.describe import add_describe
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="vprlib", description=__doc__)
+    as_module = Path(sys.argv[0]).name == "__main__.py"
+    parser = argparse.ArgumentParser(prog="python -m vprlib" if as_module else "vprlib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_describe, add_match, add_evaluate, add_export, add_show, add_compare, add_new):
         add(commands)

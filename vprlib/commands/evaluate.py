@@ -13,7 +13,7 @@ def add_evaluate(commands: Any) -> None:
     command = commands.add_parser(
         "evaluate",
         help="print the recalls of a network, or of descriptors, on two folders of photos",
-        description="Print recall@k with 95 %% intervals. Positions are read from --positions, or else from names that "
+        description="Print recall@k with 95 % intervals. Positions are read from --positions, or else from names that "
         "begin with @east@north@, or from the GPS in EXIF; without any, photos in sub-folders of the same name are of "
         "one place.",
     )

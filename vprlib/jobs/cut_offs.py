@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 def check_cut_offs(table: "pd.DataFrame", dataset: str, config: Config) -> None:
     """Check that the database of a dataset is as large as the configuration needs.
 
-    A `search.top_k` that is larger only keeps all photos, and is warned of. So are the values of `evaluate.recall_at`
-    that are left out, if the configuration does not give them.
+    A `search.top_k` that is larger only keeps all photos, and is warned of. So are a dataset without queries, and the
+    values of `evaluate.recall_at` that are left out, if the configuration does not give them.
 
     Args:
         table: the image table.
@@ -30,6 +30,8 @@ def check_cut_offs(table: "pd.DataFrame", dataset: str, config: Config) -> None:
     database = table[table.role == "database"]
     count, validation = (int((database.split == split).sum()) for split in ("test", "val"))
     evaluated = dataset in config.datasets and ((table.split == "test") & (table.role == "query")).any()
+    if dataset in config.datasets and not evaluated:
+        log.warning("%s has no query photos: it can be checked and described, but its evaluation will fail", dataset)
     if evaluated and count:  # without queries it is described only
         shards, largest = config.shards.search, max(config.evaluate.recall_at)
         if largest > count and config.evaluate.fitting_only:

@@ -116,7 +116,7 @@ def run_rows(campaign: Artifacts) -> list[dict[str, Any]]:
         )
         rows.append({
             "run": name,
-            "train_set": "" if run.descriptors else run.train_set,
+            "train_set": "" if run.descriptors else run.train_set if losses or run.checkpoint else "not trained",
             **network_columns(campaign, name, run),
             "trained": f"published: {Path(run.checkpoint.path).name}" if run.checkpoint
             else "computed elsewhere" if run.descriptors
