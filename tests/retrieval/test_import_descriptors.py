@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vprlib.data.image_table import hash_test_photos, read_image_table
-from vprlib.io.files import open_h5, write_csv
+from vprlib.io.files import open_h5, write_csv, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.retrieval.import_descriptors import import_descriptors
 
@@ -100,6 +100,22 @@ def test_rows_of_any_order_are_found_by_their_paths(given, form):
     found, _ = imported(folder, files)
     for role, rows_ND in x.items():
         np.testing.assert_array_equal(found[role]["raw"], rows_ND)
+
+
+@pytest.mark.parametrize("root", ["", "/far/away/"])
+def test_the_whole_path_of_a_photo_never_means_another_one(tmp_path, refused, root):
+    """The database is `1.jpg`, `2.jpg`, and `queries/1.jpg` is no other name of it."""
+    paths = {"database": ["1.jpg", "2.jpg"], "query": ["queries/1.jpg", "queries/2.jpg"]}
+    table = pd.DataFrame({"path": np.concatenate([*paths.values()]), "role": np.repeat([*paths], 2)})
+    write_csv(tmp_path / "images.csv", table.assign(split="test", east=0, north=0))
+    x_ND, order = unit_rows(4, 6), [2, 0, 3, 1]
+    listed = [root + (paths["database"] + paths["query"])[n] for n in order]
+    write_h5(tmp_path / "all.h5", {"descriptors": x_ND[order], "paths": listed})
+    found, _ = imported(tmp_path, {"database": str(tmp_path / "all.h5"), "queries": str(tmp_path / "all.h5")})
+    np.testing.assert_array_equal(np.concatenate([found[role]["raw"] for role in paths]), x_ND)
+    write_h5(tmp_path / "q.h5", {"descriptors": x_ND[2:], "paths": [root + path for path in paths["query"]]})
+    with refused("q.h5: descriptors: 1.jpg is not listed (2 of the 2 database photos"):
+        imported(tmp_path, {"database": str(tmp_path / "q.h5"), "queries": str(tmp_path / "q.h5")})
 
 
 def test_our_own_files_give_the_same_bits_for_each_kind_and_framing(given):

@@ -122,19 +122,18 @@ def find_rows(given: DescriptorFile, photos: Sequence[str], others: Sequence[str
                 "in this order, or a list of the photos of the rows"
             )
         return np.arange(len(photos))
-    row_N, finder, left = np.full(len(photos), -1), PhotoFinder(photos), []
+    row_N, finder, unknown = np.full(len(photos), -1), PhotoFinder(photos, among=others), []
     for row, name in enumerate(given.listed):
         numbers = finder.find(name)
         if len(numbers) > 1:
             raise InputError(f"{given.name}: {name} may be {len(numbers)} of the {what}; list more of its path")
-        if not numbers:
-            left.append(name)
-        elif row_N[numbers[0]] >= 0:
+        if numbers and row_N[numbers[0]] >= 0:
             raise InputError(f"{given.name}: {name} is listed twice; leave out one of its rows")
-        else:
+        if numbers:
             row_N[numbers[0]] = row
-    other = PhotoFinder(others if left else ())
-    if unknown := [name for name in left if not other.find(name)]:
+        elif not finder.knows(name):
+            unknown.append(name)
+    if unknown:
         raise InputError(
             f"{given.name}: {unknown[0]} is none of the {what} ({len(unknown)} such paths); list paths as the image "
             "table has them, or the ends of these"
