@@ -85,7 +85,8 @@ def test_rows_of_any_order_are_found_by_their_paths(given, form):
         one |= {key: shuffled, f"{key}_paths": listed}
         if form == "list":
             np.save(files[key], shuffled)
-            (folder / f"{key}.txt").write_text("\n".join(listed) + "\n\n")
+            camera = " PINHOLE 640 480 510 510 320 240" if role == "query" else ""  # as hloc's lists of queries have it
+            (folder / f"{key}.txt").write_text("".join(f"{path}{camera}\n" for path in listed) + "\n")
             files = files | {f"{key}_paths": str(folder / f"{key}.txt")}
         elif form == "described":  # a file of `vprlib describe`
             with h5py.File(folder / f"{key}.h5", "w") as file:
@@ -149,7 +150,8 @@ def broken(kind, x_ND):
         x_ND = x_ND.copy()
         x_ND[4] = np.nan if kind == "nan" else 0
         return x_ND
-    return {"whole numbers": (100 * x_ND).astype(int), "flat": x_ND.ravel(), "short": x_ND[:-1]}[kind]
+    wide = x_ND.astype(np.longdouble)
+    return {"whole numbers": (100 * x_ND).astype(int), "flat": x_ND.ravel(), "short": x_ND[:-1], "wide": wide}[kind]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +161,7 @@ def broken(kind, x_ND):
         ("zero", ["row 4", "data/database/4.jpg", "zero"]),
         ("whole numbers", ["7 x 5 of int64", "floating-point"]),
         ("flat", ["35 of float32", "photos x dimensions"]),
+        ("wide", [f"7 x 5 of {np.dtype(np.longdouble)}", "16, 32 or 64 bits"]),
         ("short", ["has 6 rows", "7 database photos of the test split", "list of the photos"]),
     ],
 )
@@ -187,6 +190,35 @@ def test_a_list_that_does_not_fit_names_the_photo(given, refused, changes, fragm
         imported(folder, files | {"database_paths": str(folder / "db.txt")})
 
 
+UNREADABLE = {
+    "latin-1": (
+        np.char.encode([f"été/{n}.jpg" for n in range(7)], "latin-1"),
+        "_paths: cannot be read as paths in UTF-8",
+    ),
+    "UTF-8": (
+        np.char.encode([f"été/{n}.png" for n in range(7)], "utf-8"),
+        ": été/0.png is none of the database photos",
+    ),
+    "a column": (np.full((7, 1), b"1.jpg"), "_paths: is 7 x 1 of |S5; it has to be a row of texts"),
+    "numbers": (np.arange(7), "_paths: is 7 of int64; it has to be a row of texts"),
+    "one text": (b"1.jpg", "_paths: is a single value of object; it has to be a row of texts"),
+    "a group": ({}, "_paths: is a group; it has to be a dataset"),
+}
+
+
+@pytest.mark.parametrize(("paths", "fragment"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_paths_in_a_file_are_one_line(given, refused, paths, fragment):
+    folder, files, x = given
+    with h5py.File(folder / "db.h5", "w") as file:
+        file["database"] = x["database"]
+        if isinstance(paths, dict):
+            file.create_group("database_paths")
+        else:
+            file["database_paths"] = paths
+    with refused(f"db.h5: database{fragment}"):
+        imported(folder, files | {"database": str(folder / "db.h5")})
+
+
 def test_other_faults_name_their_file(given, refused):
     folder, files, _ = given
     np.save(folder / "wide.npy", unit_rows(3, 1).repeat(2, axis=1) / np.sqrt(2).astype(np.float32))
@@ -197,6 +229,13 @@ def test_other_faults_name_their_file(given, refused):
     (folder / "text.npy").write_text("no array")
     with refused("text.npy: cannot be read as a .npy array"):
         imported(folder, files | {"queries": str(folder / "text.npy")})
+    np.savez(folder / "q.npz", x=unit_rows(3, 1))
+    (folder / "q.npz").rename(folder / "zip.npy")
+    with refused("zip.npy: is an .npz archive; save its array"):
+        imported(folder, files | {"queries": str(folder / "zip.npy")})
+    (folder / "zip.npy").write_bytes((folder / "zip.npy").read_bytes()[:100])
+    with refused("zip.npy: cannot be read as a .npy array"):
+        imported(folder, files | {"queries": str(folder / "zip.npy")})
     with h5py.File(folder / "q.h5", "w") as file:
         file["features"] = unit_rows(3, 1)
     with refused("q.h5: has no dataset raw or descriptors or queries; it has features"):
