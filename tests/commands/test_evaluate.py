@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.workflow import MODEL, RUN
 from vprlib.__main__ import main
+from vprlib.io.files import write_h5
 
 POSITIONS = {"database": 12, "query": 6}
 
@@ -104,12 +105,16 @@ def test_without_positions_sub_folders_of_one_name_are_one_place(tmp_path, photo
     assert " m." not in out
 
 
+OTHERS = "the test photos of database and queries; give"
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
         ([*GIVEN, "--descriptors", "database.npy", "none.npy"], ["none.npy: no such file"]),
         ([*GIVEN, "--descriptors", "queries.npy", "database.npy"], ["queries.npy: has 6 rows", "12 database photos"]),
         ([*GIVEN, "--descriptors", *["queries.npy"] * 3], ["--descriptors"]),
+        ([*GIVEN, "--descriptors", "other.h5", "queries.npy"], ["other.h5: raw: ", "other photos than", OTHERS]),
         ([*GIVEN, *ARRAYS, "--radius", "0"], ["--radius 0"]),
         ([*GIVEN, *ARRAYS, "--radius", "nan"], ["--radius nan"]),
         ([*GIVEN, *ARRAYS, "--recall-at", "0"], ["--recall-at 0"]),
@@ -128,6 +133,7 @@ def test_without_positions_sub_folders_of_one_name_are_one_place(tmp_path, photo
 )
 def test_bad_arguments_are_one_line(place, capsys, arguments, fragments):
     (place / "empty").mkdir()
+    write_h5(place / "other.h5", {"raw": np.load("database.npy")}, {"photos": "0123456789ab"})
     (place / "half.csv").write_text("path,east,north\nqueries/none.jpg,1,2\n")
     (place / "bare.csv").write_text("path,east\nqueries/none.jpg,1\n")
     assert main(["evaluate", *arguments]) == 1

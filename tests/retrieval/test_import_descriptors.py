@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 
 import h5py
 import numpy as np
@@ -130,6 +131,45 @@ def test_our_own_files_give_the_same_bits_for_each_kind_and_framing(given):
         found, _ = imported(folder, changed, kind=kind, framings=["fixed", "shorter"])
         assert found["database"][kind].tobytes() == rows_ND.tobytes()
         assert sorted(found["query"]) == [kind, f"{kind}@shorter"]
+
+
+def test_our_own_files_of_other_photos_are_refused_without_a_list(given, refused):
+    folder, files, x = given
+    imported(folder, files)
+    own = {"database": str(folder / "out/database.h5"), "queries": str(folder / "out/queries.h5")}
+    found, _ = imported(folder, own)
+    np.testing.assert_array_equal(found["database"]["raw"], x["database"])
+    table = pd.read_csv(folder / "images.csv", dtype=str).drop(columns="table_checksum")
+    table["path"] = table.path.str.replace("data/", "elsewhere/")
+    write_csv(folder / "images.csv", table)
+    with refused("out/database.h5: raw: holds the descriptors of other photos", f"photos of {folder}/images.csv; give"):
+        imported(folder, own)
+    for role, key in (("database", "database"), ("query", "queries")):
+        (folder / f"{key}.txt").write_text("\n".join(f"{role}/{n}.jpg" for n in range(COUNTS[role])))
+    found, _ = imported(folder, own | {f"{key}_paths": str(folder / f"{key}.txt") for key in own})
+    np.testing.assert_array_equal(found["database"]["raw"], x["database"])
+
+
+@pytest.mark.parametrize(
+    ("database", "queries", "fault"),
+    [
+        ({"checkpoint": "1" * 64}, {"checkpoint": "2" * 64}, "another network (222222222222) than"),
+        ({"checkpoint": "", "network": "resnet18"}, {"checkpoint": "2" * 64}, "another network (222222222222) than"),
+        ({"checkpoint": "", "network": "resnet18"}, {"checkpoint": "", "network": "alexnet"}, "network (alexnet)"),
+        ({"checkpoint": "1", "whitening": "3"}, {"checkpoint": "1", "whitening": "4"}, "another whitening (4) than"),
+        ({"checkpoint": "1", "network": "a.pth"}, {"checkpoint": "1", "network": "b.pth"}, None),
+        ({"checkpoint": "1", "whitening": "3"}, {"network": 5, "photos": np.arange(3)}, None),
+    ],
+)
+def test_two_networks_are_refused_as_far_as_files_name_theirs(given, refused, database, queries, fault):
+    folder, _, x = given
+    for name, rows_ND, attributes in (("db", x["database"], database), ("q", x["query"], queries)):
+        write_h5(folder / f"{name}.h5", {"whitened": rows_ND}, attributes)
+    files = {"database": str(folder / "db.h5"), "queries": str(folder / "q.h5")}
+    with refused("q.h5: whitened: was computed by", fault) if fault else nullcontext():
+        imported(folder, files, kind="whitened")
+    write_h5(folder / "q.h5", {"whitened": x["query"]}, database)
+    imported(folder, files, kind="whitened")
 
 
 def test_rows_of_other_lengths_are_normalised_with_a_warning(given, caplog):

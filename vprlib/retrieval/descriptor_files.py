@@ -24,12 +24,21 @@ UNIT_ERROR = 1e-3  # a row whose length differs more from 1 is not of unit lengt
 BLOCK = 1 << 24  # values that are read together
 
 
+class Origin(NamedTuple):
+    """What the attributes of a file of this library say of its rows; empty where a file says nothing."""
+
+    photos: str = ""  # `hash_test_photos` of the image table whose photos they are
+    network: str = ""  # SHA-256 of the checkpoint, or the name of a network without one
+    whitening: str = ""  # SHA-256, of whitened rows
+
+
 class DescriptorFile(NamedTuple):
     """Descriptors as another program wrote them: rows of any order and length."""
 
     x_ND: Any  # a memory-mapped array or an HDF5 dataset, of floating point
     listed: list[str] | None  # the photo of each row, if the file or a list names them
     name: str  # of the file, and its dataset if it has several, for messages
+    origin: Origin = Origin()
 
 
 @contextmanager
@@ -61,7 +70,8 @@ def open_descriptors(
         beside = "paths" if name == DESCRIBED else f"{name}_paths"
         if listed is None and beside in file:
             listed = _read_paths(file[beside], f"{path}: {beside}")
-        yield _checked(file[name], listed, f"{path}: {name}", paths or path)
+        given = _checked(file[name], listed, f"{path}: {name}", paths or path)
+        yield given._replace(origin=_read_origin(file, name))
 
 
 def _map_npy(path: Path) -> NDArray:
@@ -76,6 +86,14 @@ def _map_npy(path: Path) -> NDArray:
         x_ND.close()
         raise InputError(f"{path}: is an .npz archive; save its array of descriptors by `numpy.save`")
     return x_ND
+
+
+def _read_origin(file: h5py.File, name: str) -> Origin:
+    """Read where the rows of a dataset come from."""
+    values = {key: file.attrs.get(key, "") for key in ("photos", "checkpoint", "network", "whitening")}
+    text = {key: value if isinstance(value, str) else "" for key, value in values.items()}  # others write other types
+    whitening = text["whitening"] if name == "whitened" else ""
+    return Origin(text["photos"], text["checkpoint"] or text["network"], whitening)
 
 
 def _read_paths(listed: Any, name: str) -> list[str]:

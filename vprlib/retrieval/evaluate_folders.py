@@ -69,7 +69,8 @@ def evaluate_folders(
                 x_ND = describe_photos(loaded, paths, device=device, batch=batch, desc=f"describe {role}")
                 files[KEYS[role]] = str(Path(folder) / f"{role}.npy")
                 np.save(files[KEYS[role]], x_ND.astype(np.float16))
-        import_descriptors(folder, images=images, files=files, framings=[protocol.framing])
+        source = " and ".join(dataset.files[:2])
+        import_descriptors(folder, images=images, files=files, framings=[protocol.framing], source=source)
         search_database(
             ranking,
             database=Path(folder) / "database.h5",
