@@ -20,6 +20,7 @@ from vprlib.exceptions import InputError
 from vprlib.io.files import open_h5
 
 DESCRIBED = "descriptors"  # dataset of a file that `vprlib describe` wrote; `paths` beside it are its photos
+KINDS = ("raw", "whitened")  # datasets of the files of a run
 UNIT_ERROR = 1e-3  # a row whose length differs more from 1 is not of unit length: float16 has errors below it
 BLOCK = 1 << 24  # values that are read together
 
@@ -72,6 +73,18 @@ def open_descriptors(
             listed = _read_paths(file[beside], f"{path}: {beside}")
         given = _checked(file[name], listed, f"{path}: {name}", paths or path)
         yield given._replace(origin=_read_origin(file, name))
+
+
+def list_kinds(path: str | Path) -> list[str]:
+    """Return the kinds of descriptors that a file of a run holds, raw first; none for a file of another form.
+
+    Raises:
+        InputError: as `open_h5`.
+    """
+    if Path(path).suffix == ".npy":
+        return []
+    with open_h5(path, verify=()) as file:
+        return [kind for kind in KINDS if isinstance(file.get(kind), h5py.Dataset)]
 
 
 def _map_npy(path: Path) -> NDArray:
