@@ -83,9 +83,10 @@ def evaluate(
     *,
     network: str | os.PathLike[str] | None = None,
     descriptors: Sequence[str] = (),
+    kind: str | None = None,
     positions: str | None = None,
     radius: float = 25,
-    recall_at: Sequence[int] = (1, 5, 10),
+    recall_at: Sequence[int] | None = None,
     whitening: str | os.PathLike[str] | None = None,
     device: str = "auto",
     batch: int = 16,
@@ -98,9 +99,11 @@ def evaluate(
         network: a checkpoint or a name, as in `describe`; give this or `descriptors`.
         descriptors: the files of the database's and the queries' descriptors, or one HDF5 file of both; see
             `vprlib.retrieval.import_descriptors`.
+        kind: `raw` or `whitened`, if these are the `database.h5` and `queries.h5` of a run; by default the raw ones,
+            or the whitened ones if there are no raw ones.
         positions: a CSV of positions; see `vprlib.data.layouts.two_folders`.
         radius: largest distance of a hit, metres.
-        recall_at: numbers of candidates k.
+        recall_at: numbers of candidates k; by default 1, 5 and 10, as far as the database has photos.
         whitening, device, batch: as in `describe`.
 
     Returns:
@@ -121,6 +124,7 @@ def evaluate(
         recall_at=recall_at,
         network=network,
         descriptors=descriptors,
+        kind=kind,
         whitening=whitening,
         device=device,
         batch=batch,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.workflow import MODEL, RUN
 from vprlib.__main__ import main
+from vprlib.io.files import write_h5
 
 POSITIONS = {"database": 12, "query": 6}
 
@@ -104,16 +105,66 @@ def test_without_positions_sub_folders_of_one_name_are_one_place(tmp_path, photo
     assert " m." not in out
 
 
+def test_a_kind_of_a_run_is_read_by_its_name(place, capsys, caplog):
+    """Without one, the only kind that both files hold, or the raw ones with a line about the others."""
+    x = {name: np.load(f"{name}.npy") for name in ("database", "queries")}
+    other = {name: rows_ND[::-1].copy() for name, rows_ND in x.items()}
+
+    def printed(*options):
+        caplog.clear()
+        assert main(["evaluate", *GIVEN, "--descriptors", "database.h5", "queries.h5", *options]) == 0
+        return capsys.readouterr().out
+
+    def write(**kinds):
+        for name in x:
+            write_h5(place / f"{name}.h5", {kind: rows[name] for kind, rows in kinds.items()})
+
+    write(raw=x)
+    raw = printed()
+    write(whitened=other)
+    whitened = printed()
+    assert raw != whitened
+    assert caplog.text == ""
+    write(raw=x, whitened=other)
+    assert [printed("--kind", "raw"), printed("--kind", "whitened")] == [raw, whitened]
+    assert caplog.text == ""
+    assert printed() == raw
+    assert "the whitened ones beside them are by `--kind whitened`" in caplog.text
+    write_h5(place / "database.h5", {"whitened": other["database"]})
+    assert printed() == whitened
+    assert caplog.text == ""
+
+
+def test_default_numbers_of_candidates_beyond_the_database_are_left_out(place, capsys, caplog):
+    for path in sorted((place / "database").iterdir())[7:]:
+        path.unlink()
+    np.save("database.npy", np.load("database.npy")[:7])
+    assert main(["evaluate", *GIVEN, *ARRAYS]) == 0
+    assert re.findall(r"^R@(\d+)", capsys.readouterr().out, re.MULTILINE) == ["1", "5"]
+    assert caplog.messages == ["recall@10 left out, because there are 7 database photos"]
+
+
+OTHERS = "the test photos of database and queries; give"
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
         ([*GIVEN, "--descriptors", "database.npy", "none.npy"], ["none.npy: no such file"]),
         ([*GIVEN, "--descriptors", "queries.npy", "database.npy"], ["queries.npy: has 6 rows", "12 database photos"]),
         ([*GIVEN, "--descriptors", *["queries.npy"] * 3], ["--descriptors"]),
+        ([*GIVEN, "--descriptors", "other.h5", "queries.npy"], ["other.h5: raw: ", "other photos than", OTHERS]),
         ([*GIVEN, *ARRAYS, "--radius", "0"], ["--radius 0"]),
         ([*GIVEN, *ARRAYS, "--radius", "nan"], ["--radius nan"]),
         ([*GIVEN, *ARRAYS, "--recall-at", "0"], ["--recall-at 0"]),
-        ([*GIVEN, *ARRAYS, "--recall-at", "13"], ["recall@13 needs 13 database photos, there are 12"]),
+        ([*GIVEN, *ARRAYS, "--recall-at", "13"], ["--recall-at: recall@13 needs 13 database photos, there are 12"]),
+        ([*GIVEN, "--network", "noise.pth", "--recall-at", "13"], ["--recall-at: recall@13 needs 13"]),
+        ([*GIVEN, "--network", "resnet18", "--kind", "raw"], ["--kind", "--whitening"]),
+        (
+            [*GIVEN, *ARRAYS, "--kind", "raw"],
+            ["--kind raw: database.npy and queries.npy hold one kind", "leave it out"],
+        ),
+        ([*GIVEN, "--descriptors", "raw.h5", "raw.h5", "--kind", "whitened"], ["raw.h5: has no dataset whitened"]),
         ([*GIVEN, *ARRAYS, "--out", "x.json"], ["x.json", ".csv"]),
         ([*GIVEN, *ARRAYS, "--whitening", "pca.h5"], ["--whitening"]),
         ([*GIVEN, *ARRAYS, "--positions", "none.csv"], ["none.csv: no such file"]),
@@ -128,6 +179,9 @@ def test_without_positions_sub_folders_of_one_name_are_one_place(tmp_path, photo
 )
 def test_bad_arguments_are_one_line(place, capsys, arguments, fragments):
     (place / "empty").mkdir()
+    (place / "noise.pth").write_bytes(b"no network, which is read after the number of photos")
+    write_h5(place / "raw.h5", {"raw": np.load("database.npy")})
+    write_h5(place / "other.h5", {"raw": np.load("database.npy")}, {"photos": "0123456789ab"})
     (place / "half.csv").write_text("path,east,north\nqueries/none.jpg,1,2\n")
     (place / "bare.csv").write_text("path,east\nqueries/none.jpg,1\n")
     assert main(["evaluate", *arguments]) == 1
@@ -151,8 +205,9 @@ def test_a_checkpoint_and_its_own_files_have_the_recalls_of_the_workflow_to_the_
         "raw": ["--network", f"{MODEL}/best.safetensors"],
         "whitened": ["--network", f"{MODEL}/best.safetensors", "--whitening", f"{MODEL}/pca.h5"],
         "own": ["--descriptors", str(own / "database.h5"), str(own / "queries.h5")],
+        "own whitened": ["--descriptors", str(own / "database.h5"), str(own / "queries.h5"), "--kind", "whitened"],
     }.items():
         assert main(["evaluate", *lists, *ks, *given, "--out", "out.csv"]) == 0
         found = pd.read_csv(done / "out.csv")
-        wanted = recalls.loc["raw" if kind == "own" else kind].reset_index(drop=True)
+        wanted = recalls.loc["whitened" if "whitened" in kind else "raw"].reset_index(drop=True)
         pd.testing.assert_frame_equal(found[columns], wanted[columns], check_exact=True)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.ground_truth import own_dataset, write_list
+from vprlib.data.layouts.pairs_file import read_pairs_file
+from vprlib.data.listed_positives import LISTED_POSITIVES
 
 DATABASE = [f"db/{n:02}.jpg" for n in range(6)]
 QUERIES = [f"query/{time}/{n:02}.jpg" for time in ("day", "night") for n in range(3)]
@@ -69,6 +71,16 @@ def test_names_of_both_folders_are_the_query_first(paired):
     assert found(paired("1.jpg 2.jpg", "2.jpg 1.jpg", database=database, queries=queries)) == [[1], [0]]
     named = paired("db/3.jpg asked/1.jpg", "asked/2.jpg db/2.jpg", database=database, queries=queries)
     assert found(named) == [[2], [1]]
+
+
+def test_the_whole_path_of_a_database_photo_is_no_query(tmp_path):
+    """Though the paths of the queries end with it."""
+    lists = {"database": ["1.jpg", "2.jpg"], "queries": ["queries/1.jpg", "queries/2.jpg"]}
+    for key, names in lists.items():
+        write_list(tmp_path / f"{key}.txt", names)
+    write_list(tmp_path / "pairs.txt", ["1.jpg queries/2.jpg", "queries/1.jpg 1.jpg", "1.jpg 2.jpg"])
+    table = read_pairs_file(tmp_path, pairs="pairs.txt", lists={"database": "database.txt", "query": "queries.txt"})
+    assert table[table.role == "query"][LISTED_POSITIVES].tolist() == ["0", "0"]
 
 
 def test_pairs_of_one_role_are_left_out_and_counted(paired, caplog):

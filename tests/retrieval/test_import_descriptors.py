@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from vprlib.data.image_table import hash_test_photos, read_image_table
-from vprlib.io.files import open_h5, write_csv
+from vprlib.io.files import open_h5, write_csv, write_h5
 from vprlib.io.fingerprints import sha256_of_file
 from vprlib.retrieval.import_descriptors import import_descriptors
 
@@ -85,7 +86,8 @@ def test_rows_of_any_order_are_found_by_their_paths(given, form):
         one |= {key: shuffled, f"{key}_paths": listed}
         if form == "list":
             np.save(files[key], shuffled)
-            (folder / f"{key}.txt").write_text("\n".join(listed) + "\n\n")
+            camera = " PINHOLE 640 480 510 510 320 240" if role == "query" else ""  # as hloc's lists of queries have it
+            (folder / f"{key}.txt").write_text("".join(f"{path}{camera}\n" for path in listed) + "\n")
             files = files | {f"{key}_paths": str(folder / f"{key}.txt")}
         elif form == "described":  # a file of `vprlib describe`
             with h5py.File(folder / f"{key}.h5", "w") as file:
@@ -102,6 +104,22 @@ def test_rows_of_any_order_are_found_by_their_paths(given, form):
         np.testing.assert_array_equal(found[role]["raw"], rows_ND)
 
 
+@pytest.mark.parametrize("root", ["", "/far/away/"])
+def test_the_whole_path_of_a_photo_never_means_another_one(tmp_path, refused, root):
+    """The database is `1.jpg`, `2.jpg`, and `queries/1.jpg` is no other name of it."""
+    paths = {"database": ["1.jpg", "2.jpg"], "query": ["queries/1.jpg", "queries/2.jpg"]}
+    table = pd.DataFrame({"path": np.concatenate([*paths.values()]), "role": np.repeat([*paths], 2)})
+    write_csv(tmp_path / "images.csv", table.assign(split="test", east=0, north=0))
+    x_ND, order = unit_rows(4, 6), [2, 0, 3, 1]
+    listed = [root + (paths["database"] + paths["query"])[n] for n in order]
+    write_h5(tmp_path / "all.h5", {"descriptors": x_ND[order], "paths": listed})
+    found, _ = imported(tmp_path, {"database": str(tmp_path / "all.h5"), "queries": str(tmp_path / "all.h5")})
+    np.testing.assert_array_equal(np.concatenate([found[role]["raw"] for role in paths]), x_ND)
+    write_h5(tmp_path / "q.h5", {"descriptors": x_ND[2:], "paths": [root + path for path in paths["query"]]})
+    with refused("q.h5: descriptors: 1.jpg is not listed (2 of the 2 database photos"):
+        imported(tmp_path, {"database": str(tmp_path / "q.h5"), "queries": str(tmp_path / "q.h5")})
+
+
 def test_our_own_files_give_the_same_bits_for_each_kind_and_framing(given):
     folder, files, _ = given
     own = {"raw": unit_rows(7, 4, np.float16), "whitened": unit_rows(7, 5, np.float16)}
@@ -113,6 +131,45 @@ def test_our_own_files_give_the_same_bits_for_each_kind_and_framing(given):
         found, _ = imported(folder, changed, kind=kind, framings=["fixed", "shorter"])
         assert found["database"][kind].tobytes() == rows_ND.tobytes()
         assert sorted(found["query"]) == [kind, f"{kind}@shorter"]
+
+
+def test_our_own_files_of_other_photos_are_refused_without_a_list(given, refused):
+    folder, files, x = given
+    imported(folder, files)
+    own = {"database": str(folder / "out/database.h5"), "queries": str(folder / "out/queries.h5")}
+    found, _ = imported(folder, own)
+    np.testing.assert_array_equal(found["database"]["raw"], x["database"])
+    table = pd.read_csv(folder / "images.csv", dtype=str).drop(columns="table_checksum")
+    table["path"] = table.path.str.replace("data/", "elsewhere/")
+    write_csv(folder / "images.csv", table)
+    with refused("out/database.h5: raw: holds the descriptors of other photos", f"photos of {folder}/images.csv; give"):
+        imported(folder, own)
+    for role, key in (("database", "database"), ("query", "queries")):
+        (folder / f"{key}.txt").write_text("\n".join(f"{role}/{n}.jpg" for n in range(COUNTS[role])))
+    found, _ = imported(folder, own | {f"{key}_paths": str(folder / f"{key}.txt") for key in own})
+    np.testing.assert_array_equal(found["database"]["raw"], x["database"])
+
+
+@pytest.mark.parametrize(
+    ("database", "queries", "fault"),
+    [
+        ({"checkpoint": "1" * 64}, {"checkpoint": "2" * 64}, "another network (222222222222) than"),
+        ({"checkpoint": "", "network": "resnet18"}, {"checkpoint": "2" * 64}, "another network (222222222222) than"),
+        ({"checkpoint": "", "network": "resnet18"}, {"checkpoint": "", "network": "alexnet"}, "network (alexnet)"),
+        ({"checkpoint": "1", "whitening": "3"}, {"checkpoint": "1", "whitening": "4"}, "another whitening (4) than"),
+        ({"checkpoint": "1", "network": "a.pth"}, {"checkpoint": "1", "network": "b.pth"}, None),
+        ({"checkpoint": "1", "whitening": "3"}, {"network": 5, "photos": np.arange(3)}, None),
+    ],
+)
+def test_two_networks_are_refused_as_far_as_files_name_theirs(given, refused, database, queries, fault):
+    folder, _, x = given
+    for name, rows_ND, attributes in (("db", x["database"], database), ("q", x["query"], queries)):
+        write_h5(folder / f"{name}.h5", {"whitened": rows_ND}, attributes)
+    files = {"database": str(folder / "db.h5"), "queries": str(folder / "q.h5")}
+    with refused("q.h5: whitened: was computed by", fault) if fault else nullcontext():
+        imported(folder, files, kind="whitened")
+    write_h5(folder / "q.h5", {"whitened": x["query"]}, database)
+    imported(folder, files, kind="whitened")
 
 
 def test_rows_of_other_lengths_are_normalised_with_a_warning(given, caplog):
@@ -133,7 +190,8 @@ def broken(kind, x_ND):
         x_ND = x_ND.copy()
         x_ND[4] = np.nan if kind == "nan" else 0
         return x_ND
-    return {"whole numbers": (100 * x_ND).astype(int), "flat": x_ND.ravel(), "short": x_ND[:-1]}[kind]
+    wide = x_ND.astype(np.longdouble)
+    return {"whole numbers": (100 * x_ND).astype(int), "flat": x_ND.ravel(), "short": x_ND[:-1], "wide": wide}[kind]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +201,7 @@ def broken(kind, x_ND):
         ("zero", ["row 4", "data/database/4.jpg", "zero"]),
         ("whole numbers", ["7 x 5 of int64", "floating-point"]),
         ("flat", ["35 of float32", "photos x dimensions"]),
+        ("wide", [f"7 x 5 of {np.dtype(np.longdouble)}", "16, 32 or 64 bits"]),
         ("short", ["has 6 rows", "7 database photos of the test split", "list of the photos"]),
     ],
 )
@@ -171,6 +230,35 @@ def test_a_list_that_does_not_fit_names_the_photo(given, refused, changes, fragm
         imported(folder, files | {"database_paths": str(folder / "db.txt")})
 
 
+UNREADABLE = {
+    "latin-1": (
+        np.char.encode([f"été/{n}.jpg" for n in range(7)], "latin-1"),
+        "_paths: cannot be read as paths in UTF-8",
+    ),
+    "UTF-8": (
+        np.char.encode([f"été/{n}.png" for n in range(7)], "utf-8"),
+        ": été/0.png is none of the database photos",
+    ),
+    "a column": (np.full((7, 1), b"1.jpg"), "_paths: is 7 x 1 of |S5; it has to be a row of texts"),
+    "numbers": (np.arange(7), "_paths: is 7 of int64; it has to be a row of texts"),
+    "one text": (b"1.jpg", "_paths: is a single value of object; it has to be a row of texts"),
+    "a group": ({}, "_paths: is a group; it has to be a dataset"),
+}
+
+
+@pytest.mark.parametrize(("paths", "fragment"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_paths_in_a_file_are_one_line(given, refused, paths, fragment):
+    folder, files, x = given
+    with h5py.File(folder / "db.h5", "w") as file:
+        file["database"] = x["database"]
+        if isinstance(paths, dict):
+            file.create_group("database_paths")
+        else:
+            file["database_paths"] = paths
+    with refused(f"db.h5: database{fragment}"):
+        imported(folder, files | {"database": str(folder / "db.h5")})
+
+
 def test_other_faults_name_their_file(given, refused):
     folder, files, _ = given
     np.save(folder / "wide.npy", unit_rows(3, 1).repeat(2, axis=1) / np.sqrt(2).astype(np.float32))
@@ -181,6 +269,13 @@ def test_other_faults_name_their_file(given, refused):
     (folder / "text.npy").write_text("no array")
     with refused("text.npy: cannot be read as a .npy array"):
         imported(folder, files | {"queries": str(folder / "text.npy")})
+    np.savez(folder / "q.npz", x=unit_rows(3, 1))
+    (folder / "q.npz").rename(folder / "zip.npy")
+    with refused("zip.npy: is an .npz archive; save its array"):
+        imported(folder, files | {"queries": str(folder / "zip.npy")})
+    (folder / "zip.npy").write_bytes((folder / "zip.npy").read_bytes()[:100])
+    with refused("zip.npy: cannot be read as a .npy array"):
+        imported(folder, files | {"queries": str(folder / "zip.npy")})
     with h5py.File(folder / "q.h5", "w") as file:
         file["features"] = unit_rows(3, 1)
     with refused("q.h5: has no dataset raw or descriptors or queries; it has features"):

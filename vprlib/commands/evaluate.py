@@ -31,11 +31,20 @@ def add_evaluate(commands: Any) -> None:
         "photos, unless the .h5 lists their paths",
     )
     command.add_argument(
+        "--kind",
+        choices=["raw", "whitened"],
+        help="kind of the descriptors in the database.h5 and queries.h5 of a run (default: raw, if they are there)",
+    )
+    command.add_argument(
         "--positions", metavar="CSV", help="CSV with path, and east and north (metres) or latitude and longitude"
     )
     command.add_argument("--radius", type=float, default=25, help="largest distance of a hit, metres (default: 25)")
     command.add_argument(
-        "--recall-at", type=int, nargs="+", default=[1, 5, 10], metavar="K", help="numbers of candidates (1 5 10)"
+        "--recall-at",
+        type=int,
+        nargs="+",
+        metavar="K",
+        help="numbers of candidates (default: 1 5 10, as far as the database has photos)",
     )
     command.add_argument("--out", metavar="CSV", help="also write the recalls as a table")
     add_computation(command)
@@ -50,11 +59,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """
     if not (options.radius > 0 and math.isfinite(options.radius)):
         raise InputError(f"--radius {options.radius:g}: must be a number above 0")
-    if min(options.recall_at) < 1:
+    if options.recall_at and min(options.recall_at) < 1:
         raise InputError(f"--recall-at {min(options.recall_at)}: must be at least 1")
     if options.out and not options.out.endswith(".csv"):
         raise InputError(f"--out {options.out}: must end with .csv")
     check_files(*filter(None, [options.positions, *(options.descriptors or ())]))
+    if options.network and options.kind:
+        raise InputError("--kind: is of --descriptors; those of a network are whitened by --whitening")
     if options.network:
         check_computation(options.network, options)
     elif options.whitening:
@@ -70,9 +81,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
         options.queries,
         network=options.network,
         descriptors=options.descriptors or (),
+        kind=options.kind,
         positions=options.positions,
         radius=options.radius,
-        recall_at=sorted(set(options.recall_at)),
+        recall_at=sorted(set(options.recall_at or ())) or None,
         whitening=options.whitening,
         device=options.device,
         batch=options.batch,

@@ -6,6 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from vprlib.data.dataset import join_path
@@ -61,29 +62,52 @@ def read_photo_names(source: Path) -> list[str]:
 class PhotoFinder:
     """Find photos by names: a name is a photo's path, or the end of it, or ends with the whole path.
 
+    Photos are searched in this order among all that a name may mean, so the whole path of one never means another one.
+
+    Args:
+        paths: the photos, whose rows are returned.
+        among: other photos that a name may mean; `paths` may be among them.
+
     >>> finder = PhotoFinder(["q/a/1.jpg", "q/b/1.jpg"])
     >>> finder.find("a/1.jpg"), finder.find("1.jpg"), finder.find("/far/q/b/1.jpg"), finder.find("c/1.jpg")
     ([0], [0, 1], [1], [])
+    >>> finder = PhotoFinder(["1.jpg"], among=["q/1.jpg"])
+    >>> finder.find("1.jpg"), finder.find("q/1.jpg"), finder.find("/far/q/1.jpg"), finder.find("/far/1.jpg")
+    ([0], [], [], [0])
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.rows_by_end: defaultdict[str, list[int]] = defaultdict(list)
+    def __init__(self, paths: Sequence[str], among: Sequence[str] = ()) -> None:
         self.row_of_path = {os.path.normpath(path): row for row, path in enumerate(paths)}
-        for path, row in self.row_of_path.items():
-            parts = path.split("/")
-            for start in range(len(parts)):
-                self.rows_by_end["/".join(parts[start:])].append(row)
+        self.known = dict.fromkeys([*self.row_of_path, *map(os.path.normpath, among)])  # a set in a stable order
 
     def find(self, name: str) -> list[int]:
-        """Return the rows of the photos that a name may mean."""
+        """Return the rows of the photos that a name may mean, none of those that are only `among` them."""
+        return [self.row_of_path[path] for path in self._paths(name) if path in self.row_of_path]
+
+    def knows(self, name: str) -> bool:
+        """Return whether a name may mean any photo, also one that is only `among` them."""
+        return bool(self._paths(name))
+
+    def _paths(self, name: str) -> list[str]:
+        """Return the paths that a name may mean."""
         name = os.path.normpath(name)
-        if name in self.row_of_path:
-            return [self.row_of_path[name]]
-        if rows := self.rows_by_end.get(name):
-            return rows
+        if name in self.known:
+            return [name]
+        if paths := self._paths_by_end.get(name):
+            return paths
         parts = name.split("/")
         ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
-        return next(([self.row_of_path[end]] for end in ends if end in self.row_of_path), [])
+        return next(([end] for end in ends if end in self.known), [])
+
+    @cached_property
+    def _paths_by_end(self) -> dict[str, list[str]]:
+        """Each end of a path, and the paths that have it; whole paths need none of this."""
+        paths_by_end: defaultdict[str, list[str]] = defaultdict(list)
+        for path in self.known:
+            parts = path.split("/")
+            for start in range(len(parts)):
+                paths_by_end["/".join(parts[start:])].append(path)
+        return paths_by_end
 
 
 def names_below_common_folder(*lists: Sequence[str]) -> tuple[str, list[list[str]]]:

@@ -9,18 +9,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vprlib.data.photo_lists import PhotoFinder, read_lines
+from vprlib.data.photo_lists import PhotoFinder, read_photo_names
 from vprlib.exceptions import InputError
 from vprlib.io.files import open_h5
 
 DESCRIBED = "descriptors"  # dataset of a file that `vprlib describe` wrote; `paths` beside it are its photos
+KINDS = ("raw", "whitened")  # datasets of the files of a run
 UNIT_ERROR = 1e-3  # a row whose length differs more from 1 is not of unit length: float16 has errors below it
 BLOCK = 1 << 24  # values that are read together
+
+
+class Origin(NamedTuple):
+    """What the attributes of a file of this library say of its rows; empty where a file says nothing."""
+
+    photos: str = ""  # `hash_test_photos` of the image table whose photos they are
+    network: str = ""  # SHA-256 of the checkpoint, or the name of a network without one
+    whitening: str = ""  # SHA-256, of whitened rows
 
 
 class DescriptorFile(NamedTuple):
@@ -29,6 +39,7 @@ class DescriptorFile(NamedTuple):
     x_ND: Any  # a memory-mapped array or an HDF5 dataset, of floating point
     listed: list[str] | None  # the photo of each row, if the file or a list names them
     name: str  # of the file, and its dataset if it has several, for messages
+    origin: Origin = Origin()
 
 
 @contextmanager
@@ -41,15 +52,15 @@ def open_descriptors(
         path: the file.
         names: names that the dataset of an HDF5 file may have; the first one that is there is read. Its photos are
             listed in a dataset `<name>_paths`, or `paths` beside `descriptors`, if there is one.
-        paths: a text file with the photo of each row, one path a line.
+        paths: a list with the photo of each row; see `read_photo_names`.
 
     Raises:
         InputError: the file cannot be read or has no such dataset, it holds no rows of floating-point numbers, or the
             list has another number of photos.
     """
-    path = Path(path)
+    path, listed = Path(path), read_photo_names(Path(paths)) if paths else None
     if path.suffix == ".npy":
-        yield _checked(_map_npy(path), _read_list(paths), str(path), paths)
+        yield _checked(_map_npy(path), listed, str(path), paths)
         return
     with open_h5(path, verify=()) as file:
         name = next((name for name in names if isinstance(file.get(name), h5py.Dataset)), None)
@@ -57,30 +68,61 @@ def open_descriptors(
             raise InputError(f"{path}: has no dataset {' or '.join(names)}; it has {', '.join(sorted(file)) or 'none'}")
         with open_h5(path, verify=(name,)):  # compared with its checksum, if this library wrote it
             pass
-        beside = file.get("paths" if name == DESCRIBED else f"{name}_paths")
-        listed = _read_list(paths) if paths else None if beside is None else [*map(_text, beside[()])]
-        yield _checked(file[name], listed, f"{path}: {name}", paths or path)
+        beside = "paths" if name == DESCRIBED else f"{name}_paths"
+        if listed is None and beside in file:
+            listed = _read_paths(file[beside], f"{path}: {beside}")
+        given = _checked(file[name], listed, f"{path}: {name}", paths or path)
+        yield given._replace(origin=_read_origin(file, name))
+
+
+def list_kinds(path: str | Path) -> list[str]:
+    """Return the kinds of descriptors that a file of a run holds, raw first; none for a file of another form.
+
+    Raises:
+        InputError: as `open_h5`.
+    """
+    if Path(path).suffix == ".npy":
+        return []
+    with open_h5(path, verify=()) as file:
+        return [kind for kind in KINDS if isinstance(file.get(kind), h5py.Dataset)]
 
 
 def _map_npy(path: Path) -> NDArray:
     """Memory-map a `.npy` array."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        x_ND = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as a .npy array of numbers ({error})") from error
+    if not isinstance(x_ND, np.ndarray):
+        x_ND.close()
+        raise InputError(f"{path}: is an .npz archive; save its array of descriptors by `numpy.save`")
+    return x_ND
 
 
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _read_origin(file: h5py.File, name: str) -> Origin:
+    """Read where the rows of a dataset come from."""
+    values = {key: file.attrs.get(key, "") for key in ("photos", "checkpoint", "network", "whitening")}
+    text = {key: value if isinstance(value, str) else "" for key, value in values.items()}  # others write other types
+    whitening = text["whitening"] if name == "whitened" else ""
+    return Origin(text["photos"], text["checkpoint"] or text["network"], whitening)
 
 
-def _read_list(paths: str | Path | None) -> list[str] | None:
-    """Read a list of photos as written; None without one."""
-    if paths is None:
-        return None
-    return [line.strip() for line in read_lines(Path(paths), "a list of paths") if line.strip()]
+def _read_paths(listed: Any, name: str) -> list[str]:
+    """Read the paths in an HDF5 file."""
+    if not isinstance(listed, h5py.Dataset):
+        raise InputError(f"{name}: is a group; it has to be a dataset with one path for each row")
+    if listed.ndim != 1 or h5py.check_string_dtype(listed.dtype) is None:
+        raise InputError(f"{name}: is {_shape(listed)} of {listed.dtype}; it has to be a row of texts, one path each")
+    try:
+        return list(listed.asstr("utf-8")[()])  # also if the file declares ASCII
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: cannot be read as paths in UTF-8 ({error})") from error
+
+
+def _shape(array: Any) -> str:
+    return " x ".join(map(str, array.shape or ())) or "a single value"
 
 
 def _checked(x_ND: Any, listed: list[str] | None, name: str, source: str | Path | None) -> DescriptorFile:
@@ -89,10 +131,10 @@ def _checked(x_ND: Any, listed: list[str] | None, name: str, source: str | Path 
     Raises:
         InputError: they are no rows of floating-point numbers, or the list has another length.
     """
-    if x_ND.ndim != 2 or x_ND.dtype.kind != "f" or not x_ND.shape[1]:
-        shape = " x ".join(map(str, x_ND.shape)) or "a single number"
+    if x_ND.ndim != 2 or x_ND.dtype.kind != "f" or x_ND.dtype.itemsize > 8 or not x_ND.shape[1]:
         raise InputError(
-            f"{name}: is {shape} of {x_ND.dtype}; descriptors are rows of floating-point numbers, photos x dimensions"
+            f"{name}: is {_shape(x_ND)} of {x_ND.dtype}; descriptors are rows of floating-point numbers of 16, 32 or "
+            "64 bits, photos x dimensions"
         )
     if listed is not None and len(listed) != len(x_ND):
         raise InputError(f"{source}: lists {len(listed)} photos, and {name} has {len(x_ND)} rows; name one for each")
@@ -122,19 +164,18 @@ def find_rows(given: DescriptorFile, photos: Sequence[str], others: Sequence[str
                 "in this order, or a list of the photos of the rows"
             )
         return np.arange(len(photos))
-    row_N, finder, left = np.full(len(photos), -1), PhotoFinder(photos), []
+    row_N, finder, unknown = np.full(len(photos), -1), PhotoFinder(photos, among=others), []
     for row, name in enumerate(given.listed):
         numbers = finder.find(name)
         if len(numbers) > 1:
             raise InputError(f"{given.name}: {name} may be {len(numbers)} of the {what}; list more of its path")
-        if not numbers:
-            left.append(name)
-        elif row_N[numbers[0]] >= 0:
+        if numbers and row_N[numbers[0]] >= 0:
             raise InputError(f"{given.name}: {name} is listed twice; leave out one of its rows")
-        else:
+        if numbers:
             row_N[numbers[0]] = row
-    other = PhotoFinder(others if left else ())
-    if unknown := [name for name in left if not other.find(name)]:
+        elif not finder.knows(name):
+            unknown.append(name)
+    if unknown:
         raise InputError(
             f"{given.name}: {unknown[0]} is none of the {what} ({len(unknown)} such paths); list paths as the image "
             "table has them, or the ends of these"

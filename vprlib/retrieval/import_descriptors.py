@@ -42,6 +42,7 @@ def import_descriptors(
     files: Mapping[str, str],
     kind: str = "raw",
     framings: Sequence[str] = (FIXED,),
+    source: str | None = None,
 ) -> None:
     """Write `database.h5` and `queries.h5` of descriptors that were computed elsewhere.
 
@@ -56,12 +57,15 @@ def import_descriptors(
             `queries_paths`; see `vprlib.config.descriptor_files`.
         kind: kind of descriptor, `raw` or `whitened`.
         framings: framings of the query photos that the dataset's protocols search; the descriptors serve for each.
+        source: the image table's name in messages; by default its path.
 
     Raises:
         InputError: a file cannot be read or is no array of descriptors; its rows do not fit the test photos of the
-            image table; a row is zero or not finite; or database and queries have different dimensions.
+            image table; a row is zero or not finite; or database and queries have different dimensions, or were
+            computed by different networks.
     """
     table = read_image_table(images)
+    photos_hash = hash_test_photos(table)
     for key, path in files.items():
         if not Path(path).is_file():
             raise InputError(f"descriptors.{key}: {path}: no such file")
@@ -71,22 +75,43 @@ def import_descriptors(
             path, listed = files.get("file") or files[key], files.get(f"{key}_paths")
             names = (key,) if "file" in files else (kind, DESCRIBED, key)
             given = stack.enter_context(open_descriptors(path, names, listed))
+            if given.listed is None and given.origin.photos not in ("", photos_hash):
+                raise InputError(
+                    f"{given.name}: holds the descriptors of other photos than the test photos of {source or images}; "
+                    "give those of this dataset, or lists of its photos with the paths of its image table"
+                )
             photos = select_rows(table, "test", role).path.tolist()
             row_N = find_rows(given, photos, table.path.tolist(), f"{role} photos of the test split")
             opened[role] = given, row_N, _lengths_to_divide(given, row_N, photos)
-        widths = {role: given.x_ND.shape[1] for role, (given, _, _) in opened.items()}
-        if len(set(widths.values())) > 1:
-            raise InputError(
-                f"{opened['query'][0].name}: has {widths['query']} dimensions, and {opened['database'][0].name} has "
-                f"{widths['database']}; give descriptors of one network"
-            )
-        attributes = _attributes(files) | {"photos": hash_test_photos(table)}
+        _check_same_network(*(given for given, _, _ in opened.values()))
+        attributes = _attributes(files) | {"photos": photos_hash}
         for role, (given, row_N, length_N) in opened.items():
             suffixes = ("" if one == FIXED else f"@{one}" for one in (framings if role == "query" else (FIXED,)))
             with h5_writer(Path(folder) / FILES[role]) as out:
                 for suffix in suffixes:
                     _write_rows(out, kind + suffix, given, row_N, length_N)
                 out.attrs.update(attributes)
+
+
+def _check_same_network(database: DescriptorFile, queries: DescriptorFile) -> None:
+    """Check that descriptors of both roles were computed alike, as far as their files say it.
+
+    Raises:
+        InputError: the dimension, the network or the whitening differs.
+    """
+    widths = queries.x_ND.shape[1], database.x_ND.shape[1]
+    if widths[0] != widths[1]:
+        raise InputError(
+            f"{queries.name}: has {widths[0]} dimensions, and {database.name} has {widths[1]}; give descriptors of one "
+            "network"
+        )
+    for what in ("network", "whitening"):
+        values = [getattr(given.origin, what) for given in (queries, database)]
+        if all(values) and values[0] != values[1]:
+            raise InputError(
+                f"{queries.name}: was computed by another {what} ({values[0][:12]}) than {database.name} "
+                f"({values[1][:12]}); give descriptors of one {what}"
+            )
 
 
 def _lengths_to_divide(

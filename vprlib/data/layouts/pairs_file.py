@@ -59,7 +59,7 @@ def read_pairs_file(root: Path, *, pairs: str, lists: dict[str, str]) -> pd.Data
 
     source = root / pairs
     database, queries = (read_photo_list(root, lists[role]) for role in ("database", "query"))
-    finders = PhotoFinder(queries), PhotoFinder(database)
+    finders = PhotoFinder(queries, among=database), PhotoFinder(database, among=queries)
     positives: list[set[int]] = [set() for _ in queries]
     others = 0
     for number, line in enumerate(read_lines(source, "pairs of names"), 1):
