@@ -30,9 +30,10 @@ class DescriptorFilesConfig(Section):
         "`database_paths`, `queries_paths`",
     )
     database_paths: str | None = Field(
-        None, description="text file with the photo of each row of `database`, one path a line"
+        None,
+        description="list of the photo of each row of `database`: a text file with one path a line, or a `.npy` array of paths",
     )
-    queries_paths: str | None = Field(None, description="text file with the photo of each row of `queries`, likewise")
+    queries_paths: str | None = Field(None, description="list of the photo of each row of `queries`, likewise")
     kind: Literal["raw", "whitened"] = Field(
         "raw", description="kind of descriptor in tables and figures; of a `database.h5`, the one that is read"
     )

@@ -71,6 +71,8 @@ class PhotoFinder:
     >>> finder = PhotoFinder(["q/a/1.jpg", "q/b/1.jpg"])
     >>> finder.find("a/1.jpg"), finder.find("1.jpg"), finder.find("/far/q/b/1.jpg"), finder.find("c/1.jpg")
     ([0], [0, 1], [1], [])
+    >>> finder.find("../../b/1.jpg")
+    [1]
     >>> finder = PhotoFinder(["1.jpg"], among=["q/1.jpg"])
     >>> finder.find("1.jpg"), finder.find("q/1.jpg"), finder.find("/far/q/1.jpg"), finder.find("/far/1.jpg")
     ([0], [], [], [0])
@@ -93,6 +95,7 @@ class PhotoFinder:
         name = os.path.normpath(name)
         if name in self.known:
             return [name]
+        name = re.sub(r"^(\.\./)+", "", name)  # steps out of the working folder name no folder
         if paths := self._paths_by_end.get(name):
             return paths
         parts = name.split("/")
