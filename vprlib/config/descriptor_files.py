@@ -31,7 +31,7 @@ class DescriptorFilesConfig(Section):
     )
     database_paths: str | None = Field(
         None,
-        description="list of the photo of each row of `database`: a text file with one path a line, or a `.npy` array of paths",
+        description="list of the photo of each row of `database`: a text file with one path a line, or a `.npy` array",
     )
     queries_paths: str | None = Field(None, description="list of the photo of each row of `queries`, likewise")
     kind: Literal["raw", "whitened"] = Field(
