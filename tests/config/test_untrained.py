@@ -51,3 +51,8 @@ def test_a_published_network_needs_no_training_set_on_any_number_of_datasets():
     raw = {"datasets": ["pitts30k", "tokyo247"], "runs": {"a": {"checkpoint": {"file": "a.pth"}}}}
     assert parse_config(raw).runs["a"].extract.descriptors == ("whitened",)
     assert not lines(raw)
+
+
+def test_a_value_that_is_none_of_the_kinds_is_one_line(refused):
+    with refused("runs.a.extract.descriptors"):
+        parse_config(WALK | {"runs": {"a": {"extract": {"descriptors": 5}}}})
