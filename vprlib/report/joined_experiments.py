@@ -14,13 +14,13 @@ from vprlib.evaluation.recall_table import join_results, read_results
 from vprlib.exceptions import InputError
 from vprlib.io.files import write_csv
 from vprlib.jobs.paths import Paths, fill
+from vprlib.jobs.recall_lines import is_recall_table
 from vprlib.report.comparison_files import write_comparison
 
 log = logging.getLogger(__name__)
 
 NETWORK = ["run", "seed", "gen"]
 SERIES = [*NETWORK, "descriptor", "dim", "rerank", "protocol", "condition", "k"]  # what has one recall on a dataset
-HEADER = ("dataset", "run", "protocol", "condition")  # columns that tell a table of recalls from one for spreadsheets
 HITS = ["radius", "unit"]  # what a protocol's name stands for
 TESTED = ["queries", "database", "without_positives", "chance"]  # these depend on photos and protocol only
 
@@ -109,7 +109,7 @@ def dataset_tables(folder: Path) -> list[Path]:
     """
     pattern = fill(Paths(glob.escape(str(folder))).dataset_recalls, dataset="*")
     tables = [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - the pattern has the folder in it
-    return [path for path in tables if set(HEADER) <= set(path.open(encoding="utf-8").readline().split(","))]
+    return [path for path in tables if is_recall_table(path)]
 
 
 def read_experiment(source: str) -> Experiment:
